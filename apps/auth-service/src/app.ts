@@ -1,0 +1,39 @@
+import { type FastifyInstance, fastify } from 'fastify';
+import type { DestinationStream } from 'pino';
+import type { Config } from './config.js';
+import database from './plugins/database.js';
+import jsonBody from './plugins/json-body.js';
+import openapi from './plugins/openapi.js';
+import passwords from './plugins/passwords.js';
+import problems from './plugins/problems.js';
+import tokens from './plugins/tokens.js';
+import { healthRoutes } from './routes/health.js';
+import { meRoute } from './routes/me.js';
+import { signInRoute } from './routes/sign-in.js';
+import { signUpRoute } from './routes/sign-up.js';
+import { verifyRoute } from './routes/verify.js';
+import { wellKnownRoutes } from './routes/well-known.js';
+import { serverOptions } from './server-options.js';
+
+/** Builds the service: plugins, then routes. Migrates the database, does not listen. */
+export async function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
+  const app = fastify(serverOptions(config, logStream));
+
+  app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+
+  await app.register(problems);
+  await app.register(jsonBody);
+  await app.register(openapi, { config });
+  await app.register(database, { config });
+  await app.register(passwords, { config });
+  await app.register(tokens, { config });
+
+  await app.register(signUpRoute, { config });
+  await app.register(signInRoute);
+  await app.register(meRoute);
+  await app.register(verifyRoute);
+  await app.register(wellKnownRoutes);
+  await app.register(healthRoutes);
+
+  return app;
+}

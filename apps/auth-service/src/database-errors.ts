@@ -1,0 +1,15 @@
+// Node's codes for a server that is not there, or not there any more.
+const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
+// pg reports these without any code.
+const CLIENT =
+  /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error)/;
+// PostgreSQL's classes and codes (Appendix A): connection exceptions, operator intervention, too many connections,
+// a lock not had in time, a server that has become read-only.
+const SQLSTATE = /^(08...|57P0.|57014|53300|55P03|25006)$/;
+
+/** Whether an error says that the database cannot be used for now, as opposed to a fault of ours. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return NETWORK.has(code) || SQLSTATE.test(code) || CLIENT.test(error.message);
+}

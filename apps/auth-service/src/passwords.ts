@@ -1,0 +1,68 @@
+import { createHmac, randomInt } from 'node:crypto';
+import bcrypt from 'bcrypt';
+import { deriveKey, type Secrets } from './secrets.js';
+
+/** What comparing a password with a stored hash showed. */
+export type Verdict = {
+  matches: boolean;
+  /** The stored form is behind in scheme, pepper or cost: hash the password again. */
+  outdated: boolean;
+  /** The row was peppered with a secret that is no longer in `AUTH_SECRETS`, so nothing can match it. */
+  unknownPepper?: string;
+};
+
+export type Passwords = {
+  /** Hashes a password with the current pepper and cost. */
+  hash(password: string): Promise<string>;
+  /** Compares a password with a stored hash; with none, does the same work and answers that it does not match. */
+  verify(password: string, stored: string | null | undefined): Promise<Verdict>;
+};
+
+// Ours: `$bcrypt-hmac-sha384$k=<pepper>$2b$<cost>$<salt and hash>`. Plain `$2a$`, `$2b$` and `$2y$` rows come from elsewhere.
+const STORED = /^(?:\$bcrypt-hmac-sha384\$k=([A-Za-z0-9_-]{1,32}))?\$2[aby](\$(\d\d)\$[./A-Za-z0-9]{53})$/;
+
+/**
+ * Hashes and verifies passwords with bcrypt over an HMAC.
+ *
+ * bcrypt reads 72 bytes and stops at NUL, so it gets base64(HMAC-SHA-384(pepper, password)): 64 characters that stand
+ * for the whole password and are worthless to guess against without the pepper.
+ *
+ * @param secrets their derived peppers; the first is used for new hashes
+ * @param cost bcrypt's cost, the base-2 logarithm of its rounds
+ */
+export function createPasswords(secrets: Secrets, cost: number): Passwords {
+  const peppers = new Map(secrets.map(secret => [secret.id, deriveKey(secret, 'password-pepper')]));
+  const current = secrets[0].id;
+  const decoy = randomHash(cost);
+
+  const pepper = (id: string, password: string) => {
+    const key = peppers.get(id);
+    return key && createHmac('sha384', key).update(password, 'utf8').digest('base64');
+  };
+
+  return {
+    async hash(password) {
+      const peppered = pepper(current, password) as string;
+      return `$bcrypt-hmac-sha384$k=${current}${await bcrypt.hash(peppered, cost)}`;
+    },
+
+    async verify(password, stored) {
+      const [, pepperId, rest, storedCost] = STORED.exec(stored ?? '') ?? [];
+      const input = pepperId === undefined ? password : pepper(pepperId, password);
+      if (rest === undefined || input === undefined) {
+        await bcrypt.compare(pepper(current, password) as string, decoy);
+        return { matches: false, outdated: false, ...(pepperId !== undefined && { unknownPepper: pepperId }) };
+      }
+      // The variants differ only in bugs of long-gone implementations; the library knows `$2b$`.
+      const matches = await bcrypt.compare(input, `$2b${rest}`);
+      return { matches, outdated: pepperId !== current || Number(storedCost) < cost };
+    },
+  };
+}
+
+/** A well-formed hash of nothing: comparing with it costs what a real one costs. */
+function randomHash(cost: number): string {
+  const alphabet = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+  const digest = Array.from({ length: 31 }, () => alphabet[randomInt(alphabet.length)]).join('');
+  return bcrypt.genSaltSync(cost) + digest;
+}

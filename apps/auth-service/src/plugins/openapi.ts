@@ -1,0 +1,32 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config.js';
+
+/** Describes the routes: `/openapi.json`, and `/docs` for people. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Latchkey',
+          description: 'Signs people up and in, and issues the JWTs that other services verify.',
+          version: '0.1.0',
+          license: { name: 'MIT', identifier: 'MIT' },
+        },
+        servers: [{ url: config.publicUrl }],
+        tags: [
+          { name: 'auth', description: 'Accounts and tokens' },
+          { name: 'gateway', description: 'What gateways and other services verify with' },
+          { name: 'operations', description: 'Health' },
+        ],
+        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+      },
+      refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json['$id'] ?? `schema-${i}`) },
+    });
+    await app.register(swaggerUi, { routePrefix: '/docs', logo: { type: 'image/svg+xml', content: '' } });
+    app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  },
+  { name: 'openapi' },
+);

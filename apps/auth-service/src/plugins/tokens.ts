@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import jwt from '@fastify/jwt';
+import type { AccessTokenClaims, Jwks, SignedIn, User } from '@latchkey/user-schema';
+import type { onRequestHookHandler } from 'fastify';
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config.js';
+import { findActiveKey, insertActiveKey } from '../data/signing-keys.js';
+import { InvalidTokenError, MissingTokenError } from '../errors.js';
+import { generateSealedKey, openKey } from '../signing-key.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Hook that lets only a valid access token pass and sets `request.user` to its claims. No database access. */
+    authenticate: onRequestHookHandler;
+    /** The public halves of the keys that tokens may be signed with. */
+    jwks: Jwks;
+    /** Issues an access token for an account. */
+    signIn(user: User): SignedIn;
+  }
+}
+
+declare module '@fastify/jwt' {
+  interface FastifyJWT {
+    payload: Pick<AccessTokenClaims, 'sub' | 'client_id' | 'jti' | 'id' | 'username'>;
+    user: AccessTokenClaims;
+  }
+}
+
+// RFC 9068 §2.2 requires the client; people sign in with the service itself.
+const CLIENT_ID = 'latchkey';
+const ALGORITHM = 'ES256';
+const BEARER = /^Bearer +([A-Za-z0-9_.-]+)$/i;
+const REQUIRED_CLAIMS: (keyof AccessTokenClaims)[] = [
+  'iss',
+  'aud',
+  'sub',
+  'client_id',
+  'iat',
+  'exp',
+  'jti',
+  'id',
+  'username',
+];
+
+/** Signs and verifies access tokens with the key that all replicas share. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    let sealed = await findActiveKey(app.pg);
+    if (!sealed) {
+      await insertActiveKey(app.pg, generateSealedKey(config.authSecrets[0]));
+      // Ours, or that of the replica that was first.
+      sealed = await findActiveKey(app.pg);
+    }
+    if (!sealed) throw new Error('The signing key is gone from the database.');
+    const key = openKey(sealed, config.authSecrets);
+
+    await app.register(jwt, {
+      secret: { private: key.privatePem, public: key.publicPem },
+      sign: {
+        algorithm: ALGORITHM,
+        kid: key.kid,
+        header: { alg: ALGORITHM, typ: 'at+jwt' },
+        iss: config.publicUrl,
+        aud: config.tokenAudience,
+        expiresIn: config.accessTokenTtlS,
+      },
+      verify: {
+        algorithms: [ALGORITHM],
+        checkTyp: 'at+jwt',
+        allowedIss: config.publicUrl,
+        allowedAud: config.tokenAudience,
+        requiredClaims: REQUIRED_CLAIMS,
+        cache: true,
+      },
+    });
+
+    app.decorate('jwks', { keys: [key.publicJwk] });
+
+    app.decorate('signIn', user => ({
+      token: app.jwt.sign({
+        sub: user.id,
+        client_id: CLIENT_ID,
+        jti: randomUUID(),
+        id: user.id,
+        username: user.username,
+      }),
+      tokenType: 'Bearer',
+      expiresIn: config.accessTokenTtlS,
+      user,
+    }));
+
+    app.decorate('authenticate', (request, _reply, done) => {
+      const { authorization } = request.headers;
+      if (authorization === undefined) return done(new MissingTokenError());
+      const [, token] = BEARER.exec(authorization) ?? [];
+      if (token === undefined) return done(new InvalidTokenError());
+      try {
+        request.user = app.jwt.verify<AccessTokenClaims>(token);
+      } catch (cause) {
+        return done(new InvalidTokenError({ cause }));
+      }
+      done();
+    });
+  },
+  { name: 'tokens', dependencies: ['database'] },
+);

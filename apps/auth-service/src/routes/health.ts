@@ -1,0 +1,18 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
+import { problemAnswers } from './problem-answers.js';
+
+const Healthy = Type.Object({ status: Type.Literal('ok') });
+
+export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
+  const tags = ['operations'];
+
+  const livez = { tags, summary: 'The process answers', response: { 200: Healthy } };
+  app.get('/livez', { schema: livez, logLevel: 'warn' }, async () => ({ status: 'ok' as const }));
+
+  const readyz = { tags, summary: 'The database answers too', response: { 200: Healthy, ...problemAnswers(503) } };
+  app.get('/readyz', { schema: readyz, logLevel: 'warn' }, async () => {
+    await app.pg.query('SELECT 1');
+    return { status: 'ok' as const };
+  });
+};

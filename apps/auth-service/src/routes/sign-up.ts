@@ -1,0 +1,25 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Credentials, SignedIn } from '@latchkey/user-schema';
+import { uuidv7 } from 'uuidv7';
+import type { WithConfig } from '../config.js';
+import { insertUser } from '../data/users.js';
+import { UsernameTakenError } from '../errors.js';
+import { checkNewPassword } from '../password-policy.js';
+import { problemAnswers } from './problem-answers.js';
+
+export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+  const schema = {
+    tags: ['auth'],
+    summary: 'Sign up',
+    body: Credentials,
+    response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 503) },
+  };
+  app.post('/auth/sign-up', { schema }, async (request, reply) => {
+    const { username, password } = request.body;
+    checkNewPassword(password, username, config.passwordMinLength);
+    const passwordHash = await app.passwords.hash(password);
+    const user = await insertUser(app.pg, { id: uuidv7(), username, passwordHash });
+    if (!user) throw new UsernameTakenError();
+    return reply.status(201).header('cache-control', 'no-store').send(app.signIn(user));
+  });
+};

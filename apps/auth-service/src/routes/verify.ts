@@ -1,0 +1,20 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
+import { problemAnswers } from './problem-answers.js';
+
+const Verified = Type.Unsafe<undefined>({
+  type: 'null',
+  description: 'Empty: the token is valid, and x-auth-user-id and x-auth-username say whose it is',
+});
+
+export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
+  const schema = {
+    tags: ['gateway'],
+    summary: 'Forward authentication for gateways; no database access',
+    security: [{ bearer: [] }],
+    response: { 200: Verified, ...problemAnswers(401) },
+  };
+  app.get('/auth/verify', { schema, onRequest: app.authenticate, logLevel: 'warn' }, (request, reply) => {
+    reply.header('x-auth-user-id', request.user.id).header('x-auth-username', request.user.username).send(undefined);
+  });
+};

@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyServerOptions, RawRequestDefaultExpression } from 'fastify';
+import type { DestinationStream } from 'pino';
+import type { Config } from './config.js';
+import { answerClientError } from './client-error.js';
+import { trustedProxies } from './trusted-proxies.js';
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** Fastify's options: limits, logging, proxies, validation. */
+export function serverOptions(config: Config, logStream?: DestinationStream) {
+  const isTrusted = trustedProxies(config.trustProxy);
+
+  return {
+    bodyLimit: 16 * 1024,
+    requestTimeout: 10_000,
+    // Longer than gateways keep theirs, so that it is they who close.
+    keepAliveTimeout: 75_000,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    trustProxy: isTrusted,
+    clientErrorHandler: answerClientError,
+    // A gateway's id joins its log to ours; anybody else's could forge that.
+    genReqId: (request: RawRequestDefaultExpression) => {
+      const id = request.headers['x-request-id'];
+      const taken = typeof id === 'string' && REQUEST_ID.test(id) && isTrusted(request.socket.remoteAddress ?? '');
+      return taken ? id : randomUUID();
+    },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    logger: {
+      level: config.logLevel,
+      redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token'],
+      serializers: {
+        // Bodies and query strings are never logged: they may hold secrets.
+        req: request => ({ method: request.method, path: request.url.split('?', 1)[0], remoteAddress: request.ip }),
+      },
+      ...(logStream && { stream: logStream }),
+    },
+  } satisfies FastifyServerOptions;
+}

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { isOpenToAll, unprivilegedAccount } from './account.js';
+import { type Cluster, ensureRunning, makeHome, stopServer } from './cluster.js';
+import { isAlive, withLock } from './lock.js';
+
+/** A running PostgreSQL. */
+export interface EmbeddedPostgres {
+  /** Connection string of the superuser, on the loopback address. */
+  url: string;
+  /** Folder that holds the cluster and its log. */
+  home: string;
+  /** Gives the server back; it stops when nobody else uses it. */
+  stop(): Promise<void>;
+}
+
+let users = 0;
+
+/**
+ * Starts a PostgreSQL whose data stay in `dataDir/postgres`, or joins the one that already runs there: several processes
+ * may share it, one that was left running by a killed process is taken over, and the last user stops it.
+ *
+ * As root, PostgreSQL runs as `nobody`; where `nobody` may not enter `dataDir`, the cluster lives in `/var/tmp`.
+ *
+ * @param dataDir folder for the cluster, made when missing
+ * @throws Error when no binaries exist for this platform, or PostgreSQL does not start (the message names its log)
+ */
+export async function startPostgres(dataDir: string): Promise<EmbeddedPostgres> {
+  const account = await unprivilegedAccount();
+  await mkdir(dataDir, { recursive: true });
+  const reachable = !account || (await isOpenToAll(resolve(dataDir)));
+  const home = reachable ? join(resolve(dataDir), 'postgres') : await outsideHome(dataDir);
+  const cluster: Cluster = { home, account, durable: true };
+  await makeHome(home, account);
+  const leases = join(home, 'users');
+  await mkdir(leases, { recursive: true });
+  const lease = join(leases, `${process.pid}.${++users}`);
+  const lock = join(home, 'lock');
+
+  const release = async () => {
+    await rm(lease, { force: true });
+    const others = (await readdir(leases)).map(name => Number.parseInt(name, 10));
+    if (!others.some(isAlive)) await stopServer(cluster, 'fast');
+  };
+  const url = await withLock(lock, async () => {
+    await writeFile(lease, '');
+    return ensureRunning(cluster);
+  });
+  return { url, home, stop: () => withLock(lock, release) };
+}
+
+/** A place that `nobody` reaches, the same at every start with this `dataDir`. */
+async function outsideHome(dataDir: string): Promise<string> {
+  const name = createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 16);
+  return join('/var/tmp', `latchkey-postgres-${name}`);
+}
+
+/**
+ * Starts an empty PostgreSQL for one run of tests: fast, not crash-safe, gone with {@link EmbeddedPostgres.stop}.
+ * Also removes what killed runs left behind.
+ */
+export async function startThrowawayPostgres(): Promise<EmbeddedPostgres> {
+  const account = await unprivilegedAccount();
+  const prefix = 'latchkey-throwaway-';
+  const remove = async (home: string) => {
+    await stopServer({ home, account, durable: false }, 'immediate').catch(() => undefined);
+    await rm(home, { recursive: true, force: true });
+  };
+  const parent = account && !(await isOpenToAll(tmpdir())) ? '/var/tmp' : tmpdir();
+  for (const name of await readdir(parent)) {
+    const owner = name.startsWith(prefix) && Number.parseInt(name.slice(prefix.length), 10);
+    if (owner && !isAlive(owner)) await remove(join(parent, name));
+  }
+  const home = await mkdtemp(join(parent, `${prefix}${process.pid}-`));
+  await makeHome(home, account);
+  try {
+    return { url: await ensureRunning({ home, account, durable: false }), home, stop: () => remove(home) };
+  } catch (error) {
+    await remove(home);
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+/** Every `code` that the service answers with. Codes are stable; titles and details are for people and may change. */
+export const PROBLEM_CODES = [
+  'invalid_request',
+  'invalid_json',
+  'password_rejected',
+  'missing_token',
+  'invalid_token',
+  'invalid_credentials',
+  'not_found',
+  'method_not_allowed',
+  'request_timeout',
+  'username_taken',
+  'payload_too_large',
+  'unsupported_media_type',
+  'headers_too_large',
+  'internal_error',
+  'service_unavailable',
+] as const;
+
+/** Stable machine name of a problem. */
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
+export const ProblemCode = Type.Unsafe<ProblemCode>({ type: 'string', enum: [...PROBLEM_CODES] });
+
+/** One thing that is wrong with a request, as in the example of RFC 9457 §3. */
+export const ProblemItem = Type.Object({
+  pointer: Type.String({ description: 'JSON pointer (RFC 6901) into the part of the request that the detail names' }),
+  detail: Type.String(),
+  reason: Type.Optional(Type.String({ description: 'Stable machine name of the reason, where there are several' })),
+});
+export type ProblemItem = Static<typeof ProblemItem>;
+
+/** An error answer, sent as `application/problem+json` (RFC 9457). */
+export const Problem = Type.Object({
+  type: Type.String({ description: 'URI of the kind of problem' }),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  code: ProblemCode,
+  requestId: Type.String(),
+  errors: Type.Optional(Type.Array(ProblemItem)),
+});
+export type Problem = Static<typeof Problem>;

@@ -1,0 +1,41 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { User } from './user.js';
+
+/** Answer of sign-up and sign-in. */
+export const SignedIn = Type.Object({
+  token: Type.String({ description: 'Access token: a JWT as in RFC 9068' }),
+  tokenType: Type.Literal('Bearer'),
+  expiresIn: Type.Integer({ description: 'Lifetime of the access token, in seconds' }),
+  user: User,
+});
+export type SignedIn = Static<typeof SignedIn>;
+
+/** Claims of an access token (RFC 9068 §2.2, with the account's `id` and `username`). Times are in seconds. */
+export const AccessTokenClaims = Type.Object({
+  iss: Type.String(),
+  aud: Type.String(),
+  sub: Type.String(),
+  client_id: Type.String(),
+  iat: Type.Integer(),
+  exp: Type.Integer(),
+  jti: Type.String(),
+  id: Type.String(),
+  username: Type.String(),
+});
+export type AccessTokenClaims = Static<typeof AccessTokenClaims>;
+
+/** A public signing key (RFC 7517 §4, RFC 7518 §6.2). */
+export const PublicJwk = Type.Object({
+  kty: Type.String(),
+  crv: Type.String(),
+  x: Type.String(),
+  y: Type.String(),
+  kid: Type.String({ description: 'RFC 7638 thumbprint' }),
+  alg: Type.String(),
+  use: Type.Literal('sig'),
+});
+export type PublicJwk = Static<typeof PublicJwk>;
+
+/** The keys that verify access tokens (RFC 7517 §5). */
+export const Jwks = Type.Object({ keys: Type.Array(PublicJwk) });
+export type Jwks = Static<typeof Jwks>;
