@@ -1,19 +1,29 @@
-import { isIP } from 'node:net';
-import { type Static, Type } from '@sinclair/typebox';
-import { envSchema } from 'env-schema';
-import leven from 'leven';
+import { ConfigError, isCidr, readEnvironment } from '@latchkey/service-kit';
+import { Type } from '@sinclair/typebox';
 import { parseSecrets, type Secrets } from './secrets.js';
 
 const Environment = Type.Object({
-  NODE_ENV: Type.String({ default: 'development', description: '`production` refuses to start on development defaults' }),
+  NODE_ENV: Type.String({
+    default: 'development',
+    description: '`production` refuses to start on development defaults',
+  }),
   HOST: Type.Optional(Type.String({ description: 'Address to listen on' })),
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
   DATABASE_URL: Type.Optional(
-    Type.String({ pattern: '^postgres(ql)?://', description: 'PostgreSQL to use; without it, an embedded one is started' }),
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description: 'PostgreSQL to use; without it, an embedded one is started',
+    }),
   ),
-  DATA_DIR: Type.String({ default: '.data', description: 'Folder of the embedded database and the development secret' }),
+  DATA_DIR: Type.String({
+    default: '.data',
+    description: 'Folder of the embedded database and the development secret',
+  }),
   PUBLIC_URL: Type.Optional(
-    Type.String({ pattern: '^https?://[^?#]+$', description: 'Where clients reach the service; the issuer of its tokens' }),
+    Type.String({
+      pattern: '^https?://[^?#]+$',
+      description: 'Where clients reach the service; the issuer of its tokens',
+    }),
   ),
   TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Whom the access tokens are for' }),
   AUTH_SECRETS: Type.Optional(
@@ -21,7 +31,11 @@ const Environment = Type.Object({
   ),
   BCRYPT_COST: Type.Integer({ default: 12, minimum: 4, maximum: 20, description: 'Cost of new password hashes' }),
   PASSWORD_MIN_LENGTH: Type.Integer({ default: 8, minimum: 1, maximum: 256, description: 'In characters' }),
-  ACCESS_TOKEN_TTL_S: Type.Integer({ default: 600, minimum: 1, description: 'Lifetime of an access token, in seconds' }),
+  ACCESS_TOKEN_TTL_S: Type.Integer({
+    default: 600,
+    minimum: 1,
+    description: 'Lifetime of an access token, in seconds',
+  }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)),
@@ -30,7 +44,8 @@ const Environment = Type.Object({
 });
 
 /** What the environment says; what it leaves open is filled in for development. */
-export type Settings = Omit<Config, 'databaseUrl' | 'authSecrets'> & Partial<Pick<Config, 'databaseUrl' | 'authSecrets'>>;
+export type Settings = Omit<Config, 'databaseUrl' | 'authSecrets'> &
+  Partial<Pick<Config, 'databaseUrl' | 'authSecrets'>>;
 
 /** Everything that the service needs to know. */
 export type Config = {
@@ -53,32 +68,13 @@ export type Config = {
 /** Options of the plugins that need settings. */
 export type WithConfig = { config: Config };
 
-/** Names every setting that is wrong or missing. Its message never holds a setting's value. */
-export class ConfigError extends Error {
-  constructor(complaints: string[]) {
-    super(`The configuration is not valid:\n${complaints.map(complaint => `  - ${complaint}`).join('\n')}`);
-    this.name = 'ConfigError';
-  }
-}
-
 /**
  * Reads and checks the settings.
  *
  * @throws ConfigError that names everything that is wrong at once
  */
-export function loadSettings(env: NodeJS.ProcessEnv): Settings {
-  const complaints = misspelt(env);
-  // An empty variable is one that is not set: that is what `NAME=` in a compose file means.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const complain = (name: string, error: unknown) => complaints.push(`${name}: ${(error as Error).message}.`);
-
-  let settings: Static<typeof Environment>;
-  try {
-    settings = envSchema<Static<typeof Environment>>({ schema: structuredClone(Environment), data: given, env: false });
-  } catch (error) {
-    const { errors = [] } = error as { errors?: { instancePath: string; message?: string }[] };
-    throw new ConfigError([...complaints, ...describe(errors)]);
-  }
+export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
+  const { settings, complaints } = readEnvironment(Environment, env);
 
   const production = settings.NODE_ENV === 'production';
   if (production) {
@@ -90,11 +86,14 @@ export function loadSettings(env: NodeJS.ProcessEnv): Settings {
   try {
     authSecrets = settings.AUTH_SECRETS ? parseSecrets(settings.AUTH_SECRETS) : undefined;
   } catch (error) {
-    complain('AUTH_SECRETS', error);
+    complaints.push(`AUTH_SECRETS: ${(error as Error).message}.`);
   }
-  const trustProxy = settings.TRUST_PROXY.split(',').map(block => block.trim()).filter(Boolean);
+  const trustProxy = settings.TRUST_PROXY.split(',')
+    .map(block => block.trim())
+    .filter(Boolean);
   for (const block of trustProxy) {
-    if (!isCidr(block)) complaints.push(`TRUST_PROXY: "${block}" is not an address or a CIDR block (a hop count can be spoofed).`);
+    if (!isCidr(block))
+      complaints.push(`TRUST_PROXY: "${block}" is not an address or a CIDR block (a hop count can be spoofed).`);
   }
   if (complaints.length > 0) throw new ConfigError(complaints);
 
@@ -120,27 +119,3 @@ const ADVICE = {
   AUTH_SECRETS: 'Make one with: echo "1:$(openssl rand -base64 32)"',
   PUBLIC_URL: 'Set it to the URL that clients use, such as https://auth.example.com.',
 };
-
-function describe(errors: { instancePath: string; message?: string }[]): string[] {
-  const byName = new Map(errors.map(({ instancePath, message }) => [instancePath.slice(1), message]));
-  return [...byName].map(([name, message]) => {
-    const { description } = Environment.properties[name as keyof typeof Environment.properties];
-    return `${name}: ${message} (${description}).`;
-  });
-}
-
-/** Variables that are not ours but nearly: a typing mistake must not fall back to a default in silence. */
-function misspelt(env: NodeJS.ProcessEnv): string[] {
-  const ours = Object.keys(Environment.properties);
-  return Object.keys(env).flatMap(name => {
-    if (ours.includes(name) || name.length < 6) return [];
-    const meant = ours.find(known => known.length >= 6 && leven(known, name.toUpperCase()) <= 2);
-    return meant ? [`${name} is not a setting; did you mean ${meant}?`] : [];
-  });
-}
-
-function isCidr(block: string): boolean {
-  const [address = '', prefix, more] = block.split('/');
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  return more === undefined && bits > 0 && (prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits));
-}

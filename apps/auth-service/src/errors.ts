@@ -8,5 +8,4 @@ export const InvalidJsonError = define('invalid_json', 'The body is not valid JS
 export const InvalidTokenError = define('invalid_token', 'The access token is not valid or has expired.', 401);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
-export const ServiceUnavailableError = define('service_unavailable', 'Try again shortly.', 503);
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);

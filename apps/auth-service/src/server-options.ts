@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { trustedProxies } from '@latchkey/service-kit';
 import type { FastifyServerOptions, RawRequestDefaultExpression } from 'fastify';
 import type { DestinationStream } from 'pino';
-import type { Config } from './config.js';
 import { answerClientError } from './client-error.js';
-import { trustedProxies } from './trusted-proxies.js';
+import type { Config } from './config.js';
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 

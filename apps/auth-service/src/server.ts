@@ -1,8 +1,8 @@
+import { explain } from '@latchkey/service-kit';
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { loadSettings } from './config.js';
 import { prepare } from './development.js';
-import { explain } from './explain.js';
 
 // The process: configuration → app → listen → close.
 try {
@@ -13,7 +13,7 @@ try {
 }
 
 async function start(): Promise<void> {
-  const settings = loadSettings(process.env);
+  const settings = loadSettings();
   const { config, release } = await prepare(settings);
   try {
     const pretty = !config.production && process.stdout.isTTY ? (await import('pino-pretty')).default() : undefined;

@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+} from 'node:crypto';
 import type { PublicJwk } from '@latchkey/user-schema';
 import { deriveKey, type Secret, type Secrets } from './secrets.js';
 
@@ -33,7 +41,9 @@ export function generateSealedKey(secret: Secret): SealedKey {
 export function openKey({ kid, publicJwk, sealedPrivateKey, secretId }: SealedKey, secrets: Secrets): SigningKey {
   const secret = secrets.find(({ id }) => id === secretId);
   if (!secret) {
-    throw new Error(`The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it.`);
+    throw new Error(
+      `The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it.`,
+    );
   }
   const privateKey = createPrivateKey({ key: unseal(sealedPrivateKey, kid, secret), format: 'der', type: 'pkcs8' });
   return {
@@ -66,6 +76,9 @@ function unseal(sealed: Buffer, kid: string, secret: Secret): Buffer {
     return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)), decipher.final()]);
   } catch (cause) {
     const advice = 'Put back the value that AUTH_SECRETS had for it.';
-    throw new Error(`The secret "${secret.id}" does not open the signing key ${kid}: its value has changed. ${advice}`, { cause });
+    throw new Error(
+      `The secret "${secret.id}" does not open the signing key ${kid}: its value has changed. ${advice}`,
+      { cause },
+    );
   }
 }

@@ -21,13 +21,11 @@ export default fp<WithConfig>(
       // When the server is silent, its own timeout cannot help.
       query_timeout: STATEMENT_TIMEOUT_MS + 1000,
       keepAlive: true,
+      // Set here, not as start-up parameters: PgBouncer refuses those.
+      onConnect: async client => void (await client.query(LIMITS)),
     });
     // An idle connection that breaks must not end the process; the pool replaces it.
     app.pg.pool.on('error', error => app.log.warn({ err: error }, 'lost an idle database connection'));
-    // Set here, not as start-up parameters: PgBouncer refuses those.
-    app.pg.pool.on('connect', client => {
-      client.query(LIMITS).catch(error => app.log.warn({ err: error }, 'cannot set the limits of a connection'));
-    });
   },
   { name: 'database' },
 );

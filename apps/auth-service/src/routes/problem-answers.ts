@@ -1,5 +1,8 @@
 /** Declares the problem answers of a route, by status. */
 export function problemAnswers(...statuses: (400 | 401 | 404 | 409 | 413 | 415 | 503)[]) {
-  const answer = { description: 'Problem (RFC 9457)', content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } };
+  const answer = {
+    description: 'Problem (RFC 9457)',
+    content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+  };
   return Object.fromEntries(['5xx', ...statuses].map(status => [status, answer]));
 }

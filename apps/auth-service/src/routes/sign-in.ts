@@ -16,7 +16,8 @@ export const signInRoute: FastifyPluginAsyncTypebox = async app => {
     const found = await findCredentials(app.pg, username);
     // Whoever may not sign in costs the same hash as whoever may, so that nobody can tell them apart by time.
     const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash);
-    if (unknownPepper) request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
+    if (unknownPepper)
+      request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
     if (!found?.passwordHash || found.disabled || !matches) throw new InvalidCredentialsError();
 
     const { passwordHash, disabled: _, ...user } = found;

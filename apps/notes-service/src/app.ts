@@ -1,0 +1,34 @@
+import { authGuard } from '@latchkey/auth-client/fastify';
+import { type FastifyInstance, fastify } from 'fastify';
+import type { DestinationStream } from 'pino';
+import type { Config } from './config.js';
+import database from './plugins/database.js';
+import problems from './plugins/problems.js';
+import { healthRoutes } from './routes/health.js';
+import { notesRoutes } from './routes/notes.js';
+import { profileRoute } from './routes/profile.js';
+
+/** Builds the service: plugins, then routes. Migrates the database, does not listen. */
+export async function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
+  const app = fastify({
+    bodyLimit: 16 * 1024,
+    requestTimeout: 10_000,
+    return503OnClosing: false,
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    logger: { level: config.logLevel, ...(logStream && { stream: logStream }) },
+  });
+
+  await app.register(problems);
+  await app.register(database, { config });
+  await app.register(authGuard, {
+    issuer: config.authIssuer,
+    audience: config.tokenAudience,
+    jwksUrl: `${config.authUrl}/.well-known/jwks.json`,
+  });
+
+  await app.register(notesRoutes);
+  await app.register(profileRoute, { config });
+  await app.register(healthRoutes);
+
+  return app;
+}

@@ -1,0 +1,75 @@
+import { ConfigError, readEnvironment } from '@latchkey/service-kit';
+import { Type } from '@sinclair/typebox';
+
+const Environment = Type.Object({
+  NODE_ENV: Type.String({
+    default: 'development',
+    description: '`production` refuses to start on development defaults',
+  }),
+  HOST: Type.Optional(Type.String({ description: 'Address to listen on' })),
+  PORT: Type.Integer({ default: 3001, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description: 'PostgreSQL to use; without it, an embedded one is started',
+    }),
+  ),
+  DATA_DIR: Type.String({ default: '.data', description: 'Folder of the embedded database' }),
+  AUTH_URL: Type.Optional(
+    Type.String({ pattern: '^https?://', description: 'Where auth-service answers this service' }),
+  ),
+  AUTH_ISSUER: Type.Optional(Type.String({ description: 'Issuer of the tokens, the PUBLIC_URL of auth-service' })),
+  TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Audience that tokens must be for' }),
+  LOG_LEVEL: Type.Union(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)),
+    { default: 'info', description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`' },
+  ),
+});
+
+/** Everything that the service needs to know. */
+export type Config = {
+  production: boolean;
+  host: string;
+  port: number;
+  databaseUrl: string;
+  dataDir: string;
+  authUrl: string;
+  authIssuer: string;
+  tokenAudience: string;
+  logLevel: string;
+};
+
+/** What the environment says; the database may be left open in development. */
+export type Settings = Omit<Config, 'databaseUrl'> & { databaseUrl?: string };
+
+/** Options of the plugins that need settings. */
+export type WithConfig = { config: Config };
+
+/**
+ * Reads and checks the settings.
+ *
+ * @throws ConfigError that names everything that is wrong at once
+ */
+export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
+  const { settings, complaints } = readEnvironment(Environment, env);
+  const production = settings.NODE_ENV === 'production';
+  if (production) {
+    for (const name of ['DATABASE_URL', 'AUTH_URL', 'AUTH_ISSUER'] as const) {
+      const { description } = Environment.properties[name];
+      if (!settings[name]) complaints.push(`${name} is required in production (${description}).`);
+    }
+  }
+  if (complaints.length > 0) throw new ConfigError(complaints);
+  const authUrl = settings.AUTH_URL ?? 'http://localhost:3000';
+  return {
+    production,
+    host: settings.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    port: settings.PORT,
+    dataDir: settings.DATA_DIR,
+    authUrl,
+    authIssuer: settings.AUTH_ISSUER ?? authUrl,
+    tokenAudience: settings.TOKEN_AUDIENCE,
+    logLevel: settings.LOG_LEVEL,
+    ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),
+  };
+}

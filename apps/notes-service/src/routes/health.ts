@@ -1,0 +1,16 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Problem } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+
+const Healthy = Type.Object({ status: Type.Literal('ok') });
+
+export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
+  const livez = { response: { 200: Healthy } };
+  app.get('/livez', { schema: livez, logLevel: 'warn' }, async () => ({ status: 'ok' as const }));
+
+  const readyz = { response: { 200: Healthy, 503: Problem } };
+  app.get('/readyz', { schema: readyz, logLevel: 'warn' }, async () => {
+    await app.pg.query('SELECT 1');
+    return { status: 'ok' as const };
+  });
+};

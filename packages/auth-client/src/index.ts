@@ -1,0 +1,10 @@
+export type { Credentials, Problem, ProblemCode, ProblemItem, SignedIn, User } from '@latchkey/user-schema';
+export { type AuthClient, type AuthClientOptions, type CallOptions, createAuthClient } from './client.js';
+export {
+  type AuthClientError,
+  AuthProblemError,
+  type AuthTransportCode,
+  AuthTransportError,
+  isAuthClientError,
+} from './errors.js';
+export type { Fetch } from './http.js';

@@ -1,0 +1,5 @@
+export { isDatabaseUnavailable } from './database-errors.js';
+export { ConfigError, isCidr, type Reading, readEnvironment } from './environment.js';
+export { explain } from './explain.js';
+export { describeError, type ErrorAnswer, type RequestError, toProblem } from './problems.js';
+export { trustedProxies } from './trusted-proxies.js';

@@ -1,0 +1,88 @@
+import { STATUS_CODES } from 'node:http';
+import type { Problem, ProblemCode, ProblemItem } from '@latchkey/user-schema';
+import { isDatabaseUnavailable } from './database-errors.js';
+
+/** How an error is answered. */
+export interface ErrorAnswer {
+  status: number;
+  code: ProblemCode;
+  /** For people. */
+  detail: string;
+  headers: Record<string, string>;
+  errors?: ProblemItem[];
+}
+
+/** What is read of an error: that of Fastify's errors, `@fastify/error`'s and the auth guard's. */
+export interface RequestError extends Error {
+  code?: string;
+  statusCode?: number;
+  errors?: ProblemItem[];
+  validation?: { instancePath: string; keyword: string; params: Record<string, unknown>; message?: string }[];
+  validationContext?: string;
+}
+
+// What Fastify itself refuses, in our words. Its messages are not passed on: those of JSON errors quote the body.
+const FASTIFY_ERRORS: Record<string, [status: number, code: ProblemCode, detail: string]> = {
+  FST_ERR_BAD_URL: [400, 'invalid_request', 'The path is not a valid URL path.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, 'payload_too_large', 'The body is larger than 16 KiB.'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'invalid_json', 'The body is empty; send a JSON object.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'invalid_request', 'The body is not as long as Content-Length says.'],
+  FST_ERR_CTP_INVALID_JSON_BODY: [400, 'invalid_json', 'The body is not valid JSON.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, 'unsupported_media_type', 'Send the body as Content-Type: application/json.'],
+};
+
+const RETRY_AFTER_S = '1';
+
+/** Decides how an error is answered. Never shows the cause of a fault of ours: log the error for that. */
+export function describeError(error: RequestError): ErrorAnswer {
+  const known = FASTIFY_ERRORS[error.code ?? ''];
+  if (known) return { status: known[0], code: known[1], detail: known[2], headers: {} };
+  if (error.validation) return describeValidation(error.validation, error.validationContext ?? 'body');
+  if (error.statusCode === 503 || isDatabaseUnavailable(error)) {
+    const headers = { 'retry-after': RETRY_AFTER_S };
+    return { status: 503, code: 'service_unavailable', detail: 'Try again shortly.', headers };
+  }
+  const { statusCode: status = 500, code = '' } = error;
+  if (status >= 500) {
+    const detail = 'Something went wrong; the log has it under the request id.';
+    return { status: 500, code: 'internal_error', detail, headers: {} };
+  }
+  return {
+    status,
+    code: code.startsWith('FST_') ? 'invalid_request' : (code.toLowerCase() as ProblemCode),
+    detail: error.message,
+    headers: status === 401 ? { 'www-authenticate': challenge(code) } : {},
+    ...(error.errors && { errors: error.errors }),
+  };
+}
+
+/** Makes a problem object (RFC 9457). */
+export function toProblem({ status, code, detail, errors }: Omit<ErrorAnswer, 'headers'>, requestId: string): Problem {
+  const title = STATUS_CODES[status] ?? 'Error';
+  return { type: `urn:latchkey:problem:${code}`, title, status, detail, code, requestId, ...(errors && { errors }) };
+}
+
+function describeValidation(validation: NonNullable<RequestError['validation']>, context: string): ErrorAnswer {
+  const errors = validation.map(toItem);
+  const where = `${context}${errors[0]?.pointer.replaceAll('/', '.')}`;
+  return { status: 400, code: 'invalid_request', detail: `${where} ${errors[0]?.detail}.`, headers: {}, errors };
+}
+
+function toItem({
+  instancePath,
+  keyword,
+  params,
+  message = 'is not valid',
+}: NonNullable<RequestError['validation']>[number]): ProblemItem {
+  if (keyword === 'required') return { pointer: `${instancePath}/${params['missingProperty']}`, detail: 'is required' };
+  if (keyword === 'additionalProperties') {
+    const name = String(params['additionalProperty']).replaceAll('~', '~0').replaceAll('/', '~1');
+    return { pointer: `${instancePath}/${name}`, detail: 'is not a known member' };
+  }
+  return { pointer: instancePath, detail: message };
+}
+
+// RFC 6750 §3: no error code when the request carried no token.
+function challenge(code: string): string {
+  return code.toLowerCase() === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
+}

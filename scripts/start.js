@@ -1,0 +1,96 @@
+// `pnpm start`: auth-service and notes-service, side by side on one embedded PostgreSQL.
+import { spawn, spawnSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import getPort, { portNumbers } from 'get-port';
+
+const HELP = `Usage: pnpm start
+
+Starts auth-service and notes-service for development, on an embedded PostgreSQL whose data stay in .data.
+
+Environment: PORT    port of auth-service; when not set, 3000 or the next one that is free
+             and every other setting in the README's table`;
+
+let help;
+try {
+  ({ help } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } }).values);
+} catch (error) {
+  console.error(`${error.message}\n\n${HELP}`);
+  process.exit(2);
+}
+if (help) {
+  console.log(HELP);
+  process.exit(0);
+}
+
+const DEFAULT_PORT = 3000;
+// A second signal this soon after the first is the same Ctrl-C, passed on by npx and pnpm.
+const SAME_SIGNAL_MS = 1000;
+
+const build = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
+  env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1' },
+  encoding: 'utf8',
+  shell: process.platform === 'win32',
+});
+if (build.status !== 0) {
+  console.error(build.stdout, build.stderr, build.error?.message ?? '');
+  process.exit(build.status ?? 1);
+}
+
+const authPort = process.env.PORT || (await getPort({ port: portNumbers(DEFAULT_PORT, DEFAULT_PORT + 99) }));
+const notesPort = await getPort({ port: portNumbers(Number(authPort) + 1, Number(authPort) + 100) });
+if (Number(authPort) !== DEFAULT_PORT && !process.env.PORT) {
+  console.log(`Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}.`);
+}
+const authUrl = process.env.PUBLIC_URL || `http://localhost:${authPort}`;
+const notesUrl = `http://localhost:${notesPort}`;
+
+let stoppingSince;
+const services = [
+  launch('auth-service', { PORT: authPort }),
+  launch('notes-service', { PORT: notesPort, AUTH_URL: `http://localhost:${authPort}`, AUTH_ISSUER: authUrl }),
+];
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
+
+await Promise.all(services.map(service => service.ready));
+if (!stoppingSince) announce();
+
+function launch(name, env) {
+  const child = spawn(process.execPath, [`apps/${name}/dist/server.js`], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // In a process group of its own, so that Ctrl-C reaches it once, through here.
+    detached: process.platform !== 'win32',
+  });
+  child.once('exit', (code, signal) => {
+    if (stoppingSince) return;
+    console.error(`${name} ended (${signal ?? `exit code ${code}`}); stopping.`);
+    process.exitCode = 1;
+    stop();
+  });
+  return { child, ready: new Promise(resolve => child.once('message', resolve).once('exit', resolve)) };
+}
+
+function stop() {
+  if (stoppingSince && performance.now() - stoppingSince < SAME_SIGNAL_MS) return;
+  const signal = stoppingSince ? 'SIGKILL' : 'SIGTERM';
+  stoppingSince ??= performance.now();
+  for (const { child } of services) child.kill(signal);
+}
+
+function announce() {
+  const body = `-H 'content-type: application/json' -d '{"username":"helloworld","password":"open sesame 42"}'`;
+  console.log(`
+Latchkey is ready.
+
+  auth-service   ${authUrl}
+  documentation  ${authUrl}/docs
+  notes-service  ${notesUrl}
+
+Sign up, then sign in:
+
+  curl -s ${authUrl}/auth/sign-up ${body}
+  curl -s ${authUrl}/auth/sign-in ${body}
+
+Ctrl-C stops it; the data stay in .data.
+`);
+}
