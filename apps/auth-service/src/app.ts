@@ -18,7 +18,16 @@ import { serverOptions } from './server-options.js';
 /** Builds the service: plugins, then routes. Migrates the database, does not listen. */
 export async function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
   const app = fastify(serverOptions(config, logStream));
+  try {
+    await wire(app, config);
+    return app;
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+}
 
+async function wire(app: FastifyInstance, config: Config): Promise<void> {
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
 
   await app.register(problems);
@@ -34,6 +43,4 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
   await app.register(verifyRoute);
   await app.register(wellKnownRoutes);
   await app.register(healthRoutes);
-
-  return app;
 }

@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { trustedProxies } from '@latchkey/service-kit';
-import type { FastifyServerOptions, RawRequestDefaultExpression } from 'fastify';
+import { describeError, toProblem, trustedProxies } from '@latchkey/service-kit';
+import type {
+  FastifyError,
+  FastifyReply,
+  FastifyRequest,
+  FastifyServerOptions,
+  RawRequestDefaultExpression,
+} from 'fastify';
 import type { DestinationStream } from 'pino';
 import { answerClientError } from './client-error.js';
 import type { Config } from './config.js';
@@ -20,6 +26,11 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
     forceCloseConnections: 'idle',
     trustProxy: isTrusted,
     clientErrorHandler: answerClientError,
+    // What is refused before routing, such as a path that is not well encoded, does not reach the error handler.
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      const answer = describeError(error);
+      reply.status(answer.status).type('application/problem+json').send(toProblem(answer, request.id));
+    },
     // A gateway's id joins its log to ours; anybody else's could forge that.
     genReqId: (request: RawRequestDefaultExpression) => {
       const id = request.headers['x-request-id'];

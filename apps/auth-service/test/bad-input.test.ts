@@ -1,0 +1,147 @@
+import { connect } from 'node:net';
+import fc from 'fast-check';
+import t from 'tap';
+import { call, get, newCredentials, post, type Service, startService } from './helper.js';
+
+let service: Service;
+t.before(async () => {
+  service = await startService(t);
+});
+
+const refused: [name: string, body: unknown, status: number, code: string][] = [
+  ['an empty body', '', 400, 'invalid_json'],
+  ['no JSON', '{"username":', 400, 'invalid_json'],
+  ['bytes that are not UTF-8', Uint8Array.from([0x22, 0xff, 0xfe, 0x22]), 400, 'invalid_json'],
+  ['an array', [], 400, 'invalid_request'],
+  ['null', 'null', 400, 'invalid_request'],
+  ['a text', '"text"', 400, 'invalid_request'],
+  ['no members', {}, 400, 'invalid_request'],
+  ['no password', { username: 'somebody' }, 400, 'invalid_request'],
+  ['a number for a username', { username: 12345, password: 'open sesame 42' }, 400, 'invalid_request'],
+  ['null for a password', { username: 'somebody', password: null }, 400, 'invalid_request'],
+  ['a list for a password', { username: 'somebody', password: ['open sesame 42'] }, 400, 'invalid_request'],
+  ['an unknown member', { username: 'somebody', password: 'open sesame 42', admin: true }, 400, 'invalid_request'],
+  ['a member twice', '{"username":"a","password":"b","username":"c"}', 400, 'invalid_json'],
+  [
+    'a member twice, escaped',
+    '{"username":"abc","password":"open sesame 42","user\\u006eame":"abc"}',
+    400,
+    'invalid_json',
+  ],
+  ['__proto__', '{"username":"somebody","password":"open sesame 42","__proto__":{}}', 400, 'invalid_json'],
+  [
+    '__proto__, escaped',
+    '{"username":"somebody","password":"open sesame 42","\\u005f_proto__":{}}',
+    400,
+    'invalid_json',
+  ],
+  ['constructor', '{"username":"somebody","password":"x","constructor":{"prototype":{}}}', 400, 'invalid_json'],
+  ['U+0000 in a username', { username: 'some\0body', password: 'open sesame 42' }, 400, 'invalid_request'],
+  [
+    'a lone surrogate in a password',
+    '{"username":"somebody","password":"open sesame \\ud800"}',
+    400,
+    'invalid_request',
+  ],
+  ['a lone surrogate in a username', '{"username":"some\\udc00body","password":"open sesame"}', 400, 'invalid_request'],
+  ['a username of 2', { username: 'ab', password: 'open sesame 42' }, 400, 'invalid_request'],
+  ['a username of 65', { username: 'a'.repeat(65), password: 'open sesame 42' }, 400, 'invalid_request'],
+  ['a username with a space', { username: 'some body', password: 'open sesame 42' }, 400, 'invalid_request'],
+  ['a username with a newline', { username: 'somebody\n', password: 'open sesame 42' }, 400, 'invalid_request'],
+  ['a look-alike username', { username: 'аdmin', password: 'open sesame 42' }, 400, 'invalid_request'],
+  ['more than 16 KiB', { username: 'somebody', password: 'x'.repeat(16 * 1024) }, 413, 'payload_too_large'],
+  ['deep nesting', '['.repeat(8000), 400, 'invalid_json'],
+  ['deep valid nesting', `${'['.repeat(8000)}${']'.repeat(8000)}`, 400, 'invalid_request'],
+];
+
+for (const path of ['/auth/sign-up', '/auth/sign-in']) {
+  t.test(`${path} refuses what is not its contract`, async t => {
+    for (const [name, body, status, code] of refused) {
+      const answer = await post(service.base + path, body);
+      t.equal(answer.status, status, name);
+      t.equal(answer.body.code, code, name);
+      t.equal(answer.headers.get('content-type'), 'application/problem+json; charset=utf-8', name);
+      t.equal(answer.body.requestId, answer.headers.get('x-request-id'), name);
+    }
+    const json = JSON.stringify(newCredentials());
+    for (const type of [
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data',
+      'application/jsonx',
+      '',
+    ]) {
+      const { status, body } = await post(service.base + path, json, { 'content-type': type });
+      t.equal(status, 415, type);
+      t.equal(body.code, 'unsupported_media_type', type);
+    }
+    t.match(await call(service.base + path, { method: 'POST' }), { status: 400, body: { code: 'invalid_request' } });
+  });
+}
+
+t.test('says what is wrong, and where', async t => {
+  const { body } = await post(`${service.base}/auth/sign-up`, { username: 'a b', 'x/y~z': 1 });
+  t.match(body.detail, /^body/);
+  const byPointer = Object.fromEntries(
+    body.errors.map((e: { pointer: string; detail: string }) => [e.pointer, e.detail]),
+  );
+  t.equal(byPointer['/password'], 'is required');
+  t.equal(byPointer['/x~1y~0z'], 'is not a known member');
+  t.match(byPointer['/username'], /must match pattern/);
+});
+
+t.test('no body of any form is answered 5xx', async () => {
+  const bodies = fc.oneof(
+    fc.json(),
+    fc.string({ unit: 'binary' }),
+    fc.record({ username: fc.string({ unit: 'binary' }), password: fc.anything() }).map(value => JSON.stringify(value)),
+  );
+  await fc.assert(
+    fc.asyncProperty(bodies, fc.constantFrom('sign-up', 'sign-in'), async (body, path) => {
+      const { status } = await post(`${service.base}/auth/${path}`, body ?? '');
+      return status === 400 || status === 401;
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test('odd tokens are answered 401 with a challenge', async t => {
+  const missing = await get(`${service.base}/auth/me`);
+  t.equal(missing.status, 401);
+  t.equal(missing.body.code, 'missing_token');
+  t.equal(missing.headers.get('www-authenticate'), 'Bearer');
+  for (const authorization of [
+    'Bearer',
+    'Bearer ',
+    'Basic abc',
+    'Bearer a b',
+    'Bearer ..',
+    `Bearer ${'a'.repeat(9000)}`,
+  ]) {
+    const { status, headers, body } = await call(`${service.base}/auth/verify`, { headers: { authorization } });
+    t.equal(status, 401, authorization.slice(0, 20));
+    t.equal(body.code, 'invalid_token');
+    t.equal(headers.get('www-authenticate'), 'Bearer error="invalid_token"');
+  }
+});
+
+t.test('what is not HTTP is answered with a problem too', async t => {
+  const raw = (text: string) =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(new URL(service.base).port), '127.0.0.1', () => socket.write(text));
+      let answer = '';
+      socket.setEncoding('utf8').on('data', chunk => {
+        answer += chunk;
+      });
+      socket.on('close', () => resolve(answer)).on('error', reject);
+    });
+  t.match(await raw('NONSENSE canary-secret\r\n\r\n'), /^HTTP\/1.1 400 .*application\/problem\+json.*invalid_request/s);
+  t.match(await raw(`GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`), /^HTTP\/1.1 431 .*headers_too_large/s);
+  t.match(await get(`${service.base}/%`), { status: 400, body: { code: 'invalid_request' } });
+  t.notMatch(service.logs.join(''), /canary-secret/);
+});
+
+t.test('nothing of all this left a row', async t => {
+  const { rows } = await service.sql('SELECT count(*)::int AS count FROM auth.users');
+  t.equal(rows[0].count, 0);
+});

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import { loadSettings } from '../src/config.js';
+
+const secret = (id: string, bytes = 32) => `${id}:${randomBytes(bytes).toString('base64')}`;
+const production = {
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgresql://db/auth',
+  AUTH_SECRETS: `${secret('b')},${secret('a')}`,
+  PUBLIC_URL: 'https://auth.example.com/',
+};
+
+t.test('development needs no settings', async t => {
+  t.match(loadSettings({}), {
+    production: false,
+    host: '127.0.0.1',
+    port: 3000,
+    publicUrl: 'http://localhost:3000',
+    bcryptCost: 12,
+    accessTokenTtlS: 600,
+    trustProxy: [],
+  });
+  t.equal(loadSettings({ PORT: '' }).port, 3000, 'an empty variable is one that is not set');
+  t.equal(loadSettings({ PORT: '4000' }).publicUrl, 'http://localhost:4000');
+});
+
+t.test('production takes its own', async t => {
+  const settings = loadSettings(production);
+  t.match(settings, { host: '0.0.0.0', publicUrl: 'https://auth.example.com', databaseUrl: production.DATABASE_URL });
+  t.same(
+    settings.authSecrets?.map(({ id }) => id),
+    ['b', 'a'],
+  );
+  const { trustProxy } = loadSettings({ ...production, TRUST_PROXY: '10.0.0.0/8, fd00::/8,192.0.2.7' });
+  t.same(trustProxy, ['10.0.0.0/8', 'fd00::/8', '192.0.2.7']);
+});
+
+t.test('refuses by name', async t => {
+  const cases: [env: Record<string, string>, message: RegExp][] = [
+    [{ NODE_ENV: 'production' }, /DATABASE_URL is required.*AUTH_SECRETS is required.*PUBLIC_URL is required/s],
+    [{ ...production, AUTH_SECRETS: '' }, /AUTH_SECRETS is required in production.*openssl rand/],
+    [{ ...production, AUTH_SECRETS: 'no-colon' }, /AUTH_SECRETS: entry 1 is not of the form id:base64/],
+    [{ ...production, AUTH_SECRETS: secret('a', 16) }, /AUTH_SECRETS: the secret of "a" is shorter than 32 bytes/],
+    [{ ...production, AUTH_SECRETS: `${secret('a')},${secret('a')}` }, /AUTH_SECRETS: an id is there twice/],
+    [{ PORT: 'http' }, /PORT: must be integer \(Port to listen on\)/],
+    [{ PORT: '70000' }, /PORT: must be <= 65535/],
+    [{ BCRYPT_COST: '3', LOG_LEVEL: 'loud' }, /BCRYPT_COST: must be >= 4.*LOG_LEVEL: must/s],
+    [{ DATABASE_URL: 'mysql://db' }, /DATABASE_URL: must match/],
+    [{ PUBLIC_URL: 'auth.example.com' }, /PUBLIC_URL: must match/],
+    [{ TRUST_PROXY: '1' }, /TRUST_PROXY: "1" is not an address or a CIDR block/],
+    [{ TRUST_PROXY: '10.0.0.0/33' }, /TRUST_PROXY: "10.0.0.0\/33"/],
+    [{ BCRYPT_COTS: '10' }, /BCRYPT_COTS is not a setting; did you mean BCRYPT_COST\?/],
+    [{ AUTH_SECRET: secret('a') }, /AUTH_SECRET is not a setting; did you mean AUTH_SECRETS\?/],
+    [{ database_url: 'x' }, /database_url is not a setting; did you mean DATABASE_URL\?/],
+  ];
+  for (const [env, message] of cases) t.throws(() => loadSettings(env), { name: 'ConfigError', message });
+  const shown = t.throws(() => loadSettings({ AUTH_SECRETS: 'canary', DATABASE_URL: 'canary' })) as unknown as Error;
+  t.notMatch(shown.message, /canary/, 'no value is shown');
+});
+
+t.test('leaves other programs’ variables alone', async t => {
+  t.doesNotThrow(() =>
+    loadSettings({ HOSTNAME: 'x', HOME: '/', SESSION_MANAGER: 'x', DATABASE_HOST: 'x', PORTS: '1' }),
+  );
+});

@@ -1,0 +1,98 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import pg from 'pg';
+import type { Test } from 'tap';
+import { buildApp } from '../src/app.js';
+import type { Config } from '../src/config.js';
+
+/** The throw-away server that `with-postgres` started for this run. */
+export function serverUrl(): string {
+  const url = process.env['TEST_DATABASE_URL'];
+  if (!url) throw new Error('TEST_DATABASE_URL is not set: run the tests with "pnpm test"');
+  return url;
+}
+
+/** Makes an empty database. */
+export async function createDatabase(): Promise<string> {
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  const client = new pg.Client(serverUrl());
+  await client.connect();
+  await client.query(`CREATE DATABASE ${name}`);
+  await client.end();
+  const url = new URL(serverUrl());
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+export async function testConfig(overrides: Partial<Config> = {}): Promise<Config> {
+  return {
+    production: false,
+    host: '127.0.0.1',
+    port: 0,
+    databaseUrl: overrides.databaseUrl ?? (await createDatabase()),
+    dataDir: '.data',
+    publicUrl: 'https://auth.example.com',
+    tokenAudience: 'latchkey',
+    authSecrets: [{ id: 'one', key: randomBytes(32) }],
+    bcryptCost: 4,
+    passwordMinLength: 8,
+    accessTokenTtlS: 600,
+    trustProxy: [],
+    logLevel: 'info',
+    ...overrides,
+  };
+}
+
+export type Service = {
+  base: string;
+  config: Config;
+  logs: string[];
+  app: Awaited<ReturnType<typeof buildApp>>;
+  sql: pg.Pool['query'];
+};
+
+/** Starts the service as production does, on a port of its own, until the test ends. */
+export async function startService(t: Test, overrides: Partial<Config> = {}): Promise<Service> {
+  const config = await testConfig(overrides);
+  const logs: string[] = [];
+  const app = await buildApp(config, { write: line => void logs.push(line) });
+  await app.listen({ host: config.host, port: 0 });
+  t.teardown(() => app.close());
+  const { port } = app.server.address() as AddressInfo;
+  return {
+    base: `http://127.0.0.1:${port}`,
+    config,
+    logs,
+    app,
+    sql: app.pg.pool.query.bind(app.pg.pool) as Service['sql'],
+  };
+}
+
+export type Answer = { status: number; headers: Headers; body: any; text: string };
+
+export async function call(url: string, init: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(url, init);
+  const text = await response.text();
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: /json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : undefined,
+  };
+}
+
+export const post = (url: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> =>
+  call(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
+  });
+
+export const get = (url: string, token?: string): Promise<Answer> =>
+  call(url, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } });
+
+export const newCredentials = () => ({ username: `user-${randomUUID().slice(0, 18)}`, password: 'open sesame 42' });
+
+/** Decodes a segment of a token. */
+export const segment = (token: string, index: number) =>
+  JSON.parse(Buffer.from(token.split('.')[index] as string, 'base64url').toString());

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import bcrypt from 'bcrypt';
+import t from 'tap';
+import { createPasswords } from '../src/passwords.js';
+import type { Secrets } from '../src/secrets.js';
+import { newCredentials, post, startService } from './helper.js';
+
+const [first, second] = ['first', 'second'].map(id => ({ id, key: randomBytes(32) })) as [Secrets[0], Secrets[0]];
+
+t.test('the stored form names its scheme, pepper and cost', async t => {
+  const passwords = createPasswords([first], 5);
+  const stored = await passwords.hash('open sesame');
+  t.match(stored, /^\$bcrypt-hmac-sha384\$k=first\$2b\$05\$[./A-Za-z0-9]{53}$/);
+  t.same(await passwords.verify('open sesame', stored), { matches: true, outdated: false });
+  t.same(await passwords.verify('open sesame!', stored), { matches: false, outdated: false });
+});
+
+t.test('a row behind in pepper or cost is outdated, one ahead in cost is not', async t => {
+  const stored = await createPasswords([first], 5).hash('open sesame');
+  const outdated = async (secrets: Secrets, cost: number) =>
+    (await createPasswords(secrets, cost).verify('open sesame', stored)).outdated;
+  t.equal(await outdated([first], 6), true);
+  t.equal(await outdated([first], 4), false);
+  t.equal(await outdated([second, first], 5), true);
+});
+
+t.test('a row whose pepper is not at hand does not match, and says so', async t => {
+  const stored = await createPasswords([first], 4).hash('open sesame');
+  const verdict = await createPasswords([second], 4).verify('open sesame', stored);
+  t.same(verdict, { matches: false, outdated: false, unknownPepper: 'first' });
+});
+
+t.test('the pepper matters', async t => {
+  const impostor = { id: 'first', key: randomBytes(32) };
+  const stored = await createPasswords([first], 4).hash('open sesame');
+  t.notOk((await createPasswords([impostor], 4).verify('open sesame', stored)).matches);
+});
+
+t.test('what is no hash at all does not match', async t => {
+  for (const stored of [
+    null,
+    undefined,
+    '',
+    'plain text',
+    '$2b$04$short',
+    '$argon2id$v=19$m=16,t=2,p=1$c2FsdA$aGFzaA',
+  ]) {
+    t.same(await createPasswords([first], 4).verify('plain text', stored), { matches: false, outdated: false });
+  }
+});
+
+// From the test vectors of crypt_blowfish 1.3.
+const VECTORS: [password: string, stored: string][] = [
+  ['U*U', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
+  ['U*U*', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK'],
+  ['U*U*U', '$2a$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a'],
+  ['U*U', '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
+  ['U*U', '$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
+];
+
+t.test('plain bcrypt rows of every variant verify as they are', async t => {
+  const passwords = createPasswords([first], 4);
+  for (const [password, stored] of VECTORS) {
+    t.same(await passwords.verify(password, stored), { matches: true, outdated: true }, stored);
+    t.notOk((await passwords.verify(`${password}!`, stored)).matches);
+  }
+});
+
+t.test('sign-in upgrades a row that came from elsewhere', async t => {
+  const { base, sql } = await startService(t, { authSecrets: [first], bcryptCost: 5 });
+  for (const prefix of ['$2a$', '$2b$', '$2y$']) {
+    const { username, password } = newCredentials();
+    await post(`${base}/auth/sign-up`, { username, password: 'something else' });
+    const foreign = (await bcrypt.hash(password, 4)).replace('$2b$', prefix);
+    const stored = async () =>
+      (await sql('SELECT password_hash AS hash FROM auth.users WHERE username = $1', [username])).rows[0].hash;
+    await sql('UPDATE auth.users SET password_hash = $2 WHERE username = $1', [username, foreign]);
+
+    t.equal((await post(`${base}/auth/sign-in`, { username, password: 'wrong' })).status, 401);
+    t.equal(await stored(), foreign, 'a wrong password changes nothing');
+    t.equal((await post(`${base}/auth/sign-in`, { username, password })).status, 200);
+    const upgraded = await stored();
+    t.match(upgraded, /^\$bcrypt-hmac-sha384\$k=first\$2b\$05\$/);
+    t.equal((await post(`${base}/auth/sign-in`, { username, password })).status, 200);
+    t.equal(await stored(), upgraded, 'once');
+  }
+});
+
+t.test('a row with an unknown pepper is reported to the operator, not to the caller', async t => {
+  const { base, sql, logs } = await startService(t, { authSecrets: [first] });
+  const credentials = newCredentials();
+  await post(`${base}/auth/sign-up`, credentials);
+  await sql("UPDATE auth.users SET password_hash = replace(password_hash, 'k=first', 'k=gone')");
+  t.match(await post(`${base}/auth/sign-in`, credentials), { status: 401, body: { code: 'invalid_credentials' } });
+  t.match(logs.join(''), /"secretId":"gone".*not in AUTH_SECRETS/);
+});

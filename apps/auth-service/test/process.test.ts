@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import t, { type Test } from 'tap';
+import { createDatabase, get, newCredentials, post, startService } from './helper.js';
+
+const SERVER = fileURLToPath(new URL('../dist/server.js', import.meta.url));
+
+type Run = { child: ChildProcess; output: () => string; exit: Promise<number | null>; base: Promise<string> };
+
+/** Runs the built service as its own process. */
+function run(t: Test, cwd: string, env: Record<string, string>): Run {
+  const child = spawn(process.execPath, [SERVER], {
+    cwd,
+    env: { PATH: process.env['PATH'], PORT: '0', BCRYPT_COST: '4', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  const base = new Promise<string>((resolve, reject) => {
+    const read = (chunk: Buffer) => {
+      output += chunk;
+      const match = /listening at (http:[^"]+)/.exec(output);
+      if (match) resolve(match[1] as string);
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('close', () => reject(new Error(output)));
+  });
+  base.catch(() => undefined);
+  const exit = once(child, 'close').then(([code]) => code as number | null);
+  t.teardown(() => child.kill('SIGKILL'));
+  return { child, output: () => output, exit, base };
+}
+
+const production = () => ({
+  NODE_ENV: 'production',
+  AUTH_SECRETS: `one:${randomBytes(32).toString('base64')}`,
+  PUBLIC_URL: 'https://auth.example.com',
+});
+
+t.test('refuses to start, says why, and ends with an error', async t => {
+  const cwd = t.testdir();
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  t.teardown(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const databaseUrl = await createDatabase();
+  const { AUTH_SECRETS, ...noSecrets } = production();
+  const wrongPassword = new URL(databaseUrl);
+  wrongPassword.password = 'canary-password';
+  const noDatabase = new URL(databaseUrl);
+  noDatabase.pathname = '/nowhere';
+
+  const cases: [name: string, env: Record<string, string>, message: RegExp][] = [
+    ['production without DATABASE_URL', production(), /DATABASE_URL is required in production/],
+    ['production without AUTH_SECRETS', { ...noSecrets, DATABASE_URL: databaseUrl }, /AUTH_SECRETS is required/],
+    ['a bad setting', { PORT: 'http' }, /PORT: must be integer/],
+    [
+      'no database',
+      { ...production(), DATABASE_URL: 'postgresql://x:canary-password@127.0.0.1:1/x' },
+      /database does not answer .*ECONNREFUSED.*DATABASE_URL/,
+    ],
+    ['a wrong password', { ...production(), DATABASE_URL: wrongPassword.href }, /database refuses us .*DATABASE_URL/],
+    [
+      'a database that is not there',
+      { ...production(), DATABASE_URL: noDatabase.href },
+      /database refuses us .*nowhere/,
+    ],
+    [
+      'a port in use',
+      { ...production(), HOST: '127.0.0.1', DATABASE_URL: databaseUrl, PORT: String(port) },
+      /Port \d+ of 127.0.0.1 is in use. Set PORT/,
+    ],
+  ];
+  await Promise.all(
+    cases.map(async ([name, env, message]) => {
+      const { exit, output } = run(t, cwd, env);
+      t.equal(await exit, 1, name);
+      t.match(output(), message, name);
+      t.notMatch(output(), /canary|^ +at /m, `${name}: neither secrets nor a stack`);
+    }),
+  );
+});
+
+t.test('twenty replicas start at once on an empty database', async t => {
+  const cwd = t.testdir();
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase() };
+  const replicas = Array.from({ length: 20 }, () => run(t, cwd, env));
+  const bases = await Promise.all(replicas.map(replica => replica.base));
+  const { body } = await post(`${bases[0]}/auth/sign-up`, newCredentials());
+  for (const base of bases) t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
+  for (const { child } of replicas) child.kill('SIGTERM');
+  for (const { exit } of replicas) t.equal(await exit, 0);
+});
+
+t.test('without a database it brings its own, which outlives a crash', async t => {
+  const cwd = t.testdir();
+  const credentials = newCredentials();
+  const first = run(t, cwd, {});
+  t.equal((await post(`${await first.base}/auth/sign-up`, credentials)).status, 201);
+  const { body: before } = await get(`${await first.base}/.well-known/jwks.json`);
+  first.child.kill('SIGKILL');
+  await first.exit;
+
+  const [second, third] = [run(t, cwd, {}), run(t, cwd, {})];
+  for (const replica of [second, third]) {
+    t.equal((await post(`${await replica.base}/auth/sign-in`, credentials)).status, 200);
+  }
+  t.same((await get(`${await third.base}/.well-known/jwks.json`)).body, before, 'the same signing key');
+
+  second.child.kill('SIGTERM');
+  t.equal(await second.exit, 0);
+  t.equal((await get(`${await third.base}/readyz`)).status, 200, 'whoever shares the database keeps it');
+  third.child.kill('SIGINT');
+  t.equal(await third.exit, 0);
+});
+
+t.test('when the database goes away, calls that need it are answered 503 until it is back', async t => {
+  const postgres = await startThrowawayPostgres();
+  const { base, logs } = await startService(t, { databaseUrl: postgres.url });
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  await postgres.stop();
+
+  for (const answer of [
+    await post(`${base}/auth/sign-in`, newCredentials()),
+    await post(`${base}/auth/sign-up`, newCredentials()),
+    await get(`${base}/auth/me`, body.token),
+    await get(`${base}/readyz`),
+  ]) {
+    t.equal(answer.status, 503);
+    t.equal(answer.body.code, 'service_unavailable');
+    t.ok(answer.headers.get('retry-after'));
+    t.notMatch(answer.text, /ECONNREFUSED|127\.0\.0\.1/, 'the cause is for the log');
+  }
+  t.match(logs.join(''), /ECONNREFUSED/);
+  for (const path of ['/livez', '/.well-known/jwks.json']) t.equal((await get(base + path)).status, 200);
+  t.equal((await get(`${base}/auth/verify`, body.token)).status, 200, 'tokens are checked without it');
+});
