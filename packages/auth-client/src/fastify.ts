@@ -31,7 +31,7 @@ export class AuthGuardError extends Error {
   }
 }
 
-const BEARER = /^Bearer +([A-Za-z0-9_.-]+)$/i;
+const BEARER = /^Bearer +(\S+)$/i;
 const RETRY_AFTER_S = 1;
 
 const guard: FastifyPluginAsync<VerifierOptions> = async (app, options) => {

@@ -57,8 +57,10 @@ async function sendOnce<S extends TSchema>(call: Call<S>, deadline: number): Pro
   const abort = () => controller.abort();
   call.signal?.addEventListener('abort', abort);
   if (call.signal?.aborted) abort();
+  let response: Response;
+  let text: string;
   try {
-    const response = await call.fetch(call.url, {
+    response = await call.fetch(call.url, {
       method: call.method,
       headers: call.headers,
       // A redirect would carry the credentials to somebody else.
@@ -66,9 +68,8 @@ async function sendOnce<S extends TSchema>(call: Call<S>, deadline: number): Pro
       signal: controller.signal,
       ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
     });
-    return await readAnswer(response, call.answer);
+    text = await response.text();
   } catch (cause) {
-    if (cause instanceof AuthProblemError || cause instanceof AuthTransportError) throw cause;
     if (call.signal?.aborted) throw new AuthTransportError('aborted', 'The call was aborted.', { cause });
     if (controller.signal.aborted) {
       throw new AuthTransportError('timeout', `No answer within ${call.timeoutMs} ms.`, { cause });
@@ -78,30 +79,29 @@ async function sendOnce<S extends TSchema>(call: Call<S>, deadline: number): Pro
     clearTimeout(timer);
     call.signal?.removeEventListener('abort', abort);
   }
+  return readAnswer(response, text, call.answer);
 }
 
-async function readAnswer<S extends TSchema>(
-  response: Response,
+function readAnswer<S extends TSchema>(
+  { status, headers }: Response,
+  text: string,
   expected: { status: number; schema: S },
-): Promise<Static<S>> {
-  const { status } = response;
-  const unexpected = (message: string) => new AuthTransportError('unexpected_answer', message, { status });
-  const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
-  if (type !== 'application/json' && type !== 'application/problem+json') {
-    await response.body?.cancel();
-    throw unexpected(`The answer is not JSON (status ${status}).`);
-  }
-  const text = await response.text();
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    // The parser's message quotes the text, which may hold a token.
-    throw unexpected(`The answer is not valid JSON (status ${status}).`);
-  }
+): Static<S> {
+  const body = parseJson(headers, text);
   if (status === expected.status && conforms(expected.schema, body)) return body;
-  if (status >= 400 && conforms(Problem, body)) throw new AuthProblemError(body, retryAfterS(response.headers));
-  throw unexpected(`The answer is not what the contract says (status ${status}).`);
+  if (status >= 400 && conforms(Problem, body)) throw new AuthProblemError(body, retryAfterS(headers));
+  // The body is not shown: it may hold a token.
+  throw new AuthTransportError('unexpected_answer', `The answer is not the service's (status ${status}).`, { status });
+}
+
+function parseJson(headers: Headers, text: string): unknown {
+  const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+  if (type !== 'application/json' && type !== 'application/problem+json') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function isRetryable(error: unknown, retry: RetryWhen): boolean {

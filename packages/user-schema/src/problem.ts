@@ -21,7 +21,7 @@ export const PROBLEM_CODES = [
 
 /** Stable machine name of a problem. */
 export type ProblemCode = (typeof PROBLEM_CODES)[number];
-export const ProblemCode = Type.Unsafe<ProblemCode>({ type: 'string', enum: [...PROBLEM_CODES] });
+export const ProblemCode = Type.Unsafe<ProblemCode>(Type.String({ enum: [...PROBLEM_CODES] }));
 
 /** One thing that is wrong with a request, as in the example of RFC 9457 §3. */
 export const ProblemItem = Type.Object({

@@ -1,0 +1,201 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import t, { type Test } from 'tap';
+import { type AuthClientError, createAuthClient, isAuthClientError } from '../src/index.js';
+
+const credentials = { username: 'helloworld', password: 'open sesame 42' };
+const user = {
+  id: '01a20b2e-4a43-7235-b259-7ff0cab3d9d5',
+  username: 'helloworld',
+  createdAt: '2026-11-24T01:31:52.772Z',
+};
+const signedIn = { token: 'a.b.c', tokenType: 'Bearer', expiresIn: 600, user };
+
+type Handler = (request: IncomingMessage, response: ServerResponse, nth: number) => void;
+
+/** A peer that answers as told: what a network and a gateway may do to a client. */
+async function peer(t: Test, handler: Handler): Promise<{ baseUrl: string; calls: () => number }> {
+  let calls = 0;
+  const server = createServer((request, response) => handler(request, response, ++calls)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, calls: () => calls };
+}
+
+const json = (response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}) =>
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+
+const problem = (response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}) =>
+  json(
+    response,
+    status,
+    { type: `urn:latchkey:problem:${code}`, title: 'x', status, detail: `Detail of ${code}`, code, requestId: 'r1' },
+    { 'content-type': 'application/problem+json', ...headers },
+  );
+
+async function failure(call: Promise<unknown>): Promise<AuthClientError> {
+  try {
+    await call;
+  } catch (error) {
+    if (isAuthClientError(error)) return error;
+    throw error;
+  }
+  throw new Error('the call should have failed');
+}
+
+t.test('sends what the contract says', async t => {
+  let seen: unknown;
+  const { baseUrl } = await peer(t, async (request, response) => {
+    const chunks = await request.toArray();
+    const { method, url, headers } = request;
+    seen = { method, url, type: headers['content-type'], authorization: headers.authorization, body: chunks.join('') };
+    json(response, url?.endsWith('sign-up') ? 201 : 200, url?.endsWith('me') ? user : signedIn);
+  });
+  const client = createAuthClient({ baseUrl: `${baseUrl}/prefix/` });
+  t.same(await client.signUp(credentials), signedIn);
+  t.match(seen, {
+    method: 'POST',
+    url: '/prefix/auth/sign-up',
+    type: 'application/json',
+    body: JSON.stringify(credentials),
+  });
+  t.same(await client.signIn(credentials), signedIn);
+  t.match(seen, { method: 'POST', url: '/prefix/auth/sign-in' });
+  t.same(await client.me('a.b.c'), user);
+  t.match(seen, { method: 'GET', url: '/prefix/auth/me', authorization: 'Bearer a.b.c', body: '' });
+});
+
+t.test('rejects with the problem', async t => {
+  const { baseUrl, calls } = await peer(t, (_, response) => problem(response, 401, 'invalid_credentials'));
+  const error = await failure(createAuthClient({ baseUrl }).signIn(credentials));
+  t.equal(error.code, 'invalid_credentials');
+  t.match(error.problem, { status: 401, requestId: 'r1' });
+  t.equal(error.message, 'Detail of invalid_credentials');
+  t.equal(calls(), 1);
+});
+
+t.test('accepts members it does not know', async t => {
+  const { baseUrl } = await peer(t, (_, response) => json(response, 200, { ...signedIn, refreshToken: 'new' }));
+  t.match(await createAuthClient({ baseUrl }).signIn(credentials), signedIn);
+});
+
+t.test('takes nothing for an answer that is none', async t => {
+  const answers: [name: string, answer: (response: ServerResponse) => void][] = [
+    ['a page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
+    ['a redirect', response => response.writeHead(307, { location: 'http://127.0.0.1:1/' }).end()],
+    [
+      'broken JSON',
+      response => response.writeHead(200, { 'content-type': 'application/json' }).end('{"token":"canary'),
+    ],
+    ['a wrong type', response => json(response, 200, { ...signedIn, expiresIn: '600' })],
+    ['a missing member', response => json(response, 200, { token: 'canary' })],
+    ['a wrong status', response => json(response, 202, signedIn)],
+    ['an error that is no problem', response => json(response, 400, { message: 'canary' })],
+    ['a bad date', response => json(response, 200, { ...signedIn, user: { ...user, createdAt: 'today' } })],
+  ];
+  for (const [name, answer] of answers) {
+    const { baseUrl, calls } = await peer(t, (_, response) => answer(response));
+    const error = await failure(createAuthClient({ baseUrl }).signIn(credentials));
+    t.equal(error.code, 'unexpected_answer', name);
+    t.notMatch(error.message, /canary/, name);
+    t.equal(calls(), 1, name);
+  }
+});
+
+t.test('every call has a deadline, which covers retries, and an abort', async t => {
+  const { baseUrl } = await peer(t, () => undefined);
+  const client = createAuthClient({ baseUrl, timeoutMs: 100 });
+  t.equal((await failure(client.me('a.b.c'))).code, 'timeout');
+  t.equal((await failure(client.signIn(credentials, { timeoutMs: 20 }))).code, 'timeout');
+  t.equal((await failure(client.me('a.b.c', { signal: AbortSignal.timeout(20), timeoutMs: 5000 }))).code, 'aborted');
+  t.equal((await failure(client.me('a.b.c', { signal: AbortSignal.abort() }))).code, 'aborted');
+
+  const stalling = await peer(t, (_, response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).write('{'),
+  );
+  t.equal((await failure(createAuthClient({ ...stalling, timeoutMs: 100 }).me('a.b.c'))).code, 'timeout', 'mid-body');
+
+  const busy = await peer(t, (_, response) => problem(response, 503, 'service_unavailable', { 'retry-after': '60' }));
+  const error = await failure(createAuthClient(busy).me('a.b.c'));
+  t.equal(error.code, 'service_unavailable');
+  t.equal(busy.calls(), 1, 'a pause longer than the deadline is not slept');
+});
+
+t.test('sends again only where that is safe', async t => {
+  const unavailable = (headers: Record<string, string> = { 'retry-after': '0' }): Handler => {
+    return (request, response, nth) => {
+      if (nth === 1) problem(response, 503, 'service_unavailable', headers);
+      else json(response, request.url?.endsWith('sign-up') ? 201 : 200, request.method === 'GET' ? user : signedIn);
+    };
+  };
+  const cut: Handler = (request, response, nth) => {
+    if (nth === 1) request.destroy();
+    else json(response, request.url?.endsWith('sign-up') ? 201 : 200, request.method === 'GET' ? user : signedIn);
+  };
+  type Client = ReturnType<typeof createAuthClient>;
+  const me = (client: Client) => client.me('a.b.c');
+  const signIn = (client: Client) => client.signIn(credentials);
+  const signUp = (client: Client) => client.signUp(credentials);
+
+  const cases: [name: string, handler: Handler, call: (client: Client) => Promise<unknown>, calls: number][] = [
+    ['me after 503', unavailable({}), me, 2],
+    ['me after a cut', cut, me, 2],
+    ['sign-in after 503 with Retry-After', unavailable(), signIn, 2],
+    ['sign-in after 503 without', unavailable({}), signIn, 1],
+    ['sign-in after a cut', cut, signIn, 1],
+    ['sign-up after 503', unavailable(), signUp, 1],
+    ['sign-up after a cut', cut, signUp, 1],
+  ];
+  for (const [name, handler, call, calls] of cases) {
+    const server = await peer(t, handler);
+    const outcome = call(createAuthClient(server));
+    if (calls === 1) await t.rejects(outcome, name);
+    else await t.resolves(outcome, name);
+    t.equal(server.calls(), calls, name);
+  }
+  const never = await peer(t, (_, response) => problem(response, 503, 'service_unavailable'));
+  await t.rejects(me(createAuthClient({ ...never, maxRetries: 3 })), { code: 'service_unavailable' });
+  t.equal(never.calls(), 4, 'and not for ever');
+});
+
+t.test('waits as long as Retry-After says, in either form', async t => {
+  for (const retryAfter of ['1', () => new Date(Date.now() + 2000).toUTCString()]) {
+    const { baseUrl } = await peer(t, (_, response, nth) => {
+      const value = typeof retryAfter === 'string' ? retryAfter : retryAfter();
+      if (nth === 1) problem(response, 429, 'service_unavailable', { 'retry-after': value });
+      else json(response, 200, user);
+    });
+    const before = performance.now();
+    await createAuthClient({ baseUrl }).me('a.b.c');
+    t.ok(performance.now() - before >= 950);
+  }
+});
+
+t.test('a call that found nobody to connect to is sent again, whatever it is', async t => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server.close();
+  let calls = 0;
+  const client = createAuthClient({
+    baseUrl,
+    fetch: (url, init) => {
+      calls++;
+      return fetch(url, init);
+    },
+  });
+  const error = await failure(client.signUp(credentials));
+  t.equal(error.code, 'network_error');
+  t.equal(error.message, `Cannot reach ${baseUrl}.`);
+  t.equal(calls, 3);
+});
+
+t.test('refuses a base URL that cannot be right', async t => {
+  for (const baseUrl of ['auth', 'ftp://auth', 'http://me:secret@auth', 'http://auth/?x=1']) {
+    t.throws(() => createAuthClient({ baseUrl }), TypeError, baseUrl);
+  }
+});

@@ -1,0 +1,193 @@
+import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import fc from 'fast-check';
+import { fastify } from 'fastify';
+import t, { type Test } from 'tap';
+import { authGuard, type VerifierOptions } from '../src/fastify.js';
+
+const ISSUER = 'https://auth.example.com';
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+type Key = { kid: string; privateKey: KeyObject; jwk: Record<string, unknown> };
+
+function newKey(): Key {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwk = publicKey.export({ format: 'jwk' });
+  const kid = createHash('sha256').update(JSON.stringify(jwk)).digest('base64url');
+  return { kid, privateKey, jwk: { ...jwk, kid, alg: 'ES256', use: 'sig' } };
+}
+
+const now = () => Math.floor(Date.now() / 1000);
+const claims = (more: object = {}) => ({
+  ...{ iss: ISSUER, aud: 'latchkey', sub: 'u1', client_id: 'latchkey', jti: 'j1', id: 'u1', username: 'ada' },
+  ...{ iat: now(), exp: now() + 600, ...more },
+});
+
+function token(key: Key, { header = {}, payload = claims() }: { header?: object; payload?: object } = {}): string {
+  const input = `${encode({ alg: 'ES256', typ: 'at+jwt', kid: key.kid, ...header })}.${encode(payload)}`;
+  return `${input}.${sign('sha256', Buffer.from(input), { key: key.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+}
+
+/** A guarded app, and the key set that it fetches. */
+async function guarded(t: Test, keys: Key[], options: Partial<VerifierOptions> = {}) {
+  const app = fastify();
+  let fetches = 0;
+  let online = true;
+  await app.register(authGuard, {
+    issuer: ISSUER,
+    audience: 'latchkey',
+    fetch: async () => {
+      fetches++;
+      if (!online) throw new TypeError('fetch failed');
+      return Response.json({ keys: keys.map(({ jwk }) => jwk) });
+    },
+    ...options,
+  });
+  app.get('/mine', { onRequest: app.authenticate }, async ({ user }) => ({ id: user.id, username: user.username }));
+  t.teardown(() => app.close());
+  const ask = (bearer?: string) =>
+    app.inject({ url: '/mine', headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` } });
+  const setOnline = (value: boolean) => {
+    online = value;
+  };
+  return { app, ask, fetches: () => fetches, setOnline };
+}
+
+t.test('lets a valid token pass and says whose it is, fetching the keys once', async t => {
+  const key = newKey();
+  const { ask, fetches } = await guarded(t, [key]);
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => ask(token(key, { payload: claims({ jti: `${i}` }) }))),
+  );
+  for (const answer of answers) {
+    t.equal(answer.statusCode, 200);
+    t.same(answer.json(), { id: 'u1', username: 'ada' });
+  }
+  t.equal(fetches(), 1);
+});
+
+t.test('challenges whoever has no token', async t => {
+  const { ask, app } = await guarded(t, [newKey()]);
+  const missing = await ask();
+  t.equal(missing.statusCode, 401);
+  t.equal(missing.json().code, 'missing_token');
+  t.equal(missing.headers['www-authenticate'], 'Bearer');
+  for (const authorization of ['Bearer', 'Bearer x y', 'Basic eA==', 'Bearer ']) {
+    const invalid = await app.inject({ url: '/mine', headers: { authorization } });
+    t.equal(invalid.json().code, 'invalid_token');
+    t.equal(invalid.headers['www-authenticate'], 'Bearer error="invalid_token"');
+  }
+});
+
+t.test('refuses what the issuer did not sign, or not for us', async t => {
+  const key = newKey();
+  const stranger = newKey();
+  const { ask } = await guarded(t, [key]);
+  const valid = token(key);
+  t.equal((await ask(valid)).statusCode, 200);
+  const [header, payload, signature] = valid.split('.') as [string, string, string];
+  const publicJwk = JSON.stringify(key.jwk);
+  const hs256 = `${encode({ alg: 'HS256', typ: 'at+jwt', kid: key.kid })}.${payload}`;
+  const unsigned = (alg: string) => `${encode({ alg, typ: 'at+jwt', kid: key.kid })}.${payload}.`;
+
+  const forged: Record<string, string> = {
+    'no signature': `${header}.${payload}.`,
+    'two segments': `${header}.${payload}`,
+    'another payload': `${header}.${encode(claims({ id: 'root' }))}.${signature}`,
+    'another signature': `${header}.${payload}.${token(key, { payload: claims({ jti: 'x' }) }).split('.')[2]}`,
+    'the signature in DER': `${header}.${payload}.${sign('sha256', Buffer.from(`${header}.${payload}`), key.privateKey).toString('base64url')}`,
+    none: unsigned('none'),
+    None: unsigned('None'),
+    nOnE: unsigned('nOnE'),
+    'HS256 keyed with the public key': `${hs256}.${createHmac('sha256', publicJwk).update(hs256).digest('base64url')}`,
+    'a stranger’s key under our kid': token({ ...stranger, kid: key.kid }),
+    'an unknown kid': token(stranger),
+    'no kid': token(key, { header: { kid: undefined } }),
+    'its own key': token(stranger, { header: { jwk: stranger.jwk } }),
+    'a key URL': token(stranger, { header: { jku: 'https://evil.example.com', x5u: 'https://evil.example.com' } }),
+    'a critical extension': token(key, { header: { crit: ['exp'] } }),
+    'typ JWT': token(key, { header: { typ: 'JWT' } }),
+    'no typ': token(key, { header: { typ: undefined } }),
+    'a list as typ': token(key, { header: { typ: ['at+jwt'] } }),
+    'another issuer': token(key, { payload: claims({ iss: 'https://evil.example.com' }) }),
+    'a list of issuers': token(key, { payload: claims({ iss: [ISSUER] }) }),
+    'another audience': token(key, { payload: claims({ aud: 'billing' }) }),
+    'no audience': token(key, { payload: claims({ aud: undefined }) }),
+    'no subject': token(key, { payload: claims({ sub: undefined }) }),
+    'no expiry': token(key, { payload: claims({ exp: undefined }) }),
+    'an expiry as text': token(key, { payload: claims({ exp: `${now() + 600}` }) }),
+    expired: token(key, { payload: claims({ exp: now() - 10 }) }),
+    'not valid yet': token(key, { payload: claims({ nbf: now() + 60 }) }),
+    'too long': `${valid}${'A'.repeat(9000)}`,
+    'a deep header': `${'W1tb'.repeat(500)}.${payload}.${signature}`,
+  };
+  for (const [name, bearer] of Object.entries(forged)) {
+    const answer = await ask(bearer);
+    t.equal(answer.statusCode, 401, name);
+    t.equal(answer.json().code, 'invalid_token', name);
+  }
+  t.equal((await ask(valid)).statusCode, 200, 'and still knows the valid one');
+});
+
+t.test('no mutation of a valid token passes', async t => {
+  const key = newKey();
+  const { ask } = await guarded(t, [key]);
+  const valid = token(key);
+  const characters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/';
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(valid.length - 1),
+      fc.constantFrom(...characters),
+      fc.nat(2),
+      async (at, character, kind) => {
+        const mutated = valid.slice(0, at) + (kind === 1 ? '' : character) + valid.slice(kind === 2 ? at : at + 1);
+        return mutated === valid || (await ask(mutated)).statusCode === 401;
+      },
+    ),
+    { numRuns: 3000, examples: [...'AEIMQUYcgkosw048BCDFGHJKLNOPRSTVWXZ'].map(last => [valid.length - 1, last, 0]) },
+  );
+});
+
+t.test('a little clock skew is forgiven', async t => {
+  const key = newKey();
+  const { ask } = await guarded(t, [key]);
+  t.equal((await ask(token(key, { payload: claims({ exp: now() - 2 }) }))).statusCode, 200);
+});
+
+t.test('finds a new key, but asks for unknown ones at most once in 30 seconds', async t => {
+  const keys = [newKey()];
+  const { ask, fetches } = await guarded(t, keys);
+  t.equal((await ask(token(keys[0] as Key))).statusCode, 200);
+  const rotated = newKey();
+  keys.push(rotated);
+  for (let i = 0; i < 50; i++) t.equal((await ask(token(newKey()))).statusCode, 401);
+  t.equal(fetches(), 1, 'the cooldown holds');
+
+  const real = performance.now.bind(performance);
+  t.intercept(performance, 'now', { value: () => real() + 31_000, writable: true });
+  t.equal((await ask(token(rotated))).statusCode, 200);
+  for (let i = 0; i < 50; i++) await ask(token(newKey()));
+  t.equal(fetches(), 2);
+});
+
+t.test('without keys it is unavailable, not unauthorized, and recovers', async t => {
+  const key = newKey();
+  const { ask, setOnline, fetches } = await guarded(t, [key]);
+  setOnline(false);
+  const refused = await ask(token(key));
+  t.equal(refused.statusCode, 503);
+  t.equal(refused.json().code, 'service_unavailable');
+  t.ok(refused.headers['retry-after']);
+  for (let i = 0; i < 20; i++) await ask(token(key));
+  t.equal(fetches(), 1, 'it does not hammer the issuer');
+
+  setOnline(true);
+  const real = performance.now.bind(performance);
+  t.intercept(performance, 'now', { value: () => real() + 1100, writable: true });
+  t.equal((await ask(token(key))).statusCode, 200);
+  setOnline(false);
+  t.equal(
+    (await ask(token(key, { payload: claims({ jti: 'j2' }) }))).statusCode,
+    200,
+    'keys once fetched go on working',
+  );
+});
