@@ -78,12 +78,17 @@ async function startServer(cluster: Cluster): Promise<number> {
   const log = join(cluster.home, 'log');
   const options = settings.map(setting => `-c ${setting}`).join(' ');
   const data = join(cluster.home, 'data');
-  try {
-    await runTool(cluster, 'pg_ctl', ['start', '--pgdata', data, '--log', log, '--options', options, '--wait']);
-  } catch (cause) {
-    throw new Error(`The embedded PostgreSQL does not start; ${log} says why.`, { cause });
+  // After a crash the processes of the old server may take a moment to end, and a new one refuses to start meanwhile.
+  const attempts = (await exists(join(data, 'postmaster.pid'))) ? 20 : 1;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await runTool(cluster, 'pg_ctl', ['start', '--pgdata', data, '--log', log, '--options', options, '--wait']);
+      return port;
+    } catch (cause) {
+      if (attempt >= attempts) throw new Error(`The embedded PostgreSQL does not start; ${log} says why.`, { cause });
+      await setTimeout(250);
+    }
   }
-  return port;
 }
 
 /** Runs one of PostgreSQL's tools as the cluster's account. Its working folder must be one that the account may enter. */

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { createAuthClient } from '@latchkey/auth-client';
+import t from 'tap';
+import { call, startSystem } from './helper.js';
+
+t.test('people keep notes of their own', async t => {
+  const { notesUrl, signUp } = await startSystem(t);
+  const [ada, bob] = [await signUp(), await signUp()];
+
+  const made = await call(`${notesUrl}/notes`, ada.token, { method: 'POST', body: { text: 'Buy milk' } });
+  t.equal(made.status, 201);
+  t.match(made.body, { id: String, text: 'Buy milk', createdAt: /Z$/ });
+  t.same((await call(`${notesUrl}/notes`, ada.token)).body, { notes: [made.body] });
+  t.same((await call(`${notesUrl}/notes`, bob.token)).body, { notes: [] });
+
+  const remove = (token: string, id: string) => call(`${notesUrl}/notes/${id}`, token, { method: 'DELETE' });
+  const stolen = await remove(bob.token, made.body.id);
+  t.equal(stolen.status, 404);
+  t.equal(stolen.body.code, 'not_found');
+  t.equal((await remove(ada.token, made.body.id)).status, 204);
+  t.equal((await remove(ada.token, made.body.id)).status, 404);
+  t.equal((await remove(ada.token, randomUUID())).status, 404);
+});
+
+t.test('notes come newest first, a page at a time', async t => {
+  const { notesUrl, signUp } = await startSystem(t);
+  const { token } = await signUp();
+  for (let i = 0; i < 53; i++) await call(`${notesUrl}/notes`, token, { method: 'POST', body: { text: `note ${i}` } });
+  const first = (await call(`${notesUrl}/notes`, token)).body.notes;
+  t.equal(first.length, 50);
+  t.equal(first[0].text, 'note 52');
+  const second = (await call(`${notesUrl}/notes?before=${first.at(-1).id}`, token)).body.notes;
+  t.same(
+    second.map((note: { text: string }) => note.text),
+    ['note 2', 'note 1', 'note 0'],
+  );
+});
+
+t.test('the guard checks offline, the profile asks auth-service', async t => {
+  const { authUrl, notesUrl, signUp, auth, sql } = await startSystem(t);
+  const { token, user } = await signUp();
+  t.same((await call(`${notesUrl}/notes/profile`, token)).body, { user, noteCount: 0 });
+
+  const disabled = await signUp();
+  await sql('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [disabled.user.id]);
+  const refused = await call(`${notesUrl}/notes/profile`, disabled.token);
+  t.equal(refused.status, 401);
+  t.equal(refused.body.code, 'invalid_token');
+
+  auth.kill('SIGKILL');
+  t.equal((await call(`${notesUrl}/notes`, token)).status, 200, 'the cached keys go on working');
+  const profile = await call(`${notesUrl}/notes/profile`, token);
+  t.equal(profile.status, 503);
+  t.equal(profile.body.code, 'service_unavailable');
+  t.ok(profile.headers.get('retry-after'));
+  await t.rejects(createAuthClient({ baseUrl: authUrl, timeoutMs: 500 }).me(token), { code: 'network_error' });
+});
+
+t.test('bad input is refused', async t => {
+  const { notesUrl, signUp } = await startSystem(t);
+  const { token } = await signUp();
+  const bodies = [
+    {},
+    { text: 1 },
+    { text: '' },
+    { text: 'x\0' },
+    { text: '\ud800' },
+    { text: 'x'.repeat(4001) },
+    { text: 'x', y: 1 },
+  ];
+  for (const body of bodies) {
+    const answer = await call(`${notesUrl}/notes`, token, { method: 'POST', body });
+    t.equal(answer.status, 400);
+    t.equal(answer.body.code, 'invalid_request');
+  }
+  const large = await call(`${notesUrl}/notes`, token, { method: 'POST', body: { text: 'x'.repeat(17_000) } });
+  t.equal(large.body.code, 'payload_too_large');
+  for (const path of ['/notes?before=x', '/notes?limit=5']) t.equal((await call(notesUrl + path, token)).status, 400);
+  t.equal((await call(`${notesUrl}/notes/x`, token, { method: 'DELETE' })).status, 400);
+  t.equal((await call(`${notesUrl}/nothing`, token)).body.code, 'not_found');
+  t.equal((await call(`${notesUrl}/notes`)).body.code, 'missing_token');
+  t.equal((await call(`${notesUrl}/readyz`)).status, 200);
+});
+
+t.test('the typed client and the real service understand each other', async t => {
+  const { authUrl, signUp } = await startSystem(t);
+  const client = createAuthClient({ baseUrl: authUrl });
+  const { user, token } = await signUp();
+  const credentials = { username: user.username, password: 'open sesame 42' };
+  t.match(await client.signIn(credentials), { user, expiresIn: 600, tokenType: 'Bearer' });
+  t.same(await client.me(token), user);
+  await t.rejects(client.signUp(credentials), { code: 'username_taken', problem: { status: 409 } });
+  await t.rejects(client.signIn({ ...credentials, password: 'wrong' }), { code: 'invalid_credentials' });
+  await t.rejects(client.signUp({ username: 'x', password: 'short' }), { code: 'invalid_request' });
+  const short = client.signUp({ username: 'somebody-else', password: 'short' });
+  await t.rejects(short, { code: 'password_rejected', problem: { errors: [{ reason: 'too_short' }] } });
+  await t.rejects(client.me('a.b.c'), { code: 'invalid_token' });
+});

@@ -1,0 +1,86 @@
+import { Type } from '@sinclair/typebox';
+import t from 'tap';
+import {
+  describeError,
+  explain,
+  isCidr,
+  isDatabaseUnavailable,
+  readEnvironment,
+  toProblem,
+  trustedProxies,
+} from '../src/index.js';
+
+t.test('reads settings and complains by name', async t => {
+  const schema = Type.Object({
+    PORT: Type.Integer({ default: 3000, description: 'the port' }),
+    DATABASE_URL: Type.Optional(Type.String()),
+  });
+  t.same(readEnvironment(schema, { PORT: '80', DATABASE_URL: '', OTHER: 'x' }), {
+    settings: { PORT: 80 },
+    complaints: [],
+  });
+  t.same(readEnvironment(schema, {}).settings, { PORT: 3000 });
+  t.same(readEnvironment(schema, { DATABASE_URI: 'x' }).complaints, [
+    'DATABASE_URI is not a setting; did you mean DATABASE_URL?',
+  ]);
+  t.throws(() => readEnvironment(schema, { PORT: 'x' }), {
+    name: 'ConfigError',
+    message: /PORT: must be integer \(the port\)/,
+  });
+});
+
+t.test('knows addresses and blocks', async t => {
+  for (const block of ['10.0.0.0/8', '192.0.2.1', '::1', 'fd00::/8', '0.0.0.0/0']) t.ok(isCidr(block), block);
+  for (const block of ['1', '', 'localhost', '10.0.0.0/33', '10.0.0.0/8/8', '10.0.0.0/', '10.0.0.0/-1', '::/129']) {
+    t.notOk(isCidr(block), block);
+  }
+  const isTrusted = trustedProxies(['10.0.0.0/8', '192.0.2.1', 'fd00::/8']);
+  for (const address of ['10.1.2.3', '::ffff:10.1.2.3', '192.0.2.1', 'fd12::1']) t.ok(isTrusted(address), address);
+  for (const address of ['11.0.0.1', '192.0.2.2', 'fe80::1', '', 'nonsense']) t.notOk(isTrusted(address), address);
+  t.notOk(trustedProxies([])('127.0.0.1'));
+});
+
+t.test('tells a database that is away from a fault of ours', async t => {
+  const error = (code: string, message = '') => Object.assign(new Error(message), { code });
+  for (const code of ['ECONNREFUSED', '57P01', '57P03', '08006', '53300', '25006'])
+    t.ok(isDatabaseUnavailable(error(code)), code);
+  for (const code of ['42P01', '23505', 'EACCES']) t.notOk(isDatabaseUnavailable(error(code)), code);
+  t.ok(isDatabaseUnavailable(new Error('timeout exceeded when trying to connect')));
+  t.ok(isDatabaseUnavailable(new Error('Connection terminated unexpectedly')));
+  t.notOk(isDatabaseUnavailable('text'));
+});
+
+t.test('answers errors without their causes', async t => {
+  const fault = describeError(new Error('canary: relation "users" does not exist'));
+  t.match(fault, { status: 500, code: 'internal_error' });
+  t.notMatch(fault.detail, /canary/);
+  const away = describeError(Object.assign(new Error('canary'), { code: 'ECONNREFUSED' }));
+  t.match(away, { status: 503, headers: { 'retry-after': '1' } });
+  t.notMatch(away.detail, /canary/);
+  const json = Object.assign(new Error('Unexpected token in "canary"'), {
+    code: 'FST_ERR_CTP_INVALID_JSON_BODY',
+    statusCode: 400,
+  });
+  t.match(describeError(json), { status: 400, code: 'invalid_json', detail: 'The body is not valid JSON.' });
+  const expected = Object.assign(new Error('That username is taken.'), { code: 'USERNAME_TAKEN', statusCode: 409 });
+  t.same(toProblem(describeError(expected), 'r1'), {
+    type: 'urn:latchkey:problem:username_taken',
+    title: 'Conflict',
+    status: 409,
+    detail: 'That username is taken.',
+    code: 'username_taken',
+    requestId: 'r1',
+  });
+});
+
+t.test('explains why a service cannot start', async t => {
+  const error = (code: string, message: string) => Object.assign(new Error(message), { code });
+  t.match(
+    explain(Object.assign(error('EADDRINUSE', ''), { port: 80, address: '::' })),
+    /Port 80 of :: is in use. Set PORT/,
+  );
+  t.match(explain(error('ECONNREFUSED', 'connect ECONNREFUSED')), /does not answer \(connect ECONNREFUSED\)/);
+  t.match(explain(error('28P01', 'password authentication failed')), /refuses us .*DATABASE_URL/);
+  const both = Object.assign(new AggregateError([new Error('::1'), new Error('127.0.0.1')]), { code: 'ECONNREFUSED' });
+  t.match(explain(both), /::1.*127\.0\.0\.1/);
+});
