@@ -1,0 +1,35 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+
+/** A server in a process of its own. */
+export type Server = { url: string; startedInMs: number; child: ChildProcess; stop: () => Promise<void> };
+
+/** Runs a server that says over IPC when it is ready. */
+export async function startServer(script: URL, env: Record<string, string>): Promise<Server> {
+  const port = await freePort();
+  const before = performance.now();
+  const child = spawn(process.execPath, [script.pathname], {
+    env: { PATH: process.env['PATH'], ...env, PORT: String(port) },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(() => Promise.reject(new Error(`${script} ended`))),
+  ]);
+  const startedInMs = performance.now() - before;
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  };
+  return { url: `http://127.0.0.1:${port}`, startedInMs, child, stop };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
