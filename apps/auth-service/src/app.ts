@@ -28,7 +28,10 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
 }
 
 async function wire(app: FastifyInstance, config: Config): Promise<void> {
-  app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id);
+    done();
+  });
 
   await app.register(problems);
   await app.register(jsonBody);

@@ -7,6 +7,7 @@ import type { WithConfig } from '../config.js';
 import { findActiveKey, insertActiveKey } from '../data/signing-keys.js';
 import { InvalidTokenError, MissingTokenError } from '../errors.js';
 import { generateSealedKey, openKey } from '../signing-key.js';
+import { createTokenCache } from '../token-cache.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -73,7 +74,6 @@ export default fp<WithConfig>(
         allowedIss: config.publicUrl,
         allowedAud: config.tokenAudience,
         requiredClaims: REQUIRED_CLAIMS,
-        cache: true,
       },
     });
 
@@ -92,15 +92,23 @@ export default fp<WithConfig>(
       user,
     }));
 
+    const verify = createTokenCache(authorization => {
+      const [, token] = BEARER.exec(authorization) ?? [];
+      if (token === undefined || !CANONICAL.test(token)) throw new InvalidTokenError();
+      try {
+        return app.jwt.verify<AccessTokenClaims>(token);
+      } catch (cause) {
+        throw new InvalidTokenError({ cause });
+      }
+    });
+
     app.decorate('authenticate', (request, _reply, done) => {
       const { authorization } = request.headers;
       if (authorization === undefined) return done(new MissingTokenError());
-      const [, token] = BEARER.exec(authorization) ?? [];
-      if (token === undefined || !CANONICAL.test(token)) return done(new InvalidTokenError());
       try {
-        request.user = app.jwt.verify<AccessTokenClaims>(token);
-      } catch (cause) {
-        return done(new InvalidTokenError({ cause }));
+        request.user = verify(authorization);
+      } catch (error) {
+        return done(error as Error);
       }
       done();
     });
