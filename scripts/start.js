@@ -5,7 +5,7 @@ import getPort, { portNumbers } from 'get-port';
 
 const HELP = `Usage: pnpm start
 
-Starts auth-service and notes-service for development, on an embedded PostgreSQL whose data stay in .data.
+Starts auth-service and notes-service for development, on an embedded PostgreSQL whose data are kept in .data.
 
 Environment: PORT    port of auth-service; when not set, 3000 or the next one that is free
              and every other setting in the README's table`;
@@ -14,7 +14,7 @@ let help;
 try {
   ({ help } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } }).values);
 } catch (error) {
-  console.error(`${error.message}\n\n${HELP}`);
+  console.error(`${/** @type {Error} */ (error).message}\n\n${HELP}`);
   process.exit(2);
 }
 if (help) {
@@ -26,6 +26,7 @@ const DEFAULT_PORT = 3000;
 // A second signal this soon after the first is the same Ctrl-C, passed on by npx and pnpm.
 const SAME_SIGNAL_MS = 1000;
 
+console.log('Building …');
 const build = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
   env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1' },
   encoding: 'utf8',
@@ -36,24 +37,36 @@ if (build.status !== 0) {
   process.exit(build.status ?? 1);
 }
 
-const authPort = process.env.PORT || (await getPort({ port: portNumbers(DEFAULT_PORT, DEFAULT_PORT + 99) }));
-const notesPort = await getPort({ port: portNumbers(Number(authPort) + 1, Number(authPort) + 100) });
-if (Number(authPort) !== DEFAULT_PORT && !process.env.PORT) {
+const asked = process.env['PORT'];
+if (asked && !(Number(asked) > 0)) {
+  console.error(`PORT must be a number, not "${asked}".`);
+  process.exit(1);
+}
+const authPort = Number(asked) || (await getPort({ port: portNumbers(DEFAULT_PORT, DEFAULT_PORT + 99) }));
+const notesPort = await getPort({ port: portNumbers(authPort + 1, authPort + 100) });
+if (authPort !== DEFAULT_PORT && !asked) {
   console.log(`Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}.`);
 }
-const authUrl = process.env.PUBLIC_URL || `http://localhost:${authPort}`;
+const authUrl = process.env['PUBLIC_URL'] || `http://localhost:${authPort}`;
 const notesUrl = `http://localhost:${notesPort}`;
 
+/** @type {number | undefined} */
 let stoppingSince;
 const services = [
-  launch('auth-service', { PORT: authPort }),
-  launch('notes-service', { PORT: notesPort, AUTH_URL: `http://localhost:${authPort}`, AUTH_ISSUER: authUrl }),
+  launch('auth-service', { PORT: `${authPort}` }),
+  launch('notes-service', { PORT: `${notesPort}`, AUTH_URL: `http://localhost:${authPort}`, AUTH_ISSUER: authUrl }),
 ];
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
 
 await Promise.all(services.map(service => service.ready));
 if (!stoppingSince) announce();
 
+/**
+ * Runs a service as a process of its own.
+ *
+ * @param {string} name
+ * @param {Record<string, string>} env
+ */
 function launch(name, env) {
   const child = spawn(process.execPath, [`apps/${name}/dist/server.js`], {
     env: { ...process.env, ...env },
@@ -91,6 +104,6 @@ Sign up, then sign in:
   curl -s ${authUrl}/auth/sign-up ${body}
   curl -s ${authUrl}/auth/sign-in ${body}
 
-Ctrl-C stops it; the data stay in .data.
+Ctrl-C stops it; the data are kept for the next start.
 `);
 }

@@ -4,8 +4,14 @@ import { join } from 'node:path';
 import type { Config, Settings } from './config.js';
 import { parseSecrets, type Secrets } from './secrets.js';
 
-/** The complete configuration, and what to do when the service has closed. */
-export type Prepared = { config: Config; release: () => Promise<void> };
+export type Prepared = {
+  /** The complete configuration. */
+  config: Config;
+  /** Where the embedded database is, if it is used. */
+  folder?: string;
+  /** To be called when the service has closed. */
+  release: () => Promise<void>;
+};
 
 /** Fills in what a production deployment must set: a database and a secret, both kept in the data folder. */
 export async function prepare(settings: Settings): Promise<Prepared> {
@@ -15,7 +21,8 @@ export async function prepare(settings: Settings): Promise<Prepared> {
   // A development dependency: the production image does not have it.
   const { startPostgres } = await import('@latchkey/embedded-postgres');
   const postgres = await startPostgres(settings.dataDir);
-  return { config: { ...settings, databaseUrl: postgres.url, authSecrets }, release: postgres.stop };
+  const config = { ...settings, databaseUrl: postgres.url, authSecrets };
+  return { config, folder: postgres.home, release: postgres.stop };
 }
 
 async function developmentSecrets(dataDir: string): Promise<Secrets> {

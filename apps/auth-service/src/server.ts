@@ -14,10 +14,11 @@ try {
 
 async function start(): Promise<void> {
   const settings = loadSettings();
-  const { config, release } = await prepare(settings);
+  const { config, folder, release } = await prepare(settings);
   try {
     const pretty = !config.production && process.stdout.isTTY ? (await import('pino-pretty')).default() : undefined;
     const app = await buildApp(config, pretty);
+    if (folder) app.log.info({ folder }, 'using the embedded PostgreSQL');
     await app.listen({ host: config.host, port: config.port });
     const { close } = closeWithGrace({ delay: 10_000, logger: app.log }, async ({ err }) => {
       if (err) app.log.fatal({ err }, 'closing after an error');

@@ -12,10 +12,11 @@ try {
 }
 
 async function start(): Promise<void> {
-  const { config, release } = await prepare(loadSettings());
+  const { config, folder, release } = await prepare(loadSettings());
   try {
     const pretty = !config.production && process.stdout.isTTY ? (await import('pino-pretty')).default() : undefined;
     const app = await buildApp(config, pretty);
+    if (folder) app.log.info({ folder }, 'using the embedded PostgreSQL');
     await app.listen({ host: config.host, port: config.port });
     const { close } = closeWithGrace({ delay: 10_000, logger: app.log }, async ({ err }) => {
       if (err) app.log.fatal({ err }, 'closing after an error');
@@ -32,10 +33,10 @@ async function start(): Promise<void> {
 }
 
 /** Without a database of its own, the service uses the embedded one that it shares with auth-service. */
-async function prepare(settings: Settings): Promise<{ config: Config; release: () => Promise<void> }> {
+async function prepare(settings: Settings): Promise<{ config: Config; folder?: string; release: () => Promise<void> }> {
   const { databaseUrl } = settings;
   if (databaseUrl) return { config: { ...settings, databaseUrl }, release: async () => undefined };
   const { startPostgres } = await import('@latchkey/embedded-postgres');
   const postgres = await startPostgres(settings.dataDir);
-  return { config: { ...settings, databaseUrl: postgres.url }, release: postgres.stop };
+  return { config: { ...settings, databaseUrl: postgres.url }, folder: postgres.home, release: postgres.stop };
 }

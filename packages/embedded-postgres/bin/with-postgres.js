@@ -14,7 +14,8 @@ const child = spawn(command, args, {
   env: { ...process.env, TEST_DATABASE_URL: postgres.url },
   shell: process.platform === 'win32',
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
+  process.on(signal, () => child.kill(signal));
 child.once('error', error => console.error(`with-postgres: ${command}: ${error.message}`));
 child.once('close', async (code, signal) => {
   await postgres.stop();
