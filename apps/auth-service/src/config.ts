@@ -36,6 +36,24 @@ const Environment = Type.Object({
     minimum: 1,
     description: 'Lifetime of an access token, in seconds',
   }),
+  REFRESH_TOKEN_TTL_S: Type.Integer({
+    default: 30 * 86_400,
+    minimum: 1,
+    maximum: 10 * 365 * 86_400,
+    description: 'How long a session lives without a refresh, in seconds',
+  }),
+  SESSION_MAX_AGE_S: Type.Integer({
+    default: 180 * 86_400,
+    minimum: 1,
+    maximum: 10 * 365 * 86_400,
+    description: 'How long a session lives at most, in seconds',
+  }),
+  REFRESH_GRACE_S: Type.Integer({
+    default: 10,
+    minimum: 0,
+    maximum: 300,
+    description: 'How long a used refresh token still gives the same successor, in seconds',
+  }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)),
@@ -60,6 +78,9 @@ export type Config = {
   bcryptCost: number;
   passwordMinLength: number;
   accessTokenTtlS: number;
+  refreshTokenTtlS: number;
+  sessionMaxAgeS: number;
+  refreshGraceS: number;
   /** CIDR blocks, or single addresses. */
   trustProxy: string[];
   logLevel: string;
@@ -107,6 +128,9 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     bcryptCost: settings.BCRYPT_COST,
     passwordMinLength: settings.PASSWORD_MIN_LENGTH,
     accessTokenTtlS: settings.ACCESS_TOKEN_TTL_S,
+    refreshTokenTtlS: settings.REFRESH_TOKEN_TTL_S,
+    sessionMaxAgeS: settings.SESSION_MAX_AGE_S,
+    refreshGraceS: settings.REFRESH_GRACE_S,
     trustProxy,
     logLevel: settings.LOG_LEVEL,
     ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),

@@ -5,7 +5,13 @@ const define = (code: ProblemCode, message: string, status: number) => createErr
 
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
 export const InvalidJsonError = define('invalid_json', 'The body is not valid JSON: %s.', 400);
+export const InvalidRefreshTokenError = define(
+  'invalid_refresh_token',
+  'The refresh token is not valid any more; sign in again.',
+  401,
+);
 export const InvalidTokenError = define('invalid_token', 'The access token is not valid or has expired.', 401);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
+export const NotFoundError = define('not_found', 'You have no such session.', 404);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);

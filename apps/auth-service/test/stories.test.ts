@@ -138,7 +138,7 @@ t.test('replicas and restarts share the signing key', async t => {
   const { rows } = await first.sql('SELECT name FROM auth.migrations ORDER BY name');
   t.same(
     rows.map(row => row.name),
-    ['001_users', '002_signing_keys'],
+    ['001_users', '002_signing_keys', '003_sessions'],
     'every migration is applied once',
   );
   await second.app.close();

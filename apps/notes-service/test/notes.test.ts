@@ -95,4 +95,18 @@ t.test('the typed client and the real service understand each other', async t =>
   const short = client.signUp({ username: 'somebody-else', password: 'short' });
   await t.rejects(short, { code: 'password_rejected', problem: { errors: [{ reason: 'too_short' }] } });
   await t.rejects(client.me('a.b.c'), { code: 'invalid_token' });
+
+  const refreshed = await client.refresh((await client.signIn(credentials)).refreshToken);
+  t.same(refreshed.user, user);
+  await t.rejects(client.refresh('nonsense'), { code: 'invalid_refresh_token' });
+  const sessions = await client.sessions(refreshed.token);
+  t.equal(sessions.filter(session => session.current).length, 1);
+  const other = sessions.find(session => !session.current)?.id as string;
+  await client.endSession(refreshed.token, other);
+  await t.rejects(client.endSession(refreshed.token, other), { code: 'not_found' });
+  const change = { currentPassword: credentials.password, newPassword: 'brand new 42' };
+  const changed = await client.changePassword(refreshed.token, change);
+  t.equal((await client.sessions(changed.token)).length, 1);
+  await client.signOut(changed.token);
+  await t.rejects(client.me(changed.token), { code: 'invalid_token' });
 });

@@ -17,7 +17,7 @@ export type RetryWhen = 'unsent' | 'refused' | 'any';
 export type Call<S extends TSchema> = {
   fetch: Fetch;
   url: string;
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   headers: Record<string, string>;
   body?: unknown;
   answer: { status: number; schema: S };
@@ -87,7 +87,8 @@ function readAnswer<S extends TSchema>(
   text: string,
   expected: { status: number; schema: S },
 ): Static<S> {
-  const body = parseJson(headers, text);
+  // 204 has no body; its schema is that of undefined.
+  const body = status === 204 ? undefined : parseJson(headers, text);
   if (status === expected.status && conforms(expected.schema, body)) return body;
   if (status >= 400 && conforms(Problem, body)) throw new AuthProblemError(body, retryAfterS(headers));
   // The body is not shown: it may hold a token.

@@ -1,4 +1,14 @@
-export type { Credentials, Problem, ProblemCode, ProblemItem, SignedIn, User } from '@latchkey/user-schema';
+export type {
+  Credentials,
+  PasswordChange,
+  Problem,
+  ProblemCode,
+  ProblemItem,
+  Session,
+  SignedIn,
+  SignOutScope,
+  User,
+} from '@latchkey/user-schema';
 export { type AuthClient, type AuthClientOptions, type CallOptions, createAuthClient } from './client.js';
 export {
   type AuthClientError,

@@ -36,7 +36,7 @@ const MAX_TOKEN_LENGTH = 8192;
 // token would have sixteen spellings.
 const CANONICAL = /^[\w-]+\.[\w-]+\.[\w-]*[AQgw]$/;
 const CACHED_TOKENS = 1000;
-const REQUIRED_CLAIMS = ['iss', 'aud', 'sub', 'exp', 'iat', 'jti', 'client_id', 'id', 'username'];
+const REQUIRED_CLAIMS = ['iss', 'aud', 'sub', 'exp', 'iat', 'jti', 'client_id', 'sid', 'id', 'username'];
 
 /**
  * Makes a function that verifies access tokens (RFC 9068, RFC 8725) with the issuer's cached keys. A key id that is not

@@ -10,7 +10,7 @@ const user = {
   username: 'helloworld',
   createdAt: '2026-11-24T01:31:52.772Z',
 };
-const signedIn = { token: 'a.b.c', tokenType: 'Bearer', expiresIn: 600, user };
+const signedIn = { token: 'a.b.c', tokenType: 'Bearer', expiresIn: 600, refreshToken: 'r', refreshExpiresIn: 9, user };
 
 type Handler = (request: IncomingMessage, response: ServerResponse, nth: number) => void;
 
@@ -67,6 +67,8 @@ t.test('sends what the contract says', async t => {
   t.match(seen, { method: 'POST', url: '/prefix/auth/sign-in' });
   t.same(await client.me('a.b.c'), user);
   t.match(seen, { method: 'GET', url: '/prefix/auth/me', authorization: 'Bearer a.b.c', body: '' });
+  t.same(await client.refresh('s.0.m'), signedIn);
+  t.match(seen, { method: 'POST', url: '/prefix/auth/refresh', body: '{"refreshToken":"s.0.m"}' });
 });
 
 t.test('rejects with the problem', async t => {
@@ -79,7 +81,7 @@ t.test('rejects with the problem', async t => {
 });
 
 t.test('accepts members it does not know', async t => {
-  const { baseUrl } = await peer(t, (_, response) => json(response, 200, { ...signedIn, refreshToken: 'new' }));
+  const { baseUrl } = await peer(t, (_, response) => json(response, 200, { ...signedIn, more: 'new' }));
   t.match(await createAuthClient({ baseUrl }).signIn(credentials), signedIn);
 });
 

@@ -18,7 +18,16 @@ function newKey(): Key {
 
 const now = () => Math.floor(Date.now() / 1000);
 const claims = (more: object = {}) => ({
-  ...{ iss: ISSUER, aud: 'latchkey', sub: 'u1', client_id: 'latchkey', jti: 'j1', id: 'u1', username: 'ada' },
+  ...{
+    iss: ISSUER,
+    aud: 'latchkey',
+    sub: 'u1',
+    client_id: 'latchkey',
+    jti: 'j1',
+    sid: 's1',
+    id: 'u1',
+    username: 'ada',
+  },
   ...{ iat: now(), exp: now() + 600, ...more },
 });
 

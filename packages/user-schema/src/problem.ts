@@ -8,6 +8,7 @@ export const PROBLEM_CODES = [
   'missing_token',
   'invalid_token',
   'invalid_credentials',
+  'invalid_refresh_token',
   'not_found',
   'method_not_allowed',
   'request_timeout',

@@ -1,11 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { User } from './user.js';
 
-/** Answer of sign-up and sign-in. */
+/** Answer of sign-up, sign-in, refresh and password change. */
 export const SignedIn = Type.Object({
   token: Type.String({ description: 'Access token: a JWT as in RFC 9068' }),
   tokenType: Type.Literal('Bearer'),
   expiresIn: Type.Integer({ description: 'Lifetime of the access token, in seconds' }),
+  refreshToken: Type.String({ description: 'Good for one refresh; the answer has the next' }),
+  refreshExpiresIn: Type.Integer({ description: 'How long the session lives without a refresh, in seconds' }),
   user: User,
 });
 export type SignedIn = Static<typeof SignedIn>;
@@ -19,6 +21,7 @@ export const AccessTokenClaims = Type.Object({
   iat: Type.Integer(),
   exp: Type.Integer(),
   jti: Type.String(),
+  sid: Type.String({ description: 'Id of the session' }),
   id: Type.String(),
   username: Type.String(),
 });

@@ -4,20 +4,7 @@ import type { Queryable } from './queryable.js';
 /** What sign-in needs to know of an account. */
 export type StoredCredentials = User & { passwordHash: string | null; disabled: boolean };
 
-const USER_COLUMNS = `id, username, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt"`;
-
-/** Adds an account; `undefined` when the username is taken, in whatever case. */
-export async function insertUser(
-  db: Queryable,
-  user: { id: string; username: string; passwordHash: string },
-): Promise<User | undefined> {
-  const { rows } = await db.query<User>(
-    `INSERT INTO auth.users (id, username, password_hash) VALUES ($1, $2, $3)
-     ON CONFLICT (lower(username COLLATE "C")) DO NOTHING RETURNING ${USER_COLUMNS}`,
-    [user.id, user.username, user.passwordHash],
-  );
-  return rows[0];
-}
+export const USER_COLUMNS = `id, username, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt"`;
 
 /** Finds an account by its name, in whatever case, with what proves it. */
 export async function findCredentials(db: Queryable, username: string): Promise<StoredCredentials | undefined> {
@@ -29,16 +16,21 @@ export async function findCredentials(db: Queryable, username: string): Promise<
   return rows[0];
 }
 
-/** Finds an account that may still be used. */
-export async function findEnabledUser(db: Queryable, id: string): Promise<User | undefined> {
-  const { rows } = await db.query<User>(
-    `SELECT ${USER_COLUMNS} FROM auth.users WHERE id = $1 AND disabled_at IS NULL`,
+/** The password hash of an account, if it has one. */
+export async function findPasswordHash(db: Queryable, id: string): Promise<string | undefined> {
+  const { rows } = await db.query<{ hash: string | null }>(
+    'SELECT password_hash AS hash FROM auth.users WHERE id = $1',
     [id],
   );
-  return rows[0];
+  return rows[0]?.hash ?? undefined;
 }
 
-/** Replaces a password hash, unless somebody else has replaced it meanwhile. */
-export async function replacePasswordHash(db: Queryable, id: string, from: string, to: string): Promise<void> {
-  await db.query('UPDATE auth.users SET password_hash = $3 WHERE id = $1 AND password_hash = $2', [id, from, to]);
+/** Replaces a password hash; `false` when somebody else has replaced it meanwhile. */
+export async function replacePasswordHash(db: Queryable, id: string, from: string, to: string): Promise<boolean> {
+  const { rowCount } = await db.query('UPDATE auth.users SET password_hash = $3 WHERE id = $1 AND password_hash = $2', [
+    id,
+    from,
+    to,
+  ]);
+  return rowCount === 1;
 }

@@ -4,8 +4,10 @@ import type { AccessTokenClaims, Jwks, SignedIn, User } from '@latchkey/user-sch
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
+import type { SessionState } from '../data/sessions.js';
 import { findActiveKey, insertActiveKey } from '../data/signing-keys.js';
 import { InvalidTokenError, MissingTokenError } from '../errors.js';
+import { createRefreshTokens, type RefreshTokens } from '../refresh-token.js';
 import { generateSealedKey, openKey } from '../signing-key.js';
 import { createTokenCache } from '../token-cache.js';
 
@@ -15,14 +17,15 @@ declare module 'fastify' {
     authenticate: onRequestHookHandler;
     /** The public halves of the keys that tokens may be signed with. */
     jwks: Jwks;
-    /** Issues an access token for an account. */
-    signIn(user: User): SignedIn;
+    /** Issues the tokens of a session. */
+    issueTokens(user: User, session: SessionState): SignedIn;
+    refreshTokens: RefreshTokens;
   }
 }
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
-    payload: Pick<AccessTokenClaims, 'sub' | 'client_id' | 'jti' | 'id' | 'username'>;
+    payload: Pick<AccessTokenClaims, 'sub' | 'client_id' | 'jti' | 'sid' | 'id' | 'username'>;
     user: AccessTokenClaims;
   }
 }
@@ -42,6 +45,7 @@ const REQUIRED_CLAIMS: (keyof AccessTokenClaims)[] = [
   'iat',
   'exp',
   'jti',
+  'sid',
   'id',
   'username',
 ];
@@ -79,16 +83,22 @@ export default fp<WithConfig>(
 
     app.decorate('jwks', { keys: [key.publicJwk] });
 
-    app.decorate('signIn', user => ({
+    const refreshTokens = createRefreshTokens(config.authSecrets);
+    app.decorate('refreshTokens', refreshTokens);
+
+    app.decorate('issueTokens', (user, session) => ({
       token: app.jwt.sign({
         sub: user.id,
         client_id: CLIENT_ID,
         jti: randomUUID(),
+        sid: session.id,
         id: user.id,
         username: user.username,
       }),
       tokenType: 'Bearer',
       expiresIn: config.accessTokenTtlS,
+      refreshToken: refreshTokens.issue(session),
+      refreshExpiresIn: session.refreshExpiresIn,
       user,
     }));
 

@@ -1,7 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { User } from '@latchkey/user-schema';
-import { findEnabledUser } from '../data/users.js';
-import { InvalidTokenError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const meRoute: FastifyPluginAsyncTypebox = async app => {
@@ -11,9 +9,8 @@ export const meRoute: FastifyPluginAsyncTypebox = async app => {
     security: [{ bearer: [] }],
     response: { 200: User, ...problemAnswers(401, 503) },
   };
-  app.get('/auth/me', { schema, onRequest: app.authenticate }, async (request, reply) => {
-    const user = await findEnabledUser(app.pg, request.user.sub);
-    if (!user) throw new InvalidTokenError();
-    return reply.header('cache-control', 'no-store').send(user);
+  const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
+  app.get('/auth/me', options, async (request, reply) => {
+    return reply.header('cache-control', 'no-store').send(request.account);
   });
 };

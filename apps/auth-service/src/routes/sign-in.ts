@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
+import { insertSession } from '../data/sessions.js';
 import { findCredentials, replacePasswordHash } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
@@ -20,8 +21,16 @@ export const signInRoute: FastifyPluginAsyncTypebox = async app => {
       request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
     if (!found?.passwordHash || found.disabled || !matches) throw new InvalidCredentialsError();
 
-    const { passwordHash, disabled: _, ...user } = found;
-    if (outdated) await replacePasswordHash(app.pg, user.id, passwordHash, await app.passwords.hash(password));
-    return reply.header('cache-control', 'no-store').send(app.signIn(user));
+    const { id, createdAt } = found;
+    let { passwordHash } = found;
+    if (outdated) {
+      const upgraded = await app.passwords.hash(password);
+      if (await replacePasswordHash(app.pg, id, passwordHash, upgraded)) passwordHash = upgraded;
+    }
+    const session = await insertSession(app.pg, id, passwordHash, app.newSession(request));
+    // Disabled, or another password, while this one was hashed.
+    if (!session) throw new InvalidCredentialsError();
+    const signedIn = app.issueTokens({ id, username: found.username, createdAt }, session);
+    return reply.header('cache-control', 'no-store').send(signedIn);
   });
 };

@@ -4,7 +4,7 @@ import { problemAnswers } from './problem-answers.js';
 
 const Verified = Type.Unsafe<undefined>({
   type: 'null',
-  description: 'Empty: the token is valid, and x-auth-user-id and x-auth-username say whose it is',
+  description: 'Empty: the token is valid, and x-auth-user-id, x-auth-username and x-auth-session-id say whose it is',
 });
 
 export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
@@ -15,6 +15,10 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     response: { 200: Verified, ...problemAnswers(401) },
   };
   app.get('/auth/verify', { schema, onRequest: app.authenticate, logLevel: 'warn' }, (request, reply) => {
-    reply.header('x-auth-user-id', request.user.id).header('x-auth-username', request.user.username).send(undefined);
+    reply
+      .header('x-auth-user-id', request.user.id)
+      .header('x-auth-username', request.user.username)
+      .header('x-auth-session-id', request.user.sid)
+      .send(undefined);
   });
 };

@@ -1,0 +1,33 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
+import type { WithConfig } from '../config.js';
+import { refreshSession } from '../data/sessions.js';
+import { InvalidRefreshTokenError } from '../errors.js';
+import { parseRefreshToken } from '../refresh-token.js';
+import { problemAnswers } from './problem-answers.js';
+
+export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+  const limits = { idleS: config.refreshTokenTtlS, graceS: config.refreshGraceS };
+  const schema = {
+    tags: ['auth'],
+    summary: 'Exchange a refresh token for new tokens',
+    description:
+      'Within the grace period a used token gives the same successor again, so a lost answer may be asked for again. An older one is taken for stolen and ends the session.',
+    body: RefreshRequest,
+    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
+  };
+  app.post('/auth/refresh', { schema }, async (request, reply) => {
+    const token = parseRefreshToken(request.body.refreshToken);
+    if (!token) throw new InvalidRefreshTokenError();
+    const session = await refreshSession(app.pg, { ...token, seeds: app.refreshTokens.seeds(token) }, limits);
+    if (session?.stolen) {
+      request.log.warn(
+        { event: 'refresh_token_reuse', sessionId: session.id, userId: session.userId },
+        'session ended',
+      );
+    }
+    if (!session || session.stolen) throw new InvalidRefreshTokenError();
+    const { userId: id, username, createdAt } = session;
+    return reply.header('cache-control', 'no-store').send(app.issueTokens({ id, username, createdAt }, session));
+  });
+};

@@ -1,0 +1,31 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Sessions } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { endSession, listSessions } from '../data/sessions.js';
+import { NotFoundError } from '../errors.js';
+import { problemAnswers } from './problem-answers.js';
+
+const SessionId = Type.Object({ id: Type.String({ format: 'uuid' }) });
+
+export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
+  app.addHook('onRequest', app.authenticate);
+  app.addHook('preHandler', app.requireSession);
+  const common = { tags: ['auth'], security: [{ bearer: [] }] };
+
+  const list = { ...common, summary: 'List sessions', response: { 200: Sessions, ...problemAnswers(401, 503) } };
+  app.get('/auth/sessions', { schema: list }, async (request, reply) => {
+    reply.header('cache-control', 'no-store');
+    return { sessions: await listSessions(app.pg, request.account.id, request.user.sid) };
+  });
+
+  const end = {
+    ...common,
+    summary: 'End a session',
+    params: SessionId,
+    response: { 204: Type.Null({ description: 'The session is ended' }), ...problemAnswers(400, 401, 404, 503) },
+  };
+  app.delete('/auth/sessions/:id', { schema: end }, async (request, reply) => {
+    if (!(await endSession(app.pg, request.account.id, request.params.id))) throw new NotFoundError();
+    return reply.status(204).send(null);
+  });
+};

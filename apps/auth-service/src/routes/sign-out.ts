@@ -1,0 +1,20 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { SignOutRequest } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { endSessions } from '../data/sessions.js';
+import { problemAnswers } from './problem-answers.js';
+
+export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
+  const schema = {
+    tags: ['auth'],
+    summary: 'Sign out',
+    security: [{ bearer: [] }],
+    body: SignOutRequest,
+    response: { 204: Type.Null({ description: 'The sessions are ended' }), ...problemAnswers(400, 401, 413, 415, 503) },
+  };
+  const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
+  app.post('/auth/sign-out', options, async (request, reply) => {
+    await endSessions(app.pg, request.account.id, request.user.sid, request.body.scope ?? 'current');
+    return reply.status(204).send(null);
+  });
+};
