@@ -2,15 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { describeError, toProblem, trustedProxies } from '@latchkey/service-kit';
 import type {
   FastifyError,
+  FastifyHttpOptions,
   FastifyReply,
   FastifyRequest,
-  FastifyServerOptions,
   RawRequestDefaultExpression,
+  RawServerDefault,
 } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { answerClientError } from './client-error.js';
 import type { Config } from './config.js';
 
+// A whole request must have arrived by then.
+const REQUEST_TIMEOUT_MS = 10_000;
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /** Fastify's options: limits, logging, proxies, validation. */
@@ -19,7 +22,9 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
 
   return {
     bodyLimit: 16 * 1024,
-    requestTimeout: 10_000,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
+    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
     // Longer than gateways keep theirs, so that it is they who close.
     keepAliveTimeout: 75_000,
     return503OnClosing: false,
@@ -47,5 +52,5 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
       },
       ...(logStream && { stream: logStream }),
     },
-  } satisfies FastifyServerOptions;
+  } satisfies FastifyHttpOptions<RawServerDefault>;
 }

@@ -138,6 +138,14 @@ t.test('what is not HTTP is answered with a problem too', async t => {
   t.match(await raw('NONSENSE canary-secret\r\n\r\n'), /^HTTP\/1.1 400 .*application\/problem\+json.*invalid_request/s);
   t.match(await raw(`GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`), /^HTTP\/1.1 431 .*headers_too_large/s);
   t.match(await get(`${service.base}/%`), { status: 400, body: { code: 'invalid_request' } });
+  const long = await call(`${service.base}/auth/sessions/${'x'.repeat(500)}`, { method: 'DELETE' });
+  t.match(long, { status: 400, body: { code: 'invalid_request' } });
+  t.match(await get(`${service.base}/docs/static/nothing`), { status: 404, body: { code: 'not_found' } });
+  const head =
+    'POST /auth/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n';
+  const before = performance.now();
+  t.match(await raw(`${head}{`), /^HTTP\/1.1 408 .*request_timeout/s, 'what does not arrive is not waited for');
+  t.ok(performance.now() - before < 15_000);
   t.notMatch(service.logs.join(''), /canary-secret/);
 });
 

@@ -182,6 +182,22 @@ t.test('people see and end their own sessions', async t => {
   t.equal((await get(`${service.base}/auth/sessions`, first.token)).body.sessions.length, 1);
 });
 
+t.test('an odd forwarded address does not stand in the way', async t => {
+  const service = await startService(t, { trustProxy: ['127.0.0.1'] });
+  const addresses: [forwarded: string, shown: string | null][] = [
+    ['fe80::1%eth0', 'fe80::1'],
+    ['2001:db8::1', '2001:db8::1'],
+    ['garbage', null],
+    ['unknown, 203.0.113.9', '203.0.113.9'],
+  ];
+  for (const [forwarded, shown] of addresses) {
+    const headers = { 'x-forwarded-for': forwarded };
+    const { status, body } = await post(`${service.base}/auth/sign-up`, newCredentials(), headers);
+    t.equal(status, 201, forwarded);
+    t.equal((await get(`${service.base}/auth/sessions`, body.token)).body.sessions[0].address, shown);
+  }
+});
+
 t.test('a changed password ends every other session', async t => {
   const service = await startService(t);
   const { credentials, ...first } = await signUp(service);

@@ -13,6 +13,8 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
   const app = fastify({
     bodyLimit: 16 * 1024,
     requestTimeout: 10_000,
+    // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000 },
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
     logger: { level: config.logLevel, ...(logStream && { stream: logStream }) },

@@ -24,6 +24,7 @@ export interface RequestError extends Error {
 // What Fastify itself refuses, in our words. Its messages are not passed on: those of JSON errors quote the body.
 const FASTIFY_ERRORS: Record<string, [status: number, code: ProblemCode, detail: string]> = {
   FST_ERR_BAD_URL: [400, 'invalid_request', 'The path is not a valid URL path.'],
+  FST_ERR_MAX_PARAM_LENGTH: [400, 'invalid_request', 'A part of the path is too long.'],
   FST_ERR_CTP_BODY_TOO_LARGE: [413, 'payload_too_large', 'The body is larger than 16 KiB.'],
   FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'invalid_json', 'The body is empty; send a JSON object.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'invalid_request', 'The body is not as long as Content-Length says.'],

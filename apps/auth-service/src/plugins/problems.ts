@@ -16,7 +16,9 @@ export default fp(
 
     app.setNotFoundHandler((request, reply) => {
       const url = request.url.split('?', 1)[0] as string;
-      const allow = app.supportedMethods.filter(method => app.findRoute({ url, method }));
+      const routes = app.supportedMethods.filter(method => app.findRoute({ url, method }));
+      // A route that found nothing itself ends here too.
+      const allow = routes.includes(request.method) ? [] : routes;
       return send(
         request,
         reply,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { User } from '@latchkey/user-schema';
-import type { preHandlerAsyncHookHandler } from 'fastify';
+import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import { uuidv7 } from 'uuidv7';
 import type { WithConfig } from '../config.js';
@@ -36,7 +36,7 @@ export default fp<WithConfig>(
       idleS: config.refreshTokenTtlS,
       maxAgeS: config.sessionMaxAgeS,
       userAgent: request.headers['user-agent']?.slice(0, USER_AGENT_LENGTH) ?? null,
-      address: isIP(request.ip) ? request.ip : null,
+      address: addressOf(request),
     }));
 
     app.decorateRequest('account');
@@ -65,3 +65,9 @@ export default fp<WithConfig>(
   },
   { name: 'sessions', dependencies: ['database', 'tokens'] },
 );
+
+/** The caller's IP address without an IPv6 zone, which PostgreSQL's `inet` does not take. */
+function addressOf({ ip }: FastifyRequest): string | null {
+  const [address = ''] = ip.split('%');
+  return isIP(address) ? address : null;
+}
