@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { describeError, toProblem, trustedProxies } from '@latchkey/service-kit';
-import type {
-  FastifyError,
-  FastifyHttpOptions,
-  FastifyReply,
-  FastifyRequest,
-  RawRequestDefaultExpression,
-  RawServerDefault,
+import {
+  type FastifyError,
+  type FastifyHttpOptions,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
 } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { answerClientError } from './client-error.js';
@@ -14,6 +15,8 @@ import type { Config } from './config.js';
 
 // A whole request must have arrived by then.
 const REQUEST_TIMEOUT_MS = 10_000;
+// Asked all the time by machines; their errors are logged all the same.
+const QUIET = new Set(['/auth/verify', '/.well-known/jwks.json', '/livez', '/readyz']);
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /** Fastify's options: limits, logging, proxies, validation. */
@@ -43,6 +46,7 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
       return taken ? id : randomUUID();
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    logController: new LogController({ disableRequestLogging: request => QUIET.has(request.url) }),
     logger: {
       level: config.logLevel,
       redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token'],

@@ -30,6 +30,14 @@ t.test('no password, token or body reaches the log or an error', async t => {
   for (const { text } of answers.slice(1)) t.notMatch(text, new RegExp(canary));
 });
 
+t.test('what machines ask all the time is not logged', async t => {
+  const { base, logs } = await startService(t);
+  for (const path of ['/livez', '/readyz', '/.well-known/jwks.json', '/auth/verify']) await get(base + path);
+  t.notMatch(logs.join(''), /"path"/);
+  await get(`${base}/auth/me`);
+  t.match(logs.join(''), /"path":"\/auth\/me"/);
+});
+
 t.test('a request id comes from the gateway when it is trusted, and from nobody else', async t => {
   const trusting = await startService(t, { trustProxy: ['127.0.0.0/8'] });
   const wary = await startService(t, { trustProxy: ['10.0.0.0/8'] });

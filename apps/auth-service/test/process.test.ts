@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t, { type Test } from 'tap';
@@ -97,7 +100,11 @@ t.test('twenty replicas start at once on an empty database', async t => {
 });
 
 t.test('without a database it brings its own, which outlives a crash', async t => {
-  const cwd = t.testdir();
+  const cwd = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
+  t.teardown(() => {
+    rmSync(realpathSync(join(cwd, '.data', 'postgres')), { recursive: true, force: true });
+    rmSync(cwd, { recursive: true });
+  });
   const credentials = newCredentials();
   const first = run(t, cwd, {});
   t.equal((await post(`${await first.base}/auth/sign-up`, credentials)).status, 201);

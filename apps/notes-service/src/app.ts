@@ -1,5 +1,5 @@
 import { authGuard } from '@latchkey/auth-client/fastify';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, fastify, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Config } from './config.js';
 import database from './plugins/database.js';
@@ -17,6 +17,7 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000 },
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    logController: new LogController({ disableRequestLogging: ({ url }) => url === '/livez' || url === '/readyz' }),
     logger: { level: config.logLevel, ...(logStream && { stream: logStream }) },
   });
 

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isOpenToAll, unprivilegedAccount } from './account.js';
@@ -22,7 +22,8 @@ let users = 0;
  * Starts a PostgreSQL whose data stay in `dataDir/postgres`, or joins the one that already runs there: several processes
  * may share it, one that was left running by a killed process is taken over, and the last user stops it.
  *
- * As root, PostgreSQL runs as `nobody`; where `nobody` may not enter `dataDir`, the cluster lives in `/var/tmp`.
+ * As root, PostgreSQL runs as `nobody`; where `nobody` may not enter `dataDir`, the cluster lives in
+ * `/var/tmp` and `dataDir/postgres` is a link to it.
  *
  * @param dataDir folder for the cluster, made when missing
  * @throws Error when no binaries exist for this platform, or PostgreSQL does not start (the message names its log)
@@ -51,10 +52,17 @@ export async function startPostgres(dataDir: string): Promise<EmbeddedPostgres> 
   return { url, home, stop: () => withLock(lock, release) };
 }
 
-/** A place that `nobody` reaches, the same at every start with this `dataDir`. */
+/** A place that `nobody` reaches; a link in the data folder leads there, so that removing that folder starts afresh. */
 async function outsideHome(dataDir: string): Promise<string> {
-  const name = createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 16);
-  return join('/var/tmp', `latchkey-postgres-${name}`);
+  const link = join(resolve(dataDir), 'postgres');
+  const home = join('/var/tmp', `latchkey-postgres-${randomBytes(8).toString('hex')}`);
+  // The first of several starters decides.
+  await symlink(home, link).catch(error => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  return readlink(link).catch(cause => {
+    throw new Error(`The user "nobody" cannot reach ${link}. Open its parent folders to all, or remove it.`, { cause });
+  });
 }
 
 /**

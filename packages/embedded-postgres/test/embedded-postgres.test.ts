@@ -1,10 +1,20 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { startPostgres, startThrowawayPostgres } from '../src/index.js';
 
 const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
@@ -25,10 +35,21 @@ async function isRunning(url: string): Promise<boolean> {
   }
 }
 
+/** A data folder that goes with the test, with its cluster, wherever that had to be made. */
+function makeDataDir(t: Test): string {
+  const dataDir = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
+  chmodSync(dataDir, 0o755);
+  t.teardown(() => {
+    rmSync(realpathSync(join(dataDir, 'postgres')), { recursive: true, force: true });
+    rmSync(dataDir, { recursive: true });
+  });
+  return dataDir;
+}
+
 const serverPid = (home: string) => Number(readFileSync(join(home, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
 
 t.test('is shared, and the last user stops it', async t => {
-  const dataDir = t.testdir();
+  const dataDir = makeDataDir(t);
   const [first, second] = await Promise.all([startPostgres(dataDir), startPostgres(dataDir)]);
   t.equal(first.url, second.url);
   t.ok(await isRunning(first.url));
@@ -43,7 +64,7 @@ t.test('is shared, and the last user stops it', async t => {
 });
 
 t.test('a server that a killed process left behind is taken over', async t => {
-  const dataDir = t.testdir();
+  const dataDir = makeDataDir(t);
   const script = `import { startPostgres } from '${LIBRARY}';
     console.log((await startPostgres(${JSON.stringify(dataDir)})).url); setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
@@ -62,7 +83,7 @@ t.test('a server that a killed process left behind is taken over', async t => {
 });
 
 t.test('comes back after a crash of the server', async t => {
-  const dataDir = t.testdir();
+  const dataDir = makeDataDir(t);
   const first = await startPostgres(dataDir);
   process.kill(serverPid(first.home), 'SIGKILL');
   const second = await startPostgres(dataDir);
@@ -72,7 +93,7 @@ t.test('comes back after a crash of the server', async t => {
 });
 
 t.test('what a killed start left half done is done again', async t => {
-  const dataDir = t.testdir();
+  const dataDir = makeDataDir(t);
   const { home, stop } = await startPostgres(dataDir);
   await stop();
   mkdirSync(join(home, 'data.draft'));
@@ -84,6 +105,23 @@ t.test('what a killed start left half done is done again', async t => {
   t.ok(await isRunning(again.url));
   await again.stop();
   t.notOk(await isRunning(again.url), 'a dead user does not keep it running');
+});
+
+t.test('works in a folder that other users may not enter, and starts afresh when it is removed', async t => {
+  const dataDir = makeDataDir(t);
+  chmodSync(dataDir, 0o700);
+  const first = await startPostgres(dataDir);
+  await first.stop();
+  const second = await startPostgres(dataDir);
+  t.equal(second.home, first.home);
+  await second.stop();
+
+  rmSync(first.home, { recursive: true });
+  rmSync(dataDir, { recursive: true });
+  mkdirSync(dataDir, { mode: 0o700 });
+  const third = await startPostgres(dataDir);
+  t.not(new URL(third.url).password, new URL(first.url).password);
+  await third.stop();
 });
 
 t.test('a throw-away server leaves nothing behind', async t => {

@@ -14,7 +14,7 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     security: [{ bearer: [] }],
     response: { 200: Verified, ...problemAnswers(401) },
   };
-  app.get('/auth/verify', { schema, onRequest: app.authenticate, logLevel: 'warn' }, (request, reply) => {
+  app.get('/auth/verify', { schema, onRequest: app.authenticate }, (request, reply) => {
     reply
       .header('x-auth-user-id', request.user.id)
       .header('x-auth-username', request.user.username)

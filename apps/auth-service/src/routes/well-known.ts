@@ -7,7 +7,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox = async app => {
     summary: 'Public keys that verify access tokens (RFC 7517)',
     response: { 200: Jwks },
   };
-  app.get('/.well-known/jwks.json', { schema, logLevel: 'warn' }, (_request, reply) => {
+  app.get('/.well-known/jwks.json', { schema }, (_request, reply) => {
     reply.header('cache-control', 'public, max-age=300').send(app.jwks);
   });
 };

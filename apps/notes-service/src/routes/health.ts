@@ -6,10 +6,10 @@ const Healthy = Type.Object({ status: Type.Literal('ok') });
 
 export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
   const livez = { response: { 200: Healthy } };
-  app.get('/livez', { schema: livez, logLevel: 'warn' }, async () => ({ status: 'ok' as const }));
+  app.get('/livez', { schema: livez }, async () => ({ status: 'ok' as const }));
 
   const readyz = { response: { 200: Healthy, 503: Problem } };
-  app.get('/readyz', { schema: readyz, logLevel: 'warn' }, async () => {
+  app.get('/readyz', { schema: readyz }, async () => {
     await app.pg.query('SELECT 1');
     return { status: 'ok' as const };
   });
