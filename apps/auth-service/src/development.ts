@@ -1,20 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Prepared } from '@latchkey/service-kit';
 import type { Config, Settings } from './config.js';
 import { parseSecrets, type Secrets } from './secrets.js';
 
-export type Prepared = {
-  /** The complete configuration. */
-  config: Config;
-  /** Where the embedded database is, if it is used. */
-  folder?: string;
-  /** To be called when the service has closed. */
-  release: () => Promise<void>;
-};
-
 /** Fills in what a production deployment must set: a database and a secret, both kept in the data folder. */
-export async function prepare(settings: Settings): Promise<Prepared> {
+export async function prepare(settings: Settings): Promise<Prepared<Config>> {
   const authSecrets = settings.authSecrets ?? (await developmentSecrets(settings.dataDir));
   const { databaseUrl } = settings;
   if (databaseUrl) return { config: { ...settings, databaseUrl, authSecrets }, release: async () => undefined };
