@@ -13,9 +13,11 @@ import {
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { startPostgres, startThrowawayPostgres } from '../src/index.js';
+import { isAlive } from '../src/lock.js';
 
 const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
 const WITH_POSTGRES = fileURLToPath(new URL('../bin/with-postgres.js', import.meta.url));
@@ -85,7 +87,10 @@ t.test('a server that a killed process left behind is taken over', async t => {
 t.test('comes back after a crash of the server', async t => {
   const dataDir = makeDataDir(t);
   const first = await startPostgres(dataDir);
-  process.kill(serverPid(first.home), 'SIGKILL');
+  const pid = serverPid(first.home);
+  process.kill(pid, 'SIGKILL');
+  // On a busy machine it takes a moment to die, and answers until then.
+  while (isAlive(pid)) await setTimeout(10);
   const second = await startPostgres(dataDir);
   t.ok(await isRunning(second.url));
   await second.stop();
