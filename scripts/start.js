@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import getPort, { portNumbers } from 'get-port';
+import pretty from 'pino-pretty';
 
 const HELP = `Usage: pnpm start
 
@@ -38,12 +39,12 @@ if (build.status !== 0) {
 }
 
 const asked = process.env['PORT'];
-if (asked && !(Number(asked) > 0)) {
-  console.error(`PORT must be a number, not "${asked}".`);
+if (asked && !(/^\d+$/.test(asked) && Number(asked) >= 1 && Number(asked) <= 65535)) {
+  console.error(`PORT must be a number from 1 to 65535, not "${asked}".`);
   process.exit(1);
 }
 const authPort = Number(asked) || (await getPort({ port: portNumbers(DEFAULT_PORT, DEFAULT_PORT + 99) }));
-const notesPort = await getPort({ port: portNumbers(authPort + 1, authPort + 100) });
+const notesPort = await getPort({ port: portNumbers(DEFAULT_PORT + 1, DEFAULT_PORT + 99), exclude: [authPort] });
 if (authPort !== DEFAULT_PORT && !asked) {
   console.log(`Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}.`);
 }
@@ -70,10 +71,15 @@ if (!stoppingSince) announce();
 function launch(name, env) {
   const child = spawn(process.execPath, [`apps/${name}/dist/server.js`], {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // Not the terminal itself: when that is closed, Node cannot end a process that holds it.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // In a process group of its own, so that Ctrl-C reaches it once, through here.
     detached: process.platform !== 'win32',
   });
+  const { stdout, stderr } = child;
+  if (process.stdout.isTTY) stdout?.pipe(pretty({ destination: 1 }));
+  else stdout?.pipe(process.stdout);
+  stderr?.pipe(process.stderr);
   child.once('exit', (code, signal) => {
     if (stoppingSince) return;
     console.error(`${name} ended (${signal ?? `exit code ${code}`}); stopping.`);

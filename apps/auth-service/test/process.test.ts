@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,16 @@ function run(t: Test, cwd: string, env: Record<string, string>): Run {
   const exit = once(child, 'close').then(([code]) => code as number | null);
   t.teardown(() => child.kill('SIGKILL'));
   return { child, output: () => output, exit, base };
+}
+
+/** A folder that goes with the test, with the cluster of its `.data`, wherever that had to be made. */
+function makeFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
+  t.teardown(() => {
+    rmSync(realpathSync(join(folder, '.data', 'postgres')), { recursive: true, force: true });
+    rmSync(folder, { recursive: true });
+  });
+  return folder;
 }
 
 const production = () => ({
@@ -100,11 +110,7 @@ t.test('twenty replicas start at once on an empty database', async t => {
 });
 
 t.test('without a database it brings its own, which outlives a crash', async t => {
-  const cwd = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
-  t.teardown(() => {
-    rmSync(realpathSync(join(cwd, '.data', 'postgres')), { recursive: true, force: true });
-    rmSync(cwd, { recursive: true });
-  });
+  const cwd = makeFolder(t);
   const credentials = newCredentials();
   const first = run(t, cwd, {});
   t.equal((await post(`${await first.base}/auth/sign-up`, credentials)).status, 201);
@@ -123,6 +129,16 @@ t.test('without a database it brings its own, which outlives a crash', async t =
   t.equal((await get(`${await third.base}/readyz`)).status, 200, 'whoever shares the database keeps it');
   third.child.kill('SIGINT');
   t.equal(await third.exit, 0);
+});
+
+t.test('a signal that comes while it starts leaves no database running', async t => {
+  const cwd = makeFolder(t);
+  const { child, exit } = run(t, cwd, {});
+  const pidFile = join(cwd, '.data', 'postgres', 'data', 'postmaster.pid');
+  while (!existsSync(pidFile)) await new Promise(resolve => setTimeout(resolve, 5));
+  child.kill('SIGTERM');
+  t.equal(await exit, 0);
+  t.notOk(existsSync(pidFile));
 });
 
 t.test('when the database goes away, calls that need it are answered 503 until it is back', async t => {

@@ -154,6 +154,10 @@ t.test('sign-out ends the current session, the others, or all', async t => {
   t.equal((await signOut(service, first.token, { scope: 'all' })).status, 401, 'an ended session ends no others');
   t.equal((await signOut(service, second.token, { scope: 'others' })).status, 204);
   t.same(await alive(second, third), [true, false]);
+  const brief = await signIn();
+  const noBody = { method: 'POST', headers: bearer(brief.token) };
+  t.equal((await call(`${service.base}/auth/sign-out`, noBody)).status, 204, 'the body is optional');
+  t.same(await alive(second, brief), [true, false]);
   const fourth = await signIn();
   t.equal((await signOut(service, second.token, { scope: 'all' })).status, 204);
   t.same(await alive(second, fourth), [false, false]);

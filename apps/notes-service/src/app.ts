@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { authGuard } from '@latchkey/auth-client/fastify';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
@@ -18,7 +19,19 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
     logController: new LogController({ disableRequestLogging: ({ url }) => url === '/livez' || url === '/readyz' }),
-    logger: { level: config.logLevel, ...(logStream && { stream: logStream }) },
+    genReqId: () => randomUUID(),
+    logger: {
+      level: config.logLevel,
+      serializers: {
+        req: request => ({ method: request.method, path: request.url.split('?', 1)[0], remoteAddress: request.ip }),
+      },
+      ...(logStream && { stream: logStream }),
+    },
+  });
+
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id);
+    done();
   });
 
   await app.register(problems);

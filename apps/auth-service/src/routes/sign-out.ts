@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
 import { endSessions } from '../data/sessions.js';
 import { problemAnswers } from './problem-answers.js';
 
@@ -12,7 +13,15 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     body: SignOutRequest,
     response: { 204: Type.Null({ description: 'The sessions are ended' }), ...problemAnswers(400, 401, 413, 415, 503) },
   };
-  const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
+  const options = {
+    schema,
+    onRequest: app.authenticate,
+    // Everything in the body is optional, so the body is too.
+    preValidation: async (request: FastifyRequest) => {
+      request.body ??= {};
+    },
+    preHandler: app.requireSession,
+  };
   app.post('/auth/sign-out', options, async (request, reply) => {
     await endSessions(app.pg, request.account.id, request.user.sid, request.body.scope ?? 'current');
     return reply.status(204).send(null);
