@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { Problem, ProblemCode, ProblemItem } from '@latchkey/user-schema';
+import { PROBLEM_CODES, type Problem, type ProblemCode, type ProblemItem } from '@latchkey/user-schema';
 import { isDatabaseUnavailable } from './database-errors.js';
 
 /** How an error is answered. */
@@ -39,7 +39,8 @@ export function describeError(error: RequestError): ErrorAnswer {
   const known = FASTIFY_ERRORS[error.code ?? ''];
   if (known) return { status: known[0], code: known[1], detail: known[2], headers: {} };
   if (error.validation) return describeValidation(error.validation, error.validationContext ?? 'body');
-  if (error.statusCode === 503 || isDatabaseUnavailable(error)) {
+  const isRefusal = error.statusCode !== undefined && error.statusCode < 500;
+  if (error.statusCode === 503 || (!isRefusal && isDatabaseUnavailable(error))) {
     const headers = { 'retry-after': RETRY_AFTER_S };
     return { status: 503, code: 'service_unavailable', detail: 'Try again shortly.', headers };
   }
@@ -50,7 +51,7 @@ export function describeError(error: RequestError): ErrorAnswer {
   }
   return {
     status,
-    code: code.startsWith('FST_') ? 'invalid_request' : (code.toLowerCase() as ProblemCode),
+    code: PROBLEM_CODES.find(known => known === code.toLowerCase()) ?? 'invalid_request',
     detail: error.message,
     headers: status === 401 ? { 'www-authenticate': challenge(code) } : {},
     ...(error.errors && { errors: error.errors }),

@@ -62,6 +62,10 @@ t.test('answers errors without their causes', async t => {
     statusCode: 400,
   });
   t.match(describeError(json), { status: 400, code: 'invalid_json', detail: 'The body is not valid JSON.' });
+  const aborted = Object.assign(new Error('aborted'), { code: 'ECONNRESET', statusCode: 400 });
+  t.match(describeError(aborted), { status: 400, code: 'invalid_request' }, 'the caller went away, not the database');
+  const foreign = Object.assign(new Error('Range Not Satisfiable'), { statusCode: 416 });
+  t.match(describeError(foreign), { status: 416, code: 'invalid_request' });
   const expected = Object.assign(new Error('That username is taken.'), { code: 'USERNAME_TAKEN', statusCode: 409 });
   t.same(toProblem(describeError(expected), 'r1'), {
     type: 'urn:latchkey:problem:username_taken',

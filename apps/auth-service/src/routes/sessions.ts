@@ -5,7 +5,9 @@ import { endSession, listSessions } from '../data/sessions.js';
 import { NotFoundError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
 
-const SessionId = Type.Object({ id: Type.String({ format: 'uuid' }) });
+// Not the format `uuid`: that also takes URNs, which PostgreSQL does not.
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
+const SessionId = Type.Object({ id: Type.String({ pattern: UUID }) });
 
 export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   app.addHook('onRequest', app.authenticate);

@@ -10,13 +10,15 @@ const Draft = Type.Object(
   { text: Type.String({ minLength: 1, maxLength: 4000, pattern: '^[^\\0\\p{Surrogate}]*$' }) },
   { additionalProperties: false },
 );
+// Not the format `uuid`: that also takes URNs, which PostgreSQL does not.
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 const Page = Type.Object(
   {
-    before: Type.Optional(Type.String({ format: 'uuid', description: 'Id of the last note of the page before' })),
+    before: Type.Optional(Type.String({ pattern: UUID, description: 'Id of the last note of the page before' })),
   },
   { additionalProperties: false },
 );
-const NoteId = Type.Object({ id: Type.String({ format: 'uuid' }) });
+const NoteId = Type.Object({ id: Type.String({ pattern: UUID }) });
 
 /** One's own notes; whose they are, the access token says. */
 export const notesRoutes: FastifyPluginAsyncTypebox = async app => {
