@@ -230,6 +230,23 @@ t.test('a changed password ends every other session', async t => {
   t.equal((await post(`${service.base}/auth/sign-in`, { ...credentials, password: 'brand new 42' })).status, 200);
 });
 
+t.test('no sign-in with the old password survives a change of it', async t => {
+  const service = await startService(t, { logLevel: 'silent' });
+  for (let round = 0; round < 15; round++) {
+    const { credentials, token } = await signUp(service);
+    const signIns = Array.from({ length: 12 }, () => post(`${service.base}/auth/sign-in`, credentials));
+    const changed = await call(`${service.base}/auth/password`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json', ...bearer(token) },
+      body: JSON.stringify({ currentPassword: credentials.password, newPassword: 'brand new 42' }),
+    });
+    t.equal(changed.status, 200);
+    for (const { status, body } of await Promise.all(signIns)) {
+      if (status === 200) t.equal((await get(`${service.base}/auth/me`, body.token)).status, 401);
+    }
+  }
+});
+
 t.test('of two password changes at once, one wins', async t => {
   const service = await startService(t);
   const { credentials, token } = await signUp(service);

@@ -52,7 +52,7 @@ export async function insertSession(
   const { rows } = await db.query<SessionState>(
     `INSERT INTO auth.sessions AS s (id, user_id, salt, expires_at, ends_at, user_agent, address)
      SELECT $3, id, $4, now() + make_interval(secs => least($5::int, $6::int)), now() + make_interval(secs => $6::int), $7, $8
-     FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL
+     FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR SHARE
      RETURNING ${STATE}`,
     [userId, passwordHash, ...values(session)],
   );
@@ -140,7 +140,8 @@ export async function endSessions(
 }
 
 /**
- * Changes a password, ends every other session and advances the current one, in one statement.
+ * Changes a password, ends every other session and advances the current one. Runs in a transaction: the second statement
+ * must see the sessions that began, under the old password, while the first waited for the account's row.
  *
  * @returns `undefined` when the password or the session has changed meanwhile
  */
@@ -148,20 +149,20 @@ export async function changePassword(
   db: Queryable,
   change: { userId: string; sessionId: string; from: string; to: string; idleS: number },
 ): Promise<SessionState | undefined> {
+  const { rowCount } = await db.query(
+    `UPDATE auth.users SET password_hash = $4 WHERE id = $1 AND password_hash = $3
+       AND EXISTS (SELECT FROM auth.sessions s WHERE s.id = $2 AND ${IS_LIVE})`,
+    [change.userId, change.sessionId, change.from, change.to],
+  );
+  if (rowCount !== 1) return undefined;
   const { rows } = await db.query<SessionState>(
-    `WITH changed AS (
-       UPDATE auth.users SET password_hash = $4 WHERE id = $1 AND password_hash = $3
-         AND EXISTS (SELECT FROM auth.sessions s WHERE s.id = $2 AND ${IS_LIVE})
-       RETURNING id
-     )
-     UPDATE auth.sessions s SET
+    `UPDATE auth.sessions s SET
        generation = CASE WHEN s.id = $2 THEN s.generation + 1 ELSE s.generation END,
        rotated_at = CASE WHEN s.id = $2 THEN now() ELSE s.rotated_at END,
-       expires_at = CASE WHEN s.id = $2 THEN least(now() + make_interval(secs => $5::int), s.ends_at) ELSE s.expires_at END,
+       expires_at = CASE WHEN s.id = $2 THEN least(now() + make_interval(secs => $3::int), s.ends_at) ELSE s.expires_at END,
        revoked_at = CASE WHEN s.id = $2 THEN NULL ELSE now() END
-     FROM changed WHERE s.user_id = changed.id AND ${IS_LIVE}
-     RETURNING ${STATE}`,
-    [change.userId, change.sessionId, change.from, change.to, change.idleS],
+     WHERE s.user_id = $1 AND ${IS_LIVE} RETURNING ${STATE}`,
+    [change.userId, change.sessionId, change.idleS],
   );
   return rows.find(({ id }) => id === change.sessionId);
 }

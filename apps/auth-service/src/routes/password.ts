@@ -24,7 +24,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     checkNewPassword(body.newPassword, account.username, config.passwordMinLength, '/newPassword');
     const to = await app.passwords.hash(body.newPassword);
     const change = { userId: account.id, sessionId: user.sid, from, to, idleS: config.refreshTokenTtlS };
-    const session = await changePassword(app.pg, change);
+    const session = await app.pg.transact(client => changePassword(client, change));
     if (!session) throw new InvalidCredentialsError();
     return reply.header('cache-control', 'no-store').send(app.issueTokens(account, session));
   });
