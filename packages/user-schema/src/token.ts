@@ -27,15 +27,34 @@ export const AccessTokenClaims = Type.Object({
 });
 export type AccessTokenClaims = Static<typeof AccessTokenClaims>;
 
-/** A public signing key (RFC 7517 §4, RFC 7518 §6.2). */
+/** Claims of a service's access token, got by client credentials: it has a scope and no account (RFC 9068 §2.2). */
+export const ServiceTokenClaims = Type.Object({
+  iss: Type.String(),
+  aud: Type.String(),
+  sub: Type.String({ description: 'Id of the client, as `client_id`' }),
+  client_id: Type.String(),
+  iat: Type.Integer(),
+  exp: Type.Integer(),
+  jti: Type.String(),
+  scope: Type.String({ description: 'Scopes, separated by spaces' }),
+});
+export type ServiceTokenClaims = Static<typeof ServiceTokenClaims>;
+
+/** How access tokens may be signed (RFC 7518 §3.1, RFC 8037 §3.1). */
+export const SIGNING_ALGORITHMS = ['ES256', 'EdDSA', 'RS256'] as const;
+export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
+
+/** A public signing key (RFC 7517 §4); which of the last five members are there depends on `kty`. */
 export const PublicJwk = Type.Object({
   kty: Type.String(),
-  crv: Type.String(),
-  x: Type.String(),
-  y: Type.String(),
   kid: Type.String({ description: 'RFC 7638 thumbprint' }),
-  alg: Type.String(),
+  alg: Type.Unsafe<SigningAlgorithm>(Type.String({ enum: [...SIGNING_ALGORITHMS] })),
   use: Type.Literal('sig'),
+  crv: Type.Optional(Type.String()),
+  x: Type.Optional(Type.String()),
+  y: Type.Optional(Type.String()),
+  n: Type.Optional(Type.String()),
+  e: Type.Optional(Type.String()),
 });
 export type PublicJwk = Static<typeof PublicJwk>;
 

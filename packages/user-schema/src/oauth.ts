@@ -1,0 +1,73 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Problem } from './problem.js';
+
+// Or as HTTP Basic (RFC 6749 §2.3.1).
+const clientAuthentication = {
+  client_id: Type.Optional(Type.String({ maxLength: 64 })),
+  client_secret: Type.Optional(Type.String({ maxLength: 256 })),
+};
+
+/** The form of a token request (RFC 6749 §4.4.2). */
+export const TokenRequest = Type.Object({
+  grant_type: Type.String({ description: '`client_credentials`' }),
+  scope: Type.Optional(Type.String({ description: 'Scopes, separated by spaces; all of the client’s by default' })),
+  ...clientAuthentication,
+});
+export type TokenRequest = Static<typeof TokenRequest>;
+
+/** Answer to a token request (RFC 6749 §5.1). */
+export const ServiceToken = Type.Object({
+  access_token: Type.String(),
+  token_type: Type.Literal('Bearer'),
+  expires_in: Type.Integer({ description: 'Lifetime in seconds' }),
+  scope: Type.String({ description: 'Scopes, separated by spaces' }),
+});
+export type ServiceToken = Static<typeof ServiceToken>;
+
+/** The form of an introspection (RFC 7662 §2.1) or a revocation (RFC 7009 §2.1). */
+export const TokenQuery = Type.Object({
+  token: Type.String(),
+  token_type_hint: Type.Optional(Type.String({ description: 'Ignored: the token shows its type' })),
+  ...clientAuthentication,
+});
+export type TokenQuery = Static<typeof TokenQuery>;
+
+/** Answer to an introspection (RFC 7662 §2.2). A token that is not active has no other member. */
+export const Introspection = Type.Object({
+  active: Type.Boolean(),
+  token_type: Type.Optional(Type.String({ description: '`Bearer` or `refresh_token`' })),
+  scope: Type.Optional(Type.String()),
+  client_id: Type.Optional(Type.String()),
+  username: Type.Optional(Type.String()),
+  sub: Type.Optional(Type.String()),
+  sid: Type.Optional(Type.String({ description: 'Id of the session' })),
+  aud: Type.Optional(Type.String()),
+  iss: Type.Optional(Type.String()),
+  jti: Type.Optional(Type.String()),
+  iat: Type.Optional(Type.Integer()),
+  exp: Type.Optional(Type.Integer()),
+});
+export type Introspection = Static<typeof Introspection>;
+
+/** What the service says of itself (RFC 8414 §2). */
+export const AuthorizationServerMetadata = Type.Object({
+  issuer: Type.String(),
+  jwks_uri: Type.String(),
+  token_endpoint: Type.String(),
+  introspection_endpoint: Type.String(),
+  revocation_endpoint: Type.String(),
+  grant_types_supported: Type.Array(Type.String()),
+  response_types_supported: Type.Array(Type.String()),
+  scopes_supported: Type.Array(Type.String()),
+  token_endpoint_auth_methods_supported: Type.Array(Type.String()),
+  introspection_endpoint_auth_methods_supported: Type.Array(Type.String()),
+  revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
+});
+export type AuthorizationServerMetadata = Static<typeof AuthorizationServerMetadata>;
+
+/** An error answer of the OAuth endpoints: RFC 6749 §5.2, and a problem at once. */
+export const OAuthProblem = Type.Composite([
+  Problem,
+  Type.Object({ error: Type.String({ description: 'The same as `code`' }), error_description: Type.String() }),
+]);
+export type OAuthProblem = Static<typeof OAuthProblem>;

@@ -1,0 +1,22 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+/** The scope that the revocation feed asks for. */
+export const REVOCATIONS_SCOPE = 'revocations:read';
+
+/** How long the revocation feed waits at most, in seconds. */
+export const MAX_REVOCATIONS_WAIT_S = 30;
+
+/** A session that ended while access tokens of it still live. */
+export const Revocation = Type.Object({
+  sid: Type.String({ description: 'Id of the session, the claim `sid` of its tokens' }),
+  exp: Type.Integer({ description: 'When its last access token expires, in seconds since 1970' }),
+});
+export type Revocation = Static<typeof Revocation>;
+
+/** A piece of the revocation feed. */
+export const Revocations = Type.Object({
+  cursor: Type.String({ description: 'Opaque; send it as `after` to hear what comes next' }),
+  revoked: Type.Array(Revocation),
+  keys: Type.Array(Type.String(), { description: 'Ids of the keys that tokens may be signed with now' }),
+});
+export type Revocations = Static<typeof Revocations>;
