@@ -1,4 +1,5 @@
 import { ConfigError, isCidr, readEnvironment } from '@latchkey/service-kit';
+import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { parseSecrets, type Secrets } from './secrets.js';
 
@@ -34,6 +35,7 @@ const Environment = Type.Object({
   ACCESS_TOKEN_TTL_S: Type.Integer({
     default: 600,
     minimum: 1,
+    maximum: 86_400,
     description: 'Lifetime of an access token, in seconds',
   }),
   REFRESH_TOKEN_TTL_S: Type.Integer({
@@ -53,6 +55,19 @@ const Environment = Type.Object({
     minimum: 0,
     maximum: 300,
     description: 'How long a used refresh token still gives the same successor, in seconds',
+  }),
+  TOKEN_ALGORITHM: Type.Unsafe<SigningAlgorithm>(
+    Type.String({
+      enum: [...SIGNING_ALGORITHMS],
+      default: 'ES256',
+      description: 'How new signing keys sign: `ES256`, `EdDSA` or `RS256`',
+    }),
+  ),
+  AUDIT_RETENTION_DAYS: Type.Integer({
+    default: 90,
+    minimum: 0,
+    maximum: 36_500,
+    description: 'How long audit events are kept, in days; 0 for ever',
   }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
   LOG_LEVEL: Type.Union(
@@ -81,6 +96,9 @@ export type Config = {
   refreshTokenTtlS: number;
   sessionMaxAgeS: number;
   refreshGraceS: number;
+  tokenAlgorithm: SigningAlgorithm;
+  /** 0: for ever. */
+  auditRetentionDays: number;
   /** CIDR blocks, or single addresses. */
   trustProxy: string[];
   logLevel: string;
@@ -131,6 +149,8 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     refreshTokenTtlS: settings.REFRESH_TOKEN_TTL_S,
     sessionMaxAgeS: settings.SESSION_MAX_AGE_S,
     refreshGraceS: settings.REFRESH_GRACE_S,
+    tokenAlgorithm: settings.TOKEN_ALGORITHM,
+    auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
     trustProxy,
     logLevel: settings.LOG_LEVEL,
     ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),

@@ -3,8 +3,12 @@ import type { ProblemCode } from '@latchkey/user-schema';
 
 const define = (code: ProblemCode, message: string, status: number) => createError(code, message, status);
 
+export const InsufficientScopeError = define('insufficient_scope', 'The token lacks the scope %s.', 403);
+export const InvalidClientError = define('invalid_client', 'Client authentication failed.', 401);
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
 export const InvalidJsonError = define('invalid_json', 'The body is not valid JSON: %s.', 400);
+export const InvalidRequestError = define('invalid_request', '%s', 400);
+export const InvalidScopeError = define('invalid_scope', 'The client may not have the scope %s.', 400);
 export const InvalidRefreshTokenError = define(
   'invalid_refresh_token',
   'The refresh token is not valid any more; sign in again.',
@@ -14,4 +18,11 @@ export const InvalidTokenError = define('invalid_token', 'The access token is no
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
+export const StaleError = define('service_unavailable', 'The database does not answer.', 503);
+export const UnsupportedGrantTypeError = define('unsupported_grant_type', 'Use client_credentials.', 400);
+export const UnsupportedTokenTypeError = define(
+  'unsupported_token_type',
+  'A service’s access token cannot be revoked; disable the client.',
+  400,
+);
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);

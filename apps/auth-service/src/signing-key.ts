@@ -4,58 +4,72 @@ import {
   createHash,
   createPrivateKey,
   createPublicKey,
-  generateKeyPairSync,
+  generateKeyPair,
   randomBytes,
 } from 'node:crypto';
-import type { PublicJwk } from '@latchkey/user-schema';
+import { promisify } from 'node:util';
+import type { PublicJwk, SigningAlgorithm } from '@latchkey/user-schema';
 import { deriveKey, type Secret, type Secrets } from './secrets.js';
 
 /** A signing key as it rests in the database. */
 export type SealedKey = { kid: string; publicJwk: PublicJwk; sealedPrivateKey: Buffer; secretId: string };
 
-/** A signing key ready for use: both halves as PEM. */
-export type SigningKey = { kid: string; publicJwk: PublicJwk; privatePem: string; publicPem: string };
-
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+const RSA_BITS = 2048;
 
-/** Makes a P-256 key for ES256 (RFC 7518 §3.4), its private half sealed by the secret. */
-export function generateSealedKey(secret: Secret): SealedKey {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { kty, crv, x, y } = publicKey.export({ format: 'jwk' }) as Record<'kty' | 'crv' | 'x' | 'y', string>;
-  // RFC 7638 §3: the required members in alphabetical order.
-  const kid = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
+const generate = promisify(generateKeyPair);
+const generators = {
+  ES256: () => generate('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generate('ed25519'),
+  RS256: () => generate('rsa', { modulusLength: RSA_BITS }),
+};
+
+/** Makes a key (RFC 7518 §3.3, §3.4; RFC 8037 §3.1), its private half sealed by the secret. */
+export async function generateSealedKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
+  const { publicKey, privateKey } = await generators[algorithm]();
+  // Just the members that RFC 7638 §3.2 requires for the kind of key …
+  const members = publicKey.export({ format: 'jwk' }) as Pick<PublicJwk, 'kty' | 'crv' | 'x' | 'y' | 'n' | 'e'>;
+  // … which it wants in alphabetical order.
+  const sorted = Object.fromEntries(Object.entries(members).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const kid = createHash('sha256').update(JSON.stringify(sorted)).digest('base64url');
   return {
     kid,
-    publicJwk: { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' },
+    publicJwk: { ...members, kid, alg: algorithm, use: 'sig' },
     sealedPrivateKey: seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, secret),
     secretId: secret.id,
   };
 }
 
+/** The public half as PEM. */
+export function publicPem(jwk: PublicJwk): string {
+  return createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' }) as string;
+}
+
 /**
- * Opens a signing key.
+ * Opens a signing key: its private half as PEM.
  *
  * @throws Error when the secret that sealed it is not at hand, or is not the same any more
  */
-export function openKey({ kid, publicJwk, sealedPrivateKey, secretId }: SealedKey, secrets: Secrets): SigningKey {
+export function openKey({ kid, sealedPrivateKey, secretId }: SealedKey, secrets: Secrets): string {
   const secret = secrets.find(({ id }) => id === secretId);
   if (!secret) {
     throw new Error(
       `The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it.`,
     );
   }
-  const privateKey = createPrivateKey({ key: unseal(sealedPrivateKey, kid, secret), format: 'der', type: 'pkcs8' });
-  return {
-    kid,
-    publicJwk,
-    privatePem: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
-    publicPem: createPublicPem(publicJwk),
-  };
+  const key = createPrivateKey({ key: unseal(sealedPrivateKey, kid, secret), format: 'der', type: 'pkcs8' });
+  return key.export({ format: 'pem', type: 'pkcs8' }) as string;
 }
 
-function createPublicPem(jwk: PublicJwk): string {
-  return createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' }) as string;
+/**
+ * Seals a key again, by the current secret.
+ *
+ * @throws Error as {@link openKey}
+ */
+export function resealKey(key: SealedKey, secrets: Secrets): SealedKey {
+  const der = createPrivateKey(openKey(key, secrets)).export({ format: 'der', type: 'pkcs8' });
+  return { ...key, sealedPrivateKey: seal(der, key.kid, secrets[0]), secretId: secrets[0].id };
 }
 
 // AES-256-GCM, laid out as iv, tag, ciphertext. The kid is authenticated too, so sealed keys cannot be swapped.

@@ -1,4 +1,4 @@
-import type { AccessTokenClaims } from '@latchkey/user-schema';
+import type { Claims } from './plugins/signing-keys.js';
 
 const MAX_ENTRIES = 1000;
 
@@ -8,18 +8,23 @@ const MAX_ENTRIES = 1000;
  * The key is the whole `Authorization` value: looking that up is several times cheaper than hashing it first, and two
  * tokens can never share an entry.
  */
-export function createTokenCache(verify: (authorization: string) => AccessTokenClaims) {
-  const verified = new Map<string, AccessTokenClaims>();
+export function createTokenCache(verify: (authorization: string) => Claims) {
+  const verified = new Map<string, Claims>();
 
-  return (authorization: string): AccessTokenClaims => {
-    const known = verified.get(authorization);
-    if (known) {
-      if (known.exp * 1000 > Date.now()) return known;
-      verified.delete(authorization);
-    }
-    const claims = verify(authorization);
-    if (verified.size >= MAX_ENTRIES) verified.delete(verified.keys().next().value as string);
-    verified.set(authorization, claims);
-    return claims;
+  return {
+    /** The claims of a token; throws what `verify` throws. */
+    find(authorization: string): Claims {
+      const known = verified.get(authorization);
+      if (known) {
+        if (known.exp * 1000 > Date.now()) return known;
+        verified.delete(authorization);
+      }
+      const claims = verify(authorization);
+      if (verified.size >= MAX_ENTRIES) verified.delete(verified.keys().next().value as string);
+      verified.set(authorization, claims);
+      return claims;
+    },
+    /** Forgets everything, when other keys count than before. */
+    clear: () => verified.clear(),
   };
 }

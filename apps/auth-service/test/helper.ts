@@ -40,6 +40,8 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     refreshTokenTtlS: 86_400,
     sessionMaxAgeS: 7 * 86_400,
     refreshGraceS: 10,
+    tokenAlgorithm: 'ES256',
+    auditRetentionDays: 90,
     trustProxy: [],
     logLevel: 'info',
     ...overrides,
@@ -99,3 +101,12 @@ export const newCredentials = () => ({ username: `user-${randomUUID().slice(0, 1
 /** Decodes a segment of a token. */
 export const segment = (token: string, index: number) =>
   JSON.parse(Buffer.from(token.split('.')[index] as string, 'base64url').toString());
+
+/** Waits until something holds; fails when that takes too long. */
+export async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 15_000;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not in time: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+}

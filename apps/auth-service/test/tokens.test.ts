@@ -1,30 +1,85 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
+import { listKeys } from '../src/data/signing-keys.js';
+import { openKey } from '../src/signing-key.js';
 import { get, newCredentials, post, segment, startService } from './helper.js';
 
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
 t.test('no forgery of a valid token passes', async t => {
-  const { base, app } = await startService(t);
+  const service = await startService(t);
+  const { base, config, app } = service;
   const { body } = await post(`${base}/auth/sign-up`, newCredentials());
   const { body: other } = await post(`${base}/auth/sign-up`, newCredentials());
   const { body: jwks } = await get(`${base}/.well-known/jwks.json`);
   const valid: string = body.token;
   const [header, payload, signature] = valid.split('.') as [string, string, string];
-  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const claims = segment(valid, 1);
-  const hs256 = `${encode({ ...segment(valid, 0), alg: 'HS256' })}.${payload}`;
-  const resign = (options: object) => app.jwt.sign(claims, options as never);
+  const { kid } = segment(valid, 0);
+  const [stored] = await listKeys(app.pg);
+  const own = createPrivateKey(openKey(stored as never, config.authSecrets));
+  const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const strangerJwk = stranger.publicKey.export({ format: 'jwk' });
+
+  const make = (head: object, body: object = claims, key: KeyObject = own) => {
+    const input = `${encode({ alg: 'ES256', typ: 'at+jwt', kid, ...head })}.${encode(body)}`;
+    const mac = sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' });
+    return `${input}.${mac.toString('base64url')}`;
+  };
+  t.equal((await get(`${base}/auth/verify`, make({}))).status, 200, 'the forger’s tools work');
+  const hs256 = (secret: string | Buffer) => {
+    const input = `${encode({ alg: 'HS256', typ: 'at+jwt', kid })}.${payload}`;
+    return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
+  };
+  const pem = createPublicKey({ key: jwks.keys[0], format: 'jwk' }).export({ format: 'pem', type: 'spki' }) as string;
 
   const forged: Record<string, string> = {
     'no signature': `${header}.${payload}.`,
+    'two segments': `${header}.${payload}`,
+    'four segments': `${valid}.${signature}`,
     'another payload': `${header}.${encode({ ...claims, id: other.user.id })}.${signature}`,
     'another signature': `${header}.${payload}.${other.token.split('.')[2]}`,
-    none: `${encode({ alg: 'none', typ: 'at+jwt' })}.${payload}.`,
-    'HS256 keyed with the public key': `${hs256}.${createHmac('sha256', JSON.stringify(jwks.keys[0])).update(hs256).digest('base64url')}`,
-    'another issuer': resign({ iss: 'https://evil.example.com' }),
-    'another audience': resign({ aud: 'billing' }),
-    'typ JWT': resign({ header: { alg: 'ES256', typ: 'JWT' } }),
-    expired: app.jwt.sign({ ...claims, iat: 1, exp: 2 } as never),
+    'a signature of zeros': `${header}.${payload}.${Buffer.alloc(64).toString('base64url')}`,
+    'a DER signature': `${header}.${payload}.${sign('sha256', Buffer.from(`${header}.${payload}`), own).toString('base64url')}`,
+    'HS256 keyed with the JWK': hs256(JSON.stringify(jwks.keys[0])),
+    'HS256 keyed with the PEM': hs256(pem),
+    'HS256 keyed with the PEM, trimmed': hs256(pem.trim()),
+    'HS256 keyed with the PEM, in one line': hs256(pem.replaceAll('\n', '')),
+    'HS256 keyed with the PEM, with CRLF': hs256(pem.replaceAll('\n', '\r\n')),
+    'HS256 keyed with nothing': hs256(''),
+    'a stranger’s key under our kid': make({}, claims, stranger.privateKey),
+    'a foreign kid': make({ kid: 'foreign' }),
+    'a kid that is a path': make({ kid: '../../dev/null' }),
+    'a kid that is SQL': make({ kid: "' OR 1=1 --" }),
+    'no kid': make({ kid: undefined }),
+    'its own key': make({ jwk: strangerJwk }, claims, stranger.privateKey),
+    'a key URL': make({ jku: 'https://evil.example.com/jwks.json' }, claims, stranger.privateKey),
+    'a certificate URL': make({ x5u: 'https://evil.example.com/x5u' }, claims, stranger.privateKey),
+    'a critical extension': make({ crit: ['exp'] }),
+    'an unencoded payload': make({ b64: false, crit: ['b64'] }),
+    'typ JWT': make({ typ: 'JWT' }),
+    'a list as typ': make({ typ: ['at+jwt'] }),
+    'no typ': make({ typ: undefined }),
+    'another issuer': make({}, { ...claims, iss: 'https://evil.example.com' }),
+    'a list of issuers': make({}, { ...claims, iss: [claims.iss] }),
+    'another audience': make({}, { ...claims, aud: 'billing' }),
+    'no audience': make({}, { ...claims, aud: undefined }),
+    'no subject': make({}, { ...claims, sub: undefined }),
+    expired: make({}, { ...claims, iat: 1, exp: 2 }),
+    'expiry as text': make({}, { ...claims, exp: String(claims.exp) }),
+    'no expiry': make({}, { ...claims, exp: undefined }),
+    'negative expiry': make({}, { ...claims, exp: -1 }),
+    'not valid yet': make({}, { ...claims, nbf: claims.exp }),
+    'another spelling of the header': `${encode({ typ: 'at+jwt', alg: 'ES256', kid })}.${payload}.${signature}`,
+    'white space': `${header}.${payload} .${signature}`,
+    padding: `${valid}=`,
+    ...Object.fromEntries(
+      ['none', 'None', 'NONE', 'nOnE', 'none ', ''].map(alg => [
+        `alg "${alg}"`,
+        `${encode({ alg, typ: 'at+jwt', kid })}.${payload}.`,
+      ]),
+    ),
   };
   for (const [name, token] of Object.entries(forged)) {
     for (const path of ['/auth/verify', '/auth/me']) {
@@ -34,6 +89,19 @@ t.test('no forgery of a valid token passes', async t => {
     }
   }
   t.equal((await get(`${base}/auth/verify`, valid)).status, 200);
+});
+
+t.test('a token lives by the database’s clock, and no longer than its session', async t => {
+  const service = await startService(t, { refreshTokenTtlS: 100 });
+  const { body } = await post(`${service.base}/auth/sign-up`, newCredentials());
+  t.equal(body.expiresIn, 100);
+  const { iat, exp, sid } = segment(body.token, 1);
+  t.equal(exp - iat, 100);
+  const { rows } = await service.sql(
+    'SELECT floor(extract(epoch FROM token_expires_at))::int AS exp FROM auth.sessions WHERE id = $1',
+    [sid],
+  );
+  t.equal(rows[0].exp, exp);
 });
 
 t.test('no mutation of a valid token passes', async t => {

@@ -16,6 +16,7 @@ export interface ErrorAnswer {
 export interface RequestError extends Error {
   code?: string;
   statusCode?: number;
+  headers?: Record<string, string>;
   errors?: ProblemItem[];
   validation?: { instancePath: string; keyword: string; params: Record<string, unknown>; message?: string }[];
   validationContext?: string;
@@ -53,7 +54,7 @@ export function describeError(error: RequestError): ErrorAnswer {
     status,
     code: PROBLEM_CODES.find(known => known === code.toLowerCase()) ?? 'invalid_request',
     detail: error.message,
-    headers: status === 401 ? { 'www-authenticate': challenge(code) } : {},
+    headers: { ...(status === 401 && { 'www-authenticate': challenge(code.toLowerCase()) }), ...error.headers },
     ...(error.errors && { errors: error.errors }),
   };
 }
@@ -84,7 +85,8 @@ function toItem({
   return { pointer: instancePath, detail: message };
 }
 
-// RFC 6750 §3: no error code when the request carried no token.
 function challenge(code: string): string {
-  return code.toLowerCase() === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
+  if (code === 'invalid_client') return 'Basic realm="latchkey"';
+  // RFC 6750 §3: no error code when the request carried no token.
+  return code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
 }

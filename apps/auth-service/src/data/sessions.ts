@@ -1,43 +1,70 @@
+import { randomBytes } from 'node:crypto';
 import type { Session, SignOutScope, User } from '@latchkey/user-schema';
-import type { Queryable } from './queryable.js';
+import { uuidv7 } from 'uuidv7';
+import type { Config } from '../config.js';
+import { type Origin, originValue, recording } from './audit-events.js';
+import { epoch, type Queryable, utc } from './sql.js';
 import { USER_COLUMNS } from './users.js';
 
-/** A session that begins. Its limits are in seconds. */
-export type NewSession = {
-  id: string;
-  salt: Buffer;
-  idleS: number;
-  maxAgeS: number;
-  userAgent: string | null;
-  address: string | null;
+/** How long things live, in seconds. */
+export type Lifetimes = Pick<Config, 'accessTokenTtlS' | 'refreshTokenTtlS' | 'sessionMaxAgeS' | 'refreshGraceS'>;
+
+/** What a session begins with. */
+export type NewSession = { id: string; salt: Buffer };
+
+export const newSalt = (): Buffer => randomBytes(16);
+export const newSession = (): NewSession => ({ id: uuidv7(), salt: newSalt() });
+
+/** A session as its next tokens need it. Times are in seconds since 1970, by the database's clock. */
+export type SessionState = NewSession & {
+  generation: number;
+  refreshExpiresIn: number;
+  issuedAt: number;
+  tokenExpiresAt: number;
 };
 
-/** A session as its next refresh token needs it. */
-export type SessionState = { id: string; generation: number; salt: Buffer; refreshExpiresIn: number };
+export const IS_LIVE = 's.revoked_at IS NULL AND s.expires_at > now()';
+export const STATE = `s.id, s.generation, s.salt, ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
+  ${epoch('now()')} AS "issuedAt", ${epoch('s.token_expires_at')} AS "tokenExpiresAt"`;
+const COLUMNS = 'id, user_id, salt, expires_at, ends_at, token_expires_at, user_agent, address';
 
-/** What presenting a refresh token led to. */
-export type Refreshed = SessionState & Omit<User, 'id'> & { userId: string; stolen: boolean };
-
-const IS_LIVE = 's.revoked_at IS NULL AND s.expires_at > now()';
-const STATE = 's.id, s.generation, s.salt, ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn"';
-const UTC = `'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'`;
+/** The values of {@link COLUMNS} behind `user_id`, from six parameters of which the first is `$first`. */
+const beginning = (first: number) => {
+  const [salt, tokenS, idleS, maxAgeS, userAgent, address] = [0, 1, 2, 3, 4, 5].map(i => `$${first + i}`);
+  const inSeconds = (...least: unknown[]) => `now() + make_interval(secs => least(${least.map(p => `${p}::int`)}))`;
+  return `${salt}::bytea, ${inSeconds(idleS, maxAgeS)}, ${inSeconds(maxAgeS)}, ${inSeconds(tokenS, idleS, maxAgeS)},
+    ${userAgent}::text, ${address}::inet`;
+};
+const beginningValues = ({ salt }: NewSession, lifetimes: Lifetimes, origin: Origin) => {
+  const { accessTokenTtlS, refreshTokenTtlS, sessionMaxAgeS } = lifetimes;
+  return [salt, accessTokenTtlS, refreshTokenTtlS, sessionMaxAgeS, origin.userAgent, origin.address];
+};
 
 /** Adds an account together with its first session; `undefined` when the username is taken, in whatever case. */
 export async function insertUserWithSession(
   db: Queryable,
   user: { id: string; username: string; passwordHash: string },
   session: NewSession,
+  lifetimes: Lifetimes,
+  origin: Origin,
 ): Promise<(SessionState & Pick<User, 'createdAt'>) | undefined> {
   const { rows } = await db.query<SessionState & Pick<User, 'createdAt'>>(
     `WITH added AS (
        INSERT INTO auth.users (id, username, password_hash) VALUES ($1, $2, $3)
        ON CONFLICT (lower(username COLLATE "C")) DO NOTHING RETURNING id, created_at
-     )
-     INSERT INTO auth.sessions AS s (id, user_id, salt, expires_at, ends_at, user_agent, address)
-     SELECT $4, id, $5, now() + make_interval(secs => least($6::int, $7::int)), now() + make_interval(secs => $7::int), $8, $9
-     FROM added
-     RETURNING ${STATE}, (SELECT to_char(created_at AT TIME ZONE 'UTC', ${UTC}) FROM added) AS "createdAt"`,
-    [user.id, user.username, user.passwordHash, ...values(session)],
+     ), s AS (
+       INSERT INTO auth.sessions (${COLUMNS}) SELECT $4, id, ${beginning(5)} FROM added RETURNING *
+     ), recorded AS (${recording(
+       '$11',
+       `SELECT 'sign_up', s.user_id, s.id, NULL, NULL::jsonb FROM s UNION ALL
+        SELECT 'sign_up_failed', NULL, NULL, NULL, '{"reason":"username_taken"}' WHERE NOT EXISTS (SELECT FROM s)`,
+     )})
+     SELECT ${STATE}, ${utc('added.created_at')} AS "createdAt" FROM s, added`,
+    [
+      ...[user.id, user.username, user.passwordHash, session.id],
+      ...beginningValues(session, lifetimes, origin),
+      originValue(origin),
+    ],
   );
   return rows[0];
 }
@@ -45,51 +72,19 @@ export async function insertUserWithSession(
 /** Begins a session of an account, unless that was disabled or got another password since `passwordHash` was read. */
 export async function insertSession(
   db: Queryable,
-  userId: string,
-  passwordHash: string,
+  user: { id: string; passwordHash: string },
   session: NewSession,
+  lifetimes: Lifetimes,
+  origin: Origin,
 ): Promise<SessionState | undefined> {
   const { rows } = await db.query<SessionState>(
-    `INSERT INTO auth.sessions AS s (id, user_id, salt, expires_at, ends_at, user_agent, address)
-     SELECT $3, id, $4, now() + make_interval(secs => least($5::int, $6::int)), now() + make_interval(secs => $6::int), $7, $8
-     FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR SHARE
-     RETURNING ${STATE}`,
-    [userId, passwordHash, ...values(session)],
-  );
-  return rows[0];
-}
-
-/**
- * Uses a refresh token, in one statement and by the database's clock:
- * - the current generation advances;
- * - its parent, within the grace period, changes nothing and so gets the same successor again;
- * - anything older is theft and ends the session.
- *
- * On a race PostgreSQL waits for the other statement and judges by what that left.
- *
- * @param seeds what, hashed with the row's salt, is the genuine MAC
- * @returns `undefined` when the token is not genuine, or its session or account is not alive
- */
-export async function refreshSession(
-  db: Queryable,
-  token: { sessionId: string; generation: number; mac: Buffer; seeds: Buffer[] },
-  limits: { idleS: number; graceS: number },
-): Promise<Refreshed | undefined> {
-  const { rows } = await db.query<Refreshed>(
-    `UPDATE auth.sessions s SET
-       generation = CASE WHEN s.generation = $2 THEN s.generation + 1 ELSE s.generation END,
-       rotated_at = CASE WHEN s.generation = $2 THEN now() ELSE s.rotated_at END,
-       expires_at = CASE WHEN s.generation = $2 THEN least(now() + make_interval(secs => $5::int), s.ends_at) ELSE s.expires_at END,
-       revoked_at = CASE
-         WHEN s.generation = $2 THEN NULL
-         WHEN s.generation = $2 + 1 AND s.rotated_at > now() - make_interval(secs => $6::int) THEN NULL
-         ELSE now() END
-     FROM auth.users u
-     WHERE s.id = $1 AND s.generation >= $2 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
-       AND EXISTS (SELECT FROM unnest($3::bytea[]) AS seed WHERE sha256(seed || s.salt) = $4)
-     RETURNING ${STATE}, s.revoked_at IS NOT NULL AS stolen, u.id AS "userId", u.username,
-       to_char(u.created_at AT TIME ZONE 'UTC', ${UTC}) AS "createdAt"`,
-    [token.sessionId, token.generation, token.seeds, token.mac, limits.idleS, limits.graceS],
+    `WITH s AS (
+       INSERT INTO auth.sessions (${COLUMNS}) SELECT $3, id, ${beginning(4)}
+       FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR SHARE
+       RETURNING *
+     ), recorded AS (${recording('$10', `SELECT 'sign_in', s.user_id, s.id, NULL, NULL::jsonb FROM s`)})
+     SELECT ${STATE} FROM s`,
+    [user.id, user.passwordHash, session.id, ...beginningValues(session, lifetimes, origin), originValue(origin)],
   );
   return rows[0];
 }
@@ -108,8 +103,7 @@ export async function findSessionUser(db: Queryable, sessionId: string): Promise
 export async function listSessions(db: Queryable, userId: string, currentId: string): Promise<Session[]> {
   const { rows } = await db.query<Session>(
     `SELECT s.id, s.user_agent AS "userAgent", host(s.address) AS address, s.id = $2 AS current,
-       to_char(s.created_at AT TIME ZONE 'UTC', ${UTC}) AS "createdAt",
-       to_char(s.rotated_at AT TIME ZONE 'UTC', ${UTC}) AS "lastUsedAt"
+       ${utc('s.created_at')} AS "createdAt", ${utc('s.rotated_at')} AS "lastUsedAt"
      FROM auth.sessions s WHERE s.user_id = $1 AND ${IS_LIVE} ORDER BY s.id DESC`,
     [userId, currentId],
   );
@@ -117,37 +111,54 @@ export async function listSessions(db: Queryable, userId: string, currentId: str
 }
 
 /** Ends one session of an account; `false` when it has no such live session. */
-export async function endSession(db: Queryable, userId: string, sessionId: string): Promise<boolean> {
+export async function endSession(
+  db: Queryable,
+  session: { userId: string; sessionId: string; clientId?: string },
+  origin: Origin,
+): Promise<boolean> {
   const { rowCount } = await db.query(
-    `UPDATE auth.sessions s SET revoked_at = now() WHERE s.id = $2 AND s.user_id = $1 AND ${IS_LIVE}`,
-    [userId, sessionId],
+    `WITH s AS (
+       UPDATE auth.sessions s SET revoked_at = now() WHERE s.id = $2 AND s.user_id = $1 AND ${IS_LIVE} RETURNING *
+     ), recorded AS (${recording('$4', `SELECT 'session_ended', s.user_id, s.id, $3::text, NULL::jsonb FROM s`)})
+     SELECT FROM s`,
+    [session.userId, session.sessionId, session.clientId, originValue(origin)],
   );
   return rowCount === 1;
 }
 
-/** Ends the sessions of an account that the scope names. */
+/** Ends the sessions of an account that the scope names, and says how many those were. */
 export async function endSessions(
   db: Queryable,
-  userId: string,
-  currentId: string,
+  session: { userId: string; sessionId: string },
   scope: SignOutScope,
-): Promise<void> {
-  await db.query(
-    `UPDATE auth.sessions s SET revoked_at = now()
-     WHERE s.user_id = $1 AND ${IS_LIVE} AND ($3 = 'all' OR (s.id = $2) = ($3 = 'current'))`,
-    [userId, currentId, scope],
+  origin: Origin,
+): Promise<number> {
+  const { rowCount } = await db.query(
+    `WITH s AS (
+       UPDATE auth.sessions s SET revoked_at = now()
+       WHERE s.user_id = $1 AND ${IS_LIVE} AND ($3::text = 'all' OR (s.id = $2) = ($3 = 'current')) RETURNING *
+     ), recorded AS (${recording(
+       '$4',
+       `SELECT 'sign_out', $1::uuid, $2::uuid, NULL, jsonb_build_object('scope', $3::text, 'ended', (SELECT count(*) FROM s))`,
+     )})
+     SELECT FROM s`,
+    [session.userId, session.sessionId, scope, originValue(origin)],
   );
+  return rowCount ?? 0;
 }
 
 /**
- * Changes a password, ends every other session and advances the current one. Runs in a transaction: the second statement
- * must see the sessions that began, under the old password, while the first waited for the account's row.
+ * Changes a password, ends every other session and gives the current one a new salt, so that none of its refresh tokens
+ * goes on working. Runs in a transaction: the second statement must see the sessions that began, under the old password,
+ * while the first waited for the account's row.
  *
  * @returns `undefined` when the password or the session has changed meanwhile
  */
 export async function changePassword(
   db: Queryable,
-  change: { userId: string; sessionId: string; from: string; to: string; idleS: number },
+  change: { userId: string; sessionId: string; from: string; to: string; salt: Buffer },
+  { accessTokenTtlS, refreshTokenTtlS }: Lifetimes,
+  origin: Origin,
 ): Promise<SessionState | undefined> {
   const { rowCount } = await db.query(
     `UPDATE auth.users SET password_hash = $4 WHERE id = $1 AND password_hash = $3
@@ -156,15 +167,21 @@ export async function changePassword(
   );
   if (rowCount !== 1) return undefined;
   const { rows } = await db.query<SessionState>(
-    `UPDATE auth.sessions s SET
-       generation = CASE WHEN s.id = $2 THEN s.generation + 1 ELSE s.generation END,
-       rotated_at = CASE WHEN s.id = $2 THEN now() ELSE s.rotated_at END,
-       expires_at = CASE WHEN s.id = $2 THEN least(now() + make_interval(secs => $3::int), s.ends_at) ELSE s.expires_at END,
-       revoked_at = CASE WHEN s.id = $2 THEN NULL ELSE now() END
-     WHERE s.user_id = $1 AND ${IS_LIVE} RETURNING ${STATE}`,
-    [change.userId, change.sessionId, change.idleS],
+    `WITH others AS (
+       UPDATE auth.sessions s SET revoked_at = now() WHERE s.user_id = $1 AND s.id <> $2 AND ${IS_LIVE} RETURNING s.id
+     ), s AS (
+       UPDATE auth.sessions s SET salt = $3, generation = s.generation + 1, rotated_at = now(),
+         expires_at = least(now() + make_interval(secs => $5::int), s.ends_at),
+         token_expires_at = least(now() + make_interval(secs => least($4::int, $5::int)), s.ends_at)
+       WHERE s.id = $2 AND ${IS_LIVE} RETURNING *
+     ), recorded AS (${recording(
+       '$6',
+       `SELECT 'password_changed', s.user_id, s.id, NULL, jsonb_build_object('ended', (SELECT count(*) FROM others)) FROM s`,
+     )})
+     SELECT ${STATE} FROM s`,
+    [change.userId, change.sessionId, change.salt, accessTokenTtlS, refreshTokenTtlS, originValue(origin)],
   );
-  return rows.find(({ id }) => id === change.sessionId);
+  return rows[0];
 }
 
 /**
@@ -184,8 +201,4 @@ export async function sweepSessions(db: Queryable, after: string, batch: number)
     [after, batch],
   );
   return rows[0]?.last ?? undefined;
-}
-
-function values({ id, salt, idleS, maxAgeS, userAgent, address }: NewSession): unknown[] {
-  return [id, salt, idleS, maxAgeS, userAgent, address];
 }

@@ -1,10 +1,10 @@
 import type { User } from '@latchkey/user-schema';
-import type { Queryable } from './queryable.js';
+import { type Queryable, utc } from './sql.js';
 
 /** What sign-in needs to know of an account. */
 export type StoredCredentials = User & { passwordHash: string | null; disabled: boolean };
 
-export const USER_COLUMNS = `id, username, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt"`;
+export const USER_COLUMNS = `id, username, ${utc('created_at')} AS "createdAt"`;
 
 /** Finds an account by its name, in whatever case, with what proves it. */
 export async function findCredentials(db: Queryable, username: string): Promise<StoredCredentials | undefined> {

@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
+import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 
@@ -19,9 +20,25 @@ export default fp<WithConfig>(
         tags: [
           { name: 'auth', description: 'Accounts and tokens' },
           { name: 'gateway', description: 'What gateways and other services verify with' },
+          { name: 'services', description: 'What services call with credentials of their own' },
           { name: 'operations', description: 'Health' },
         ],
-        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+        components: {
+          securitySchemes: {
+            bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Access token of a user' },
+            client: { type: 'http', scheme: 'basic', description: 'Id and secret of a client' },
+            service: {
+              type: 'oauth2',
+              description: 'Access token of a service',
+              flows: {
+                clientCredentials: {
+                  tokenUrl: `${config.publicUrl}/oauth/token`,
+                  scopes: { [REVOCATIONS_SCOPE]: 'Read which sessions have ended' },
+                },
+              },
+            },
+          },
+        },
       },
       refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json['$id'] ?? `schema-${i}`) },
     });

@@ -1,127 +1,121 @@
 import { randomUUID } from 'node:crypto';
-import jwt from '@fastify/jwt';
-import type { AccessTokenClaims, Jwks, SignedIn, User } from '@latchkey/user-schema';
+import type { AccessTokenClaims, ServiceToken, SignedIn, User } from '@latchkey/user-schema';
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import type { SessionState } from '../data/sessions.js';
-import { findActiveKey, insertActiveKey } from '../data/signing-keys.js';
-import { InvalidTokenError, MissingTokenError } from '../errors.js';
+import { InsufficientScopeError, InvalidTokenError, MissingTokenError } from '../errors.js';
 import { createRefreshTokens, type RefreshTokens } from '../refresh-token.js';
-import { generateSealedKey, openKey } from '../signing-key.js';
 import { createTokenCache } from '../token-cache.js';
+import type { Claims } from './signing-keys.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hook that lets only a valid access token pass and sets `request.user` to its claims. No database access. */
+    /** Hook that lets only a valid access token of a user pass and sets `request.user` to its claims. No database access. */
     authenticate: onRequestHookHandler;
-    /** The public halves of the keys that tokens may be signed with. */
-    jwks: Jwks;
+    /** Makes a hook that lets only a service's access token with a scope pass. No database access. */
+    authenticateService(scope: string): onRequestHookHandler;
     /** Issues the tokens of a session. */
     issueTokens(user: User, session: SessionState): SignedIn;
+    /** Issues an access token of a service. */
+    issueServiceToken(clientId: string, scope: string): ServiceToken;
     refreshTokens: RefreshTokens;
   }
 }
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
-    payload: Pick<AccessTokenClaims, 'sub' | 'client_id' | 'jti' | 'sid' | 'id' | 'username'>;
     user: AccessTokenClaims;
   }
 }
 
 // RFC 9068 §2.2 requires the client; people sign in with the service itself.
 const CLIENT_ID = 'latchkey';
-const ALGORITHM = 'ES256';
 const BEARER = /^Bearer +(\S+)$/i;
-// The last character of a 64-byte signature carries 2 of its bits; with other bits set it would decode alike, and one
-// token would have sixteen spellings.
-const CANONICAL = /^[\w-]+\.[\w-]+\.[\w-]*[AQgw]$/;
-const REQUIRED_CLAIMS: (keyof AccessTokenClaims)[] = [
-  'iss',
-  'aud',
-  'sub',
-  'client_id',
-  'iat',
-  'exp',
-  'jti',
-  'sid',
-  'id',
-  'username',
-];
 
-/** Signs and verifies access tokens with the key that all replicas share. */
+/** Issues tokens and guards routes by them. */
 export default fp<WithConfig>(
   async (app, { config }) => {
-    let sealed = await findActiveKey(app.pg);
-    if (!sealed) {
-      await insertActiveKey(app.pg, generateSealedKey(config.authSecrets[0]));
-      // Ours, or that of the replica that was first.
-      sealed = await findActiveKey(app.pg);
-    }
-    if (!sealed) throw new Error('The signing key is gone from the database.');
-    const key = openKey(sealed, config.authSecrets);
-
-    await app.register(jwt, {
-      secret: { private: key.privatePem, public: key.publicPem },
-      sign: {
-        algorithm: ALGORITHM,
-        kid: key.kid,
-        header: { alg: ALGORITHM, typ: 'at+jwt' },
-        iss: config.publicUrl,
-        aud: config.tokenAudience,
-        expiresIn: config.accessTokenTtlS,
-      },
-      verify: {
-        algorithms: [ALGORITHM],
-        checkTyp: 'at+jwt',
-        allowedIss: config.publicUrl,
-        allowedAud: config.tokenAudience,
-        requiredClaims: REQUIRED_CLAIMS,
-      },
-    });
-
-    app.decorate('jwks', { keys: [key.publicJwk] });
-
     const refreshTokens = createRefreshTokens(config.authSecrets);
     app.decorate('refreshTokens', refreshTokens);
 
     app.decorate('issueTokens', (user, session) => ({
-      token: app.jwt.sign({
+      token: app.signingKeys.sign({
         sub: user.id,
         client_id: CLIENT_ID,
         jti: randomUUID(),
         sid: session.id,
         id: user.id,
         username: user.username,
+        // The database's times, so that no replica's clock lets a token outlive its revocation.
+        iat: session.issuedAt,
+        exp: session.tokenExpiresAt,
       }),
       tokenType: 'Bearer',
-      expiresIn: config.accessTokenTtlS,
+      expiresIn: session.tokenExpiresAt - session.issuedAt,
       refreshToken: refreshTokens.issue(session),
       refreshExpiresIn: session.refreshExpiresIn,
       user,
     }));
 
-    const verify = createTokenCache(authorization => {
+    app.decorate('issueServiceToken', (clientId, scope) => {
+      const iat = Math.floor(Date.now() / 1000);
+      const exp = iat + config.accessTokenTtlS;
+      const claims = { sub: clientId, client_id: clientId, jti: randomUUID(), scope, iat, exp };
+      return {
+        access_token: app.signingKeys.sign(claims),
+        token_type: 'Bearer',
+        expires_in: config.accessTokenTtlS,
+        scope,
+      };
+    });
+
+    const verified = createTokenCache(authorization => {
       const [, token] = BEARER.exec(authorization) ?? [];
-      if (token === undefined || !CANONICAL.test(token)) throw new InvalidTokenError();
+      if (token === undefined) throw new InvalidTokenError();
       try {
-        return app.jwt.verify<AccessTokenClaims>(token);
+        return app.signingKeys.verify(token);
       } catch (cause) {
         throw new InvalidTokenError({ cause });
       }
     });
+    app.signingKeys.onChange(verified.clear);
 
+    app.decorateRequest('user');
     app.decorate('authenticate', (request, _reply, done) => {
       const { authorization } = request.headers;
       if (authorization === undefined) return done(new MissingTokenError());
       try {
-        request.user = verify(authorization);
+        const claims = verified.find(authorization);
+        if (!isUsers(claims) || app.revocations.has(claims.sid)) throw new InvalidTokenError();
+        request.user = claims;
+      } catch (error) {
+        return done(error as Error);
+      }
+      done();
+    });
+
+    app.decorate('authenticateService', scope => (request, _reply, done) => {
+      const { authorization } = request.headers;
+      if (authorization === undefined) return done(new MissingTokenError());
+      try {
+        const claims = verified.find(authorization);
+        if (isUsers(claims) || !claims.scope.split(' ').includes(scope)) throw insufficientScope(scope);
       } catch (error) {
         return done(error as Error);
       }
       done();
     });
   },
-  { name: 'tokens', dependencies: ['database'] },
+  { name: 'tokens', dependencies: ['signing-keys', 'revocations'] },
 );
+
+/** Tells a user's token from a service's. */
+export function isUsers(claims: Claims): claims is AccessTokenClaims {
+  return 'sid' in claims;
+}
+
+function insufficientScope(scope: string): Error {
+  const challenge = `Bearer error="insufficient_scope", scope="${scope}"`;
+  return Object.assign(new InsufficientScopeError(scope), { headers: { 'www-authenticate': challenge } });
+}

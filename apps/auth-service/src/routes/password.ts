@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
+import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
-import { changePassword } from '../data/sessions.js';
+import { recordEvent } from '../data/audit-events.js';
+import { changePassword, newSalt } from '../data/sessions.js';
 import { findPasswordHash } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
 import { checkNewPassword } from '../password-policy.js';
@@ -18,14 +20,27 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
   const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
   app.put('/auth/password', options, async (request, reply) => {
     const { account, body, user } = request;
+    const origin = originOf(request);
+    const subject = { userId: account.id, sessionId: user.sid };
     const from = await findPasswordHash(app.pg, account.id);
     const { matches } = await app.passwords.verify(body.currentPassword, from);
-    if (!from || !matches) throw new InvalidCredentialsError();
+    if (!from || !matches) {
+      const failed = { ...subject, details: { reason: from ? 'wrong_password' : 'no_password' } };
+      await recordEvent(app.pg, origin, 'password_change_failed', failed);
+      logEvent(request, 'password_change_failed', failed);
+      throw new InvalidCredentialsError();
+    }
     checkNewPassword(body.newPassword, account.username, config.passwordMinLength, '/newPassword');
     const to = await app.passwords.hash(body.newPassword);
-    const change = { userId: account.id, sessionId: user.sid, from, to, idleS: config.refreshTokenTtlS };
-    const session = await app.pg.transact(client => changePassword(client, change));
-    if (!session) throw new InvalidCredentialsError();
+    const change = { ...subject, from, to, salt: newSalt() };
+    const session = await app.pg.transact(async client => {
+      const changed = await changePassword(client, change, config, origin);
+      // Whatever was done of it is undone.
+      if (!changed) throw new InvalidCredentialsError();
+      return changed;
+    });
+    await app.revocations.reload();
+    logEvent(request, 'password_changed', subject);
     return reply.header('cache-control', 'no-store').send(app.issueTokens(account, session));
   });
 };

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
+import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
-import { refreshSession } from '../data/sessions.js';
+import { refreshSession } from '../data/refresh.js';
 import { InvalidRefreshTokenError } from '../errors.js';
 import { parseRefreshToken } from '../refresh-token.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
-  const limits = { idleS: config.refreshTokenTtlS, graceS: config.refreshGraceS };
   const schema = {
     tags: ['auth'],
     summary: 'Exchange a refresh token for new tokens',
@@ -19,14 +19,15 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
   app.post('/auth/refresh', { schema }, async (request, reply) => {
     const token = parseRefreshToken(request.body.refreshToken);
     if (!token) throw new InvalidRefreshTokenError();
-    const session = await refreshSession(app.pg, { ...token, seeds: app.refreshTokens.seeds(token) }, limits);
-    if (session?.stolen) {
-      request.log.warn(
-        { event: 'refresh_token_reuse', sessionId: session.id, userId: session.userId },
-        'session ended',
-      );
+    const presented = { ...token, seeds: app.refreshTokens.seeds(token) };
+    const session = await refreshSession(app.pg, presented, config, originOf(request));
+    if (!session) throw new InvalidRefreshTokenError();
+    const event = session.stolen ? 'refresh_token_reuse' : 'refresh';
+    logEvent(request, event, { userId: session.userId, sessionId: session.id });
+    if (session.stolen) {
+      await app.revocations.reload();
+      throw new InvalidRefreshTokenError();
     }
-    if (!session || session.stolen) throw new InvalidRefreshTokenError();
     const { userId: id, username, createdAt } = session;
     return reply.header('cache-control', 'no-store').send(app.issueTokens({ id, username, createdAt }, session));
   });

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Sessions } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
+import { logEvent, originOf } from '../audit.js';
 import { endSession, listSessions } from '../data/sessions.js';
 import { NotFoundError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
@@ -27,7 +28,10 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
     response: { 204: Type.Null({ description: 'The session is ended' }), ...problemAnswers(400, 401, 404, 503) },
   };
   app.delete('/auth/sessions/:id', { schema: end }, async (request, reply) => {
-    if (!(await endSession(app.pg, request.account.id, request.params.id))) throw new NotFoundError();
+    const session = { userId: request.account.id, sessionId: request.params.id.toLowerCase() };
+    if (!(await endSession(app.pg, session, originOf(request)))) throw new NotFoundError();
+    await app.revocations.reload();
+    logEvent(request, 'session_ended', session);
     return reply.status(204).send(null);
   });
 };

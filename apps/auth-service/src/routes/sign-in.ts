@@ -1,11 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
-import { insertSession } from '../data/sessions.js';
-import { findCredentials, replacePasswordHash } from '../data/users.js';
+import { logEvent, originOf } from '../audit.js';
+import type { WithConfig } from '../config.js';
+import { recordEvent } from '../data/audit-events.js';
+import { insertSession, newSession } from '../data/sessions.js';
+import { findCredentials, replacePasswordHash, type StoredCredentials } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
 
-export const signInRoute: FastifyPluginAsyncTypebox = async app => {
+export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
     summary: 'Sign in',
@@ -14,12 +17,18 @@ export const signInRoute: FastifyPluginAsyncTypebox = async app => {
   };
   app.post('/auth/sign-in', { schema }, async (request, reply) => {
     const { username, password } = request.body;
+    const origin = originOf(request);
     const found = await findCredentials(app.pg, username);
     // Whoever may not sign in costs the same hash as whoever may, so that nobody can tell them apart by time.
     const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash);
     if (unknownPepper)
       request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
-    if (!found?.passwordHash || found.disabled || !matches) throw new InvalidCredentialsError();
+    if (!found?.passwordHash || found.disabled || !matches) {
+      const subject = { ...(found && { userId: found.id }), details: { reason: reasonOf(found) } };
+      await recordEvent(app.pg, origin, 'sign_in_failed', subject);
+      logEvent(request, 'sign_in_failed', subject);
+      throw new InvalidCredentialsError();
+    }
 
     const { id, createdAt } = found;
     let { passwordHash } = found;
@@ -27,10 +36,18 @@ export const signInRoute: FastifyPluginAsyncTypebox = async app => {
       const upgraded = await app.passwords.hash(password);
       if (await replacePasswordHash(app.pg, id, passwordHash, upgraded)) passwordHash = upgraded;
     }
-    const session = await insertSession(app.pg, id, passwordHash, app.newSession(request));
+    const session = await insertSession(app.pg, { id, passwordHash }, newSession(), config, origin);
     // Disabled, or another password, while this one was hashed.
     if (!session) throw new InvalidCredentialsError();
+    logEvent(request, 'sign_in', { userId: id, sessionId: session.id });
     const signedIn = app.issueTokens({ id, username: found.username, createdAt }, session);
     return reply.header('cache-control', 'no-store').send(signedIn);
   });
 };
+
+/** For the operator; the caller hears nothing of it. */
+function reasonOf(found: StoredCredentials | undefined): string {
+  if (!found) return 'unknown_account';
+  if (found.disabled) return 'disabled';
+  return found.passwordHash ? 'wrong_password' : 'no_password';
+}

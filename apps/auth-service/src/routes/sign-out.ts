@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
+import { logEvent, originOf } from '../audit.js';
 import { endSessions } from '../data/sessions.js';
 import { problemAnswers } from './problem-answers.js';
 
@@ -23,7 +24,11 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     preHandler: app.requireSession,
   };
   app.post('/auth/sign-out', options, async (request, reply) => {
-    await endSessions(app.pg, request.account.id, request.user.sid, request.body.scope ?? 'current');
+    const session = { userId: request.account.id, sessionId: request.user.sid };
+    const { scope = 'current' } = request.body;
+    const ended = await endSessions(app.pg, session, scope, originOf(request));
+    await app.revocations.reload();
+    logEvent(request, 'sign_out', { ...session, details: { scope, ended } });
     return reply.status(204).send(null);
   });
 };

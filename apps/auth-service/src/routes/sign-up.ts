@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
+import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
-import { insertUserWithSession } from '../data/sessions.js';
+import { insertUserWithSession, newSession } from '../data/sessions.js';
 import { UsernameTakenError } from '../errors.js';
 import { checkNewPassword } from '../password-policy.js';
 import { problemAnswers } from './problem-answers.js';
@@ -19,8 +20,13 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     checkNewPassword(password, username, config.passwordMinLength);
     const passwordHash = await app.passwords.hash(password);
     const id = uuidv7();
-    const session = await insertUserWithSession(app.pg, { id, username, passwordHash }, app.newSession(request));
-    if (!session) throw new UsernameTakenError();
+    const user = { id, username, passwordHash };
+    const session = await insertUserWithSession(app.pg, user, newSession(), config, originOf(request));
+    if (!session) {
+      logEvent(request, 'sign_up_failed', { details: { reason: 'username_taken' } });
+      throw new UsernameTakenError();
+    }
+    logEvent(request, 'sign_up', { userId: id, sessionId: session.id });
     const signedIn = app.issueTokens({ id, username, createdAt: session.createdAt }, session);
     return reply.status(201).header('cache-control', 'no-store').send(signedIn);
   });

@@ -1,0 +1,27 @@
+import { isIP } from 'node:net';
+import type { FastifyRequest } from 'fastify';
+import type { AuditEventName, Origin, Subject } from './data/audit-events.js';
+
+const USER_AGENT_LENGTH = 256;
+
+/** Where a request comes from, as sessions and audit events keep it. */
+export function originOf(request: FastifyRequest): Origin {
+  return {
+    requestId: request.id,
+    address: addressOf(request),
+    userAgent: request.headers['user-agent']?.slice(0, USER_AGENT_LENGTH) ?? null,
+  };
+}
+
+/** Logs an event whose row is written; the line and the row share the request id. */
+export function logEvent(request: FastifyRequest, event: AuditEventName, subject: Subject): void {
+  const { address, userAgent } = originOf(request);
+  const level = event === 'refresh_token_reuse' ? 'warn' : 'info';
+  request.log[level]({ event, ...subject, address, userAgent }, event);
+}
+
+/** The caller's IP address without an IPv6 zone, which PostgreSQL's `inet` does not take. */
+function addressOf({ ip }: FastifyRequest): string | null {
+  const [address = ''] = ip.split('%');
+  return isIP(address) ? address : null;
+}

@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { Command } from 'commander';
+import { hashClientSecret, newClientSecret } from '../client-secret.js';
+import { insertClient, listClients, replaceClientSecret, setClientDisabled } from '../data/clients.js';
+import { withDatabase } from './database.js';
+import { wholeSeconds } from './keys.js';
+import { printRows } from './output.js';
+
+type Json = { json?: boolean };
+type Secret = { secretFile?: string };
+
+const DAY_S = 86_400;
+const CLIENT_ID = /^[A-Za-z0-9._-]{1,64}$/;
+// RFC 6749 §3.3
+const SCOPE = /^[\x21\x23-\x5B\x5D-\x7E]{1,128}$/;
+const MIN_SECRET_LENGTH = 32;
+
+/** `latchkey clients …` */
+export function clientCommands(): Command {
+  const clients = new Command('clients').description('services that call with credentials of their own');
+
+  clients
+    .command('list')
+    .description('list the clients')
+    .option('--json', 'print JSON')
+    .action(({ json }: Json) =>
+      withDatabase(async ({ db }) => {
+        const rows = (await listClients(db)).map(client => ({ ...client, scopes: client.scopes.join(' ') }));
+        printRows(rows, { ...(json && { json }), empty: 'There are no clients.' });
+      }),
+    );
+
+  clients
+    .command('create')
+    .description('create a client and print its secret, once')
+    .argument('<id>', 'A-Z a-z 0-9 . _ -')
+    .option('--scope <scope...>', 'what it may ask for, such as revocations:read', [])
+    .option('--secret-file <file>', 'take the secret from a file, or from standard input with -, instead of making one')
+    .option('--if-missing', 'leave a client alone that is there already', false)
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: Json & Secret & { scope: string[]; ifMissing: boolean }) => {
+      if (!CLIENT_ID.test(id)) throw new Error('A client id has 1 to 64 characters of A-Z a-z 0-9 . _ -.');
+      const bad = options.scope.find(scope => !SCOPE.test(scope));
+      if (bad !== undefined) throw new Error(`"${bad}" is not a scope (RFC 6749 §3.3).`);
+      const secret = await secretFor(options);
+      const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };
+      const created = await withDatabase(({ db, origin }) => insertClient(db, client, origin));
+      if (!created && !options.ifMissing) throw new Error(`There is a client ${id} already.`);
+      if (created) printSecret(id, secret, options);
+      else console.error(`There is a client ${id} already.`);
+    });
+
+  clients
+    .command('rotate')
+    .description('give a client another secret and print it, once; the one before stays good for a while')
+    .argument('<id>')
+    .option('--grace <seconds>', 'how long the secret before stays good', wholeSeconds, DAY_S)
+    .option('--secret-file <file>', 'take the secret from a file, or from standard input with -')
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: Json & Secret & { grace: number }) => {
+      const secret = await secretFor(options);
+      const client = { id, secretHash: hashClientSecret(secret), graceS: options.grace };
+      const found = await withDatabase(({ db, origin }) => replaceClientSecret(db, client, origin));
+      if (!found) throw new Error(`There is no client ${id}.`);
+      printSecret(id, secret, options);
+    });
+
+  for (const [name, disabled, description] of [
+    ['disable', true, 'give a client no more tokens; those it has expire within ACCESS_TOKEN_TTL_S'],
+    ['enable', false, 'give a disabled client tokens again'],
+  ] as const) {
+    clients
+      .command(name)
+      .description(description)
+      .argument('<id>')
+      .action(async (id: string) => {
+        const found = await withDatabase(({ db, origin }) => setClientDisabled(db, { id, disabled }, origin));
+        if (!found) throw new Error(`There is no client ${id}.`);
+        console.error(`The client ${id} is ${name}d.`);
+      });
+  }
+
+  return clients;
+}
+
+async function secretFor({ secretFile }: Secret): Promise<string> {
+  if (secretFile === undefined) return newClientSecret();
+  const secret = (secretFile === '-' ? await text(process.stdin) : await readFile(secretFile, 'utf8')).trim();
+  if (secret.length < MIN_SECRET_LENGTH || secret.length > 256) {
+    throw new Error(`The secret must have ${MIN_SECRET_LENGTH} to 256 characters, and be random.`);
+  }
+  return secret;
+}
+
+/** A secret that the caller brought is not shown again. */
+function printSecret(id: string, secret: string, { json, secretFile }: Json & Secret): void {
+  const shown = { clientId: id, ...(secretFile === undefined && { clientSecret: secret }) };
+  const lines = Object.entries(shown).map(([name, value]) => `${name}  ${value}`);
+  console.log(json ? JSON.stringify(shown, null, 2) : lines.join('\n'));
+  if (secretFile === undefined) console.error('Keep the secret now: it cannot be shown again.');
+}

@@ -1,0 +1,60 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { listKeys } from '../data/signing-keys.js';
+import { KEY_LEAD_S, retireKey, rotateKeys } from '../key-life.js';
+import { withDatabase } from './database.js';
+import { printRows } from './output.js';
+
+type Json = { json?: boolean };
+
+/** `latchkey keys …` */
+export function keyCommands(): Command {
+  const keys = new Command('keys').description('the keys that sign access tokens');
+
+  keys
+    .command('list')
+    .description('list the keys and where they are in their life: next, active, retired')
+    .option('--json', 'print JSON')
+    .action(({ json }: Json) => withDatabase(async ({ db }) => printKeys(await listKeys(db), json)));
+
+  keys
+    .command('rotate')
+    .description('add a key; the active one hands over to it when everybody can know it, and retires')
+    .option('--lead <seconds>', 'how long the key is published before it signs', wholeSeconds, KEY_LEAD_S)
+    .option('--json', 'print JSON')
+    .action(({ lead, json }: Json & { lead: number }) =>
+      withDatabase(async ({ db, config, origin }) => {
+        await rotateKeys(db, config, lead, origin);
+        printKeys(await listKeys(db), json);
+      }),
+    );
+
+  keys
+    .command('retire')
+    .description('take a key out now; an active one hands over to the next or a new one')
+    .argument('<kid>', 'id of the key')
+    .option('--distrust', 'refuse the tokens that it has signed: for a key that has leaked', false)
+    .option('--json', 'print JSON')
+    .action((kid: string, { distrust, json }: Json & { distrust: boolean }) =>
+      withDatabase(async ({ db, config, origin }) => {
+        await retireKey(db, config, { kid, distrust }, origin);
+        printKeys(await listKeys(db), json);
+      }),
+    );
+
+  return keys;
+}
+
+function printKeys(keys: Awaited<ReturnType<typeof listKeys>>, json: boolean | undefined): void {
+  const rows = keys
+    .filter(({ state }) => state !== 'gone')
+    .map(({ kid, state, publicJwk, activeFrom, retiredFrom, goneFrom, secretId }) => ({
+      ...{ kid, state, algorithm: publicJwk.alg, activeFrom, retiredFrom, goneFrom, secretId },
+    }));
+  printRows(rows, { ...(json && { json }), empty: 'There are no keys yet; the service makes one when it starts.' });
+}
+
+/** Reads a number of seconds. */
+export function wholeSeconds(text: string): number {
+  if (!/^\d{1,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
+  return Number(text);
+}

@@ -1,0 +1,23 @@
+import Table from 'cli-table3';
+
+/** Prints rows for people, or for scripts when they asked for JSON. */
+export function printRows(rows: Record<string, unknown>[], { json, empty }: { json?: boolean; empty: string }): void {
+  if (json) console.log(JSON.stringify(rows, null, 2));
+  else console.log(rows.length === 0 ? empty : toTable(rows));
+}
+
+function toTable(rows: Record<string, unknown>[]): string {
+  const head = Object.keys(rows[0] ?? {});
+  const style = { head: process.stdout.isTTY ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 2 };
+  const table = new Table({ head, style, chars: PLAIN });
+  for (const row of rows) table.push(Object.values(row).map(value => String(value ?? '')));
+  return table.toString();
+}
+
+// Columns and nothing else: easy to read, and to cut.
+const PLAIN = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right', 'mid']
+    .flatMap(side => [side, `${side}-mid`, `${side}-left`, `${side}-right`])
+    .concat('mid-mid', 'left-mid', 'right-mid', 'middle')
+    .map(name => [name, '']),
+);

@@ -1,0 +1,73 @@
+import { uuidv7 } from 'uuidv7';
+import type { Queryable } from './sql.js';
+
+/** What an audit event may tell. */
+export type AuditEventName =
+  | 'sign_up'
+  | 'sign_up_failed'
+  | 'sign_in'
+  | 'sign_in_failed'
+  | 'refresh'
+  | 'refresh_token_reuse'
+  | 'sign_out'
+  | 'session_ended'
+  | 'password_changed'
+  | 'password_change_failed'
+  | 'signing_key_added'
+  | 'signing_key_retired'
+  | 'signing_key_distrusted'
+  | 'signing_key_resealed'
+  | 'client_created'
+  | 'client_secret_rotated'
+  | 'client_disabled'
+  | 'client_enabled';
+
+/** Where an event comes from. */
+export type Origin = { requestId: string | null; address: string | null; userAgent: string | null };
+
+/** Whom and what an event is about. */
+export type Subject = { userId?: string; sessionId?: string; clientId?: string; details?: Record<string, unknown> };
+
+/**
+ * SQL that records an event, for the WITH of the statement that does what the event tells: both happen or neither.
+ *
+ * @param origin placeholder of {@link originValue}, such as `$7`
+ * @param what a SELECT of event, user_id, session_id, client_id and details, of one row or none
+ */
+export const recording = (origin: string, what: string) => `
+  INSERT INTO auth.audit_events (id, request_id, address, user_agent, event, user_id, session_id, client_id, details)
+  SELECT o.id, o."requestId", o.address, o."userAgent", what.*
+  FROM jsonb_to_record(${origin}::jsonb) AS o (id uuid, "requestId" text, address inet, "userAgent" text),
+    LATERAL (${what}) AS what (event, user_id, session_id, client_id, details)`;
+
+/** The value for {@link recording}. */
+export const originValue = (origin: Origin): string => JSON.stringify({ id: uuidv7(), ...origin });
+
+/** Records an event by itself. */
+export async function recordEvent(
+  db: Queryable,
+  origin: Origin,
+  event: AuditEventName,
+  { userId, sessionId, clientId, details }: Subject,
+): Promise<void> {
+  await db.query(recording('$1', 'SELECT $2::text, $3::uuid, $4::uuid, $5::text, $6::jsonb'), [
+    originValue(origin),
+    event,
+    userId,
+    sessionId,
+    clientId,
+    details,
+  ]);
+}
+
+/** Deletes up to `batch` events that are older than `days`; the answer is how many. */
+export async function sweepEvents(db: Queryable, days: number, batch: number): Promise<number> {
+  const { rowCount } = await db.query(
+    `DELETE FROM auth.audit_events WHERE id IN (
+       SELECT id FROM (SELECT id, happened_at FROM auth.audit_events ORDER BY id LIMIT $2) AS oldest
+       WHERE happened_at < now() - make_interval(days => $1)
+     )`,
+    [days, batch],
+  );
+  return rowCount ?? 0;
+}

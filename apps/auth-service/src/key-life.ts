@@ -1,0 +1,135 @@
+import type { Config } from './config.js';
+import { type Origin, recordEvent } from './data/audit-events.js';
+import {
+  advanceNextKey,
+  deleteNextKey,
+  endKey,
+  insertKey,
+  listKeys,
+  lockKeys,
+  type StoredKey,
+  updateSeal,
+} from './data/signing-keys.js';
+import type { Queryable } from './data/sql.js';
+import { generateSealedKey, resealKey } from './signing-key.js';
+
+/** How long clients may keep the published keys, in seconds. */
+export const JWKS_MAX_AGE_S = 300;
+/** How long a key is published before it signs, in seconds: longer than anybody keeps keys that lack it. */
+export const KEY_LEAD_S = 2 * JWKS_MAX_AGE_S;
+// A retired key is published until its last token has expired, also by a clock that is behind.
+const OVERLAP_MARGIN_S = 300;
+
+type KeyConfig = Pick<Config, 'authSecrets' | 'tokenAlgorithm' | 'accessTokenTtlS'>;
+
+/** A wish that does not fit the state of the keys. */
+export class KeyLifeError extends Error {}
+
+/**
+ * Sees to it that a key signs, that the latest is of the configured algorithm, and that every key is sealed by the
+ * current secret. Runs in a transaction, like the others here.
+ */
+export async function ensureKeys(db: Queryable, config: KeyConfig, origin: Origin): Promise<void> {
+  await lockKeys(db);
+  const keys = await listKeys(db);
+  const [latest] = keys.filter(isCurrent);
+  if (latest?.publicJwk.alg !== config.tokenAlgorithm) {
+    if (latest?.state === 'next') await deleteNextKey(db);
+    await addKey(db, config, keys, KEY_LEAD_S, origin);
+  } else if (!keys.some(isActive)) {
+    await advanceNextKey(db, overlapS(config));
+  }
+  for (const key of keys.filter(key => isSealedByOlder(key, config))) {
+    await updateSeal(db, resealKey(key, config.authSecrets), key.secretId);
+    const details = { kid: key.kid, secretId: config.authSecrets[0].id };
+    await recordEvent(db, origin, 'signing_key_resealed', { details });
+  }
+}
+
+/** Whether {@link ensureKeys} has something to do. */
+export function needAttention(keys: StoredKey[], config: KeyConfig): boolean {
+  const [latest] = keys.filter(isCurrent);
+  const isSettled = latest?.publicJwk.alg === config.tokenAlgorithm && keys.some(isActive);
+  return !isSettled || keys.some(key => isSealedByOlder(key, config));
+}
+
+/**
+ * Plans a rotation: a new key that signs from `leadS` seconds on.
+ *
+ * @returns its kid
+ * @throws KeyLifeError when a rotation is under way already
+ */
+export async function rotateKeys(db: Queryable, config: KeyConfig, leadS: number, origin: Origin): Promise<string> {
+  await lockKeys(db);
+  const keys = await listKeys(db);
+  const next = keys.find(({ state }) => state === 'next');
+  if (next) {
+    const advice = 'Wait for it, or retire it first.';
+    throw new KeyLifeError(`The key ${next.kid} is next already; it signs from ${next.activeFrom} on. ${advice}`);
+  }
+  return addKey(db, config, keys, leadS, origin);
+}
+
+/**
+ * Takes a key out before its time. A next key is dropped. An active one hands over, at once, to the next or a new one,
+ * and its tokens are good until they expire.
+ *
+ * @param distrust whether its tokens are refused from now on, as they must be when the key has leaked
+ * @throws KeyLifeError when there is no such key, or nothing is left to do
+ */
+export async function retireKey(
+  db: Queryable,
+  config: KeyConfig,
+  { kid, distrust }: { kid: string; distrust: boolean },
+  origin: Origin,
+): Promise<void> {
+  await lockKeys(db);
+  const keys = await listKeys(db);
+  const key = keys.find(key => key.kid === kid);
+  if (!key || key.state === 'gone')
+    throw new KeyLifeError(`There is no key ${kid}. List the keys to see which there are.`);
+  if (key.state === 'retired' && !distrust) {
+    throw new KeyLifeError(`The key ${kid} is retired already; its tokens are good until ${key.goneFrom}.`);
+  }
+  if (key.state === 'next') {
+    await deleteNextKey(db);
+  } else if (key.state === 'active') {
+    if (keys.some(({ state }) => state === 'next')) await advanceNextKey(db, overlapS(config));
+    else await addKey(db, config, keys, 0, origin);
+  }
+  if (distrust) await endKey(db, kid);
+  const event = distrust ? 'signing_key_distrusted' : 'signing_key_retired';
+  await recordEvent(db, origin, event, { details: { kid } });
+}
+
+async function addKey(
+  db: Queryable,
+  config: KeyConfig,
+  keys: StoredKey[],
+  lead: number,
+  origin: Origin,
+): Promise<string> {
+  // Where there is nobody to hand over, nobody can be surprised.
+  const leadS = keys.some(isActive) ? lead : 0;
+  const key = await generateSealedKey(config.tokenAlgorithm, config.authSecrets[0]);
+  await insertKey(db, key, leadS, overlapS(config));
+  const details = { kid: key.kid, algorithm: config.tokenAlgorithm, leadS };
+  await recordEvent(db, origin, 'signing_key_added', { details });
+  return key.kid;
+}
+
+function overlapS({ accessTokenTtlS }: KeyConfig): number {
+  return accessTokenTtlS + OVERLAP_MARGIN_S;
+}
+
+function isActive({ state }: StoredKey): boolean {
+  return state === 'active';
+}
+
+function isCurrent({ state }: StoredKey): boolean {
+  return state === 'next' || state === 'active';
+}
+
+function isSealedByOlder({ secretId, state }: StoredKey, { authSecrets }: KeyConfig): boolean {
+  return state !== 'gone' && authSecrets.slice(1).some(({ id }) => id === secretId);
+}

@@ -1,0 +1,40 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { MAX_REVOCATIONS_WAIT_S, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { InvalidRequestError } from '../errors.js';
+import { parseCursor } from '../plugins/revocations.js';
+import { problemAnswers } from './problem-answers.js';
+
+const Query = Type.Object(
+  {
+    after: Type.Optional(Type.String({ description: 'The cursor of the answer before; without one, everything' })),
+    wait: Type.Optional(
+      Type.String({
+        pattern: '^\\d{1,4}$',
+        description: `How long to wait for news, in seconds; ${MAX_REVOCATIONS_WAIT_S} at most`,
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
+  const schema = {
+    tags: ['services'],
+    summary: 'Sessions that ended while access tokens of them live',
+    description: `Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
+    security: [{ service: [REVOCATIONS_SCOPE] }],
+    querystring: Query,
+    response: { 200: Revocations, ...problemAnswers(400, 401, 403, 503) },
+  };
+  const options = { schema, onRequest: app.authenticateService(REVOCATIONS_SCOPE) };
+  app.get('/auth/revocations', options, async (request, reply) => {
+    const { after, wait = '0' } = request.query;
+    const cursor = after === undefined ? undefined : parseCursor(after);
+    if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
+    return reply.header('cache-control', 'no-store').send(await app.revocations.read(cursor, waitMs, gone.signal));
+  });
+};

@@ -1,0 +1,113 @@
+import t from 'tap';
+import { call, get, newCredentials, post, segment, startService } from './helper.js';
+
+t.test('every outcome is one row and one log line, with request id, address and user agent', async t => {
+  const service = await startService(t, { trustProxy: ['127.0.0.1'] });
+  const { base, sql, logs } = service;
+  const headers = { 'user-agent': 'Browser 1', 'x-forwarded-for': '2001:db8::7', 'x-request-id': 'r-1' };
+  const told = async () => {
+    const { rows } = await sql(
+      `SELECT event, user_id, session_id, details, request_id, host(address) AS address, user_agent
+       FROM auth.audit_events WHERE request_id IS NOT NULL ORDER BY id`,
+    );
+    await sql('TRUNCATE auth.audit_events');
+    const lines = logs.map(line => JSON.parse(line)).filter(line => line.event && line.reqId);
+    logs.length = 0;
+    t.same(
+      lines.map(({ event, userId, sessionId, reqId }) => [event, userId, sessionId, reqId]),
+      rows.map(row => [row.event, row.user_id ?? undefined, row.session_id ?? undefined, row.request_id]),
+      'rows and lines tell the same',
+    );
+    for (const row of rows) t.match(row, { request_id: 'r-1', address: '2001:db8::7', user_agent: 'Browser 1' });
+    return rows.map(({ event, user_id, session_id, details }) => [event, user_id, session_id, details]);
+  };
+  const send = (path: string, body: object, token?: string, method = 'POST') =>
+    call(base + path, {
+      method,
+      headers: { ...headers, 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+      body: JSON.stringify(body),
+    });
+
+  const credentials = newCredentials();
+  const user = (await send('/auth/sign-up', credentials)).body;
+  const { id } = user.user;
+  const sid = segment(user.token, 1).sid;
+  t.same(await told(), [['sign_up', id, sid, null]]);
+  await send('/auth/sign-up', credentials);
+  t.same(await told(), [['sign_up_failed', null, null, { reason: 'username_taken' }]]);
+
+  const second = (await send('/auth/sign-in', credentials)).body;
+  const secondSid = segment(second.token, 1).sid;
+  t.same(await told(), [['sign_in', id, secondSid, null]]);
+  await send('/auth/sign-in', { ...credentials, password: 'wrong' });
+  await send('/auth/sign-in', newCredentials());
+  t.same(await told(), [
+    ['sign_in_failed', id, null, { reason: 'wrong_password' }],
+    ['sign_in_failed', null, null, { reason: 'unknown_account' }],
+  ]);
+
+  const refresh = (refreshToken: string) => send('/auth/refresh', { refreshToken });
+  const next = (await refresh(second.refreshToken)).body;
+  await refresh(next.refreshToken);
+  await refresh(second.refreshToken);
+  t.same(await told(), [
+    ['refresh', id, secondSid, null],
+    ['refresh', id, secondSid, null],
+    ['refresh_token_reuse', id, secondSid, null],
+  ]);
+
+  const change = (currentPassword: string) =>
+    send('/auth/password', { currentPassword, newPassword: 'brand new 42' }, user.token, 'PUT');
+  await change('wrong');
+  const changed = (await change(credentials.password)).body;
+  t.same(await told(), [
+    ['password_change_failed', id, sid, { reason: 'wrong_password' }],
+    ['password_changed', id, sid, { ended: 0 }],
+  ]);
+  const third = (await send('/auth/sign-in', { ...credentials, password: 'brand new 42' })).body;
+  const thirdSid = segment(third.token, 1).sid;
+  await call(`${base}/auth/sessions/${thirdSid}`, {
+    method: 'DELETE',
+    headers: { ...headers, authorization: `Bearer ${changed.token}` },
+  });
+  await send('/auth/sign-out', { scope: 'all' }, changed.token);
+  t.same(await told(), [
+    ['sign_in', id, thirdSid, null],
+    ['session_ended', id, thirdSid, null],
+    ['sign_out', id, sid, { scope: 'all', ended: 1 }],
+  ]);
+
+  await sql('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [id]);
+  await send('/auth/sign-in', { ...credentials, password: 'brand new 42' });
+  await sql('UPDATE auth.users SET disabled_at = NULL, password_hash = NULL WHERE id = $1', [id]);
+  await send('/auth/sign-in', { ...credentials, password: 'brand new 42' });
+  t.same(await told(), [
+    ['sign_in_failed', id, null, { reason: 'disabled' }],
+    ['sign_in_failed', id, null, { reason: 'no_password' }],
+  ]);
+});
+
+t.test('what is refused leaves nothing done, and nothing told', async t => {
+  const { base, sql } = await startService(t);
+  await post(`${base}/auth/sign-up`, { username: 'somebody', password: 'short' });
+  await post(`${base}/auth/refresh`, { refreshToken: 'nonsense' });
+  await get(`${base}/auth/me`, 'a.b.c');
+  const { rows } = await sql('SELECT event FROM auth.audit_events WHERE request_id IS NOT NULL');
+  t.same(rows, []);
+});
+
+t.test('no row holds a password, a token or a hash', async t => {
+  const { base, sql } = await startService(t);
+  const canary = 'canary-4f1c';
+  const credentials = { username: newCredentials().username, password: `${canary} password` };
+  const { body } = await post(`${base}/auth/sign-up`, credentials);
+  await post(`${base}/auth/sign-in`, { ...credentials, password: `${canary} wrong` });
+  await post(`${base}/auth/sign-in`, { username: canary, password: credentials.password });
+  const refreshed = (await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).body;
+  const { rows } = await sql('SELECT * FROM auth.audit_events');
+  t.ok(rows.length >= 4);
+  const text = JSON.stringify(rows);
+  for (const secret of [canary, '$2b$', ...[body.token, body.refreshToken, refreshed.token, refreshed.refreshToken]]) {
+    t.notMatch(text, secret.slice(-40));
+  }
+});
