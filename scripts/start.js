@@ -1,8 +1,9 @@
 // `pnpm start`: auth-service and notes-service, side by side on one embedded PostgreSQL.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import getPort, { portNumbers } from 'get-port';
 import pretty from 'pino-pretty';
+import { build } from './build.js';
 
 const HELP = `Usage: pnpm start
 
@@ -28,15 +29,7 @@ const DEFAULT_PORT = 3000;
 const SAME_SIGNAL_MS = 1000;
 
 console.log('Building …');
-const build = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
-  env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1' },
-  encoding: 'utf8',
-  shell: process.platform === 'win32',
-});
-if (build.status !== 0) {
-  console.error(build.stdout, build.stderr, build.error?.message ?? '');
-  process.exit(build.status ?? 1);
-}
+build();
 
 const asked = process.env['PORT'];
 if (asked && !(/^\d+$/.test(asked) && Number(asked) >= 1 && Number(asked) <= 65535)) {
