@@ -226,6 +226,8 @@ t.test('a changed password ends every other session', async t => {
   t.equal(changed.status, 200);
   t.equal((await get(`${service.base}/auth/me`, other.token)).status, 401);
   t.equal((await get(`${service.base}/auth/me`, changed.body.token)).status, 200);
+  t.equal((await refresh(service, first.refreshToken)).status, 401, 'whoever has copied a token has nothing');
+  t.equal((await get(`${service.base}/auth/me`, changed.body.token)).status, 200, 'and ends nothing');
   t.equal((await refresh(service, changed.body.refreshToken)).status, 200);
   t.equal((await post(`${service.base}/auth/sign-in`, credentials)).status, 401);
   t.equal((await post(`${service.base}/auth/sign-in`, { ...credentials, password: 'brand new 42' })).status, 200);
@@ -245,6 +247,20 @@ t.test('no sign-in with the old password survives a change of it', async t => {
     for (const { status, body } of await Promise.all(signIns)) {
       if (status === 200) t.equal((await get(`${service.base}/auth/me`, body.token)).status, 401);
     }
+  }
+});
+
+t.test('no sign-in survives the disabling of its account', async t => {
+  const service = await startService(t, { logLevel: 'silent' });
+  for (let round = 0; round < 10; round++) {
+    const { credentials, user } = await signUp(service);
+    const signIns = Array.from({ length: 12 }, () => post(`${service.base}/auth/sign-in`, credentials));
+    await service.sql('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [user.id]);
+    await Promise.all(signIns);
+    const { rows } = await service.sql('SELECT FROM auth.sessions WHERE user_id = $1 AND revoked_at IS NULL', [
+      user.id,
+    ]);
+    t.equal(rows.length, 0);
   }
 });
 

@@ -1,0 +1,121 @@
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { call, get, type Service, startService, until } from './helper.js';
+
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+
+/** Runs the built command line on the database of a service, with its settings. */
+function commandLine({ config }: Service) {
+  const [{ id, key }] = config.authSecrets;
+  const env = {
+    PATH: process.env['PATH'],
+    DATABASE_URL: config.databaseUrl,
+    AUTH_SECRETS: `${id}:${key.toString('base64')}`,
+    PUBLIC_URL: config.publicUrl,
+    NODE_ENV: 'production',
+  };
+  return async (args: string, input = '', more: Record<string, string> = {}) => {
+    const child = spawn(process.execPath, [CLI, ...args.split(' ')], { env: { ...env, ...more } });
+    child.stdin.end(input);
+    const [stdout, stderr, code] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      new Promise<number | null>(resolve => child.once('close', resolve)),
+    ]);
+    return { stdout, stderr, code };
+  };
+}
+
+const grant = ({ base }: Service, id: string, secret: string) =>
+  call(`${base}/oauth/token`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+    },
+    body: 'grant_type=client_credentials',
+  });
+
+t.test('clients are created, listed, given other secrets, disabled', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  t.match((await latchkey('clients list')).stdout, 'There are no clients.');
+  const created = await latchkey('clients create notes --scope revocations:read notes:read');
+  t.equal(created.code, 0, created.stderr);
+  const [, secret = ''] = /clientSecret {2}(latchkey_[\w-]{43})/.exec(created.stdout) ?? [];
+  t.match(created.stderr, /cannot be shown again/);
+  t.match((await grant(service, 'notes', secret)).body, { scope: 'revocations:read notes:read' });
+  t.match(JSON.parse((await latchkey('clients list --json')).stdout), [
+    { id: 'notes', scopes: 'revocations:read notes:read', disabled: false, createdAt: /Z$/ },
+  ]);
+
+  const again = await latchkey('clients create notes');
+  t.match(again, { code: 1, stdout: '', stderr: /There is a client notes already/ });
+  t.match(await latchkey('clients create notes --if-missing'), { code: 0, stdout: '' });
+
+  const rotated = JSON.parse((await latchkey('clients rotate notes --grace 0 --json')).stdout);
+  t.equal((await grant(service, 'notes', secret)).status, 401);
+  t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 200);
+  const own = 'a secret of my own, from a vault, random';
+  const brought = await latchkey('clients rotate notes --secret-file -', `${own}\n`);
+  t.equal(brought.code, 0);
+  t.notMatch(brought.stdout + brought.stderr, own);
+  t.equal((await grant(service, 'notes', own)).status, 200);
+  t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 200, 'for a day');
+
+  t.equal((await latchkey('clients disable notes')).code, 0);
+  t.equal((await grant(service, 'notes', own)).status, 401);
+  t.equal((await latchkey('clients enable notes')).code, 0);
+  t.equal((await grant(service, 'notes', own)).status, 200);
+  const { rows } = await service.sql(`SELECT event FROM auth.audit_events WHERE client_id = 'notes' ORDER BY id`);
+  t.same(
+    rows.map(({ event }) => event),
+    ['client_created', 'client_secret_rotated', 'client_secret_rotated', 'client_disabled', 'client_enabled'],
+  );
+});
+
+t.test('keys rotate while the service runs', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const kids = async (): Promise<string[]> =>
+    (await get(`${service.base}/.well-known/jwks.json`)).body.keys.map(({ kid }: { kid: string }) => kid);
+  const [old] = await kids();
+  const rotated = JSON.parse((await latchkey('keys rotate --json', '', { TOKEN_ALGORITHM: 'EdDSA' })).stdout);
+  t.match(rotated, [
+    { state: 'next', algorithm: 'EdDSA', secretId: 'one' },
+    { kid: old, state: 'active', algorithm: 'ES256', retiredFrom: rotated[0].activeFrom },
+  ]);
+  t.ok(Date.parse(rotated[0].activeFrom) - Date.now() > 590_000, 'ten minutes from now');
+  await until(async () => (await kids()).length === 2, 'the service publishes both');
+  t.match((await latchkey('keys list')).stdout, new RegExp(`${rotated[0].kid} +next +EdDSA[^]*${old} +active +ES256`));
+  t.match(await latchkey('keys rotate'), { code: 1, stderr: /is next already; it signs from .*retire it first/ });
+  t.equal((await latchkey(`keys retire ${old} --distrust`)).code, 0);
+  await until(async () => (await kids()).join() === rotated[0].kid, 'the next key has taken over');
+  t.match(await latchkey('keys retire nothing'), { code: 1, stdout: '', stderr: /There is no key nothing/ });
+});
+
+t.test('mistakes are explained', async t => {
+  const latchkey = commandLine(await startService(t));
+  const cases: [args: string, message: RegExp, env?: Record<string, string>][] = [
+    ['nonsense', /unknown command 'nonsense'/],
+    ['keys rotate --lead soon', /must be a whole number of seconds/],
+    ['clients create a/b', /A client id has 1 to 64 characters/],
+    ['clients create notes --scope a"b', /"a"b" is not a scope/],
+    ['clients create notes --secret-file -', /must have 32 to 256 characters/],
+    ['clients create notes --secret-file /nowhere', /no such file/],
+    ['clients rotate nobody', /There is no client nobody/],
+    ['clients disable nobody', /There is no client nobody/],
+    ['keys list', /AUTH_SECRETS is required in production/, { AUTH_SECRETS: '' }],
+    ['keys list', /database does not answer .*DATABASE_URL/, { DATABASE_URL: 'postgresql://x:canary@127.0.0.1:1/x' }],
+  ];
+  for (const [args, message, env] of cases) {
+    const { code, stdout, stderr } = await latchkey(args, '', env);
+    t.equal(code, 1, args);
+    t.match(stderr, message, args);
+    t.equal(stdout, '', args);
+    t.notMatch(stderr, /canary|^ +at /m, args);
+  }
+  t.match(await latchkey('--help'), { code: 0, stdout: /keys .*clients /s });
+});
