@@ -1,33 +1,22 @@
 import {
   type Credentials,
   type PasswordChange,
+  Revocations,
+  ServiceToken,
   type Session,
   Sessions,
   SignedIn,
   type SignOutScope,
   User,
 } from '@latchkey/user-schema';
-import { type TSchema, Type } from '@sinclair/typebox';
-import { type Call, type Fetch, send } from './http.js';
+import { Type } from '@sinclair/typebox';
+import { type AuthClientOptions, type CallOptions, createRequest } from './request.js';
 
-/** Options of {@link createAuthClient}. */
-export interface AuthClientOptions {
-  /** Where the auth-service is, for example `http://auth-service:3000`. A path is kept as a prefix. */
-  baseUrl: string | URL;
-  /** Replaces the global `fetch`. */
-  fetch?: Fetch;
-  /** Deadline of a call with all its retries, in milliseconds; 10,000 by default. */
-  timeoutMs?: number;
-  /** How often a call is sent again where that is safe; 2 by default. */
-  maxRetries?: number;
-}
-
-/** Options of a single call. */
-export interface CallOptions {
-  /** Deadline of this call with all its retries, in milliseconds. */
-  timeoutMs?: number;
-  /** Aborts the call, which then rejects with the code `aborted`. */
-  signal?: AbortSignal;
+/** What a service proves itself with at the auth-service (RFC 6749 §2.3.1). */
+export interface ServiceCredentials {
+  /** Id of the service's client. */
+  id: string;
+  secret: string;
 }
 
 /**
@@ -50,21 +39,49 @@ export interface AuthClient {
    * Refused with `invalid_refresh_token`: the session has ended, sign in again.
    */
   refresh(refreshToken: string, options?: CallOptions): Promise<SignedIn>;
-  /** Ends the current session (by default), the others, or all. Refused with `invalid_token` when it has ended already. */
+  /**
+   * Ends the current session (by default), the others, or all. Sent again only when the service cannot have seen it.
+   *
+   * Refused with `invalid_token` when the session has ended already.
+   */
   signOut(token: string, scope?: SignOutScope, options?: CallOptions): Promise<void>;
   /** Lists the account's live sessions, the newest first. */
   sessions(token: string, options?: CallOptions): Promise<Session[]>;
-  /** Ends one of the account's sessions. Refused with `not_found` when there is no such live session. */
+  /**
+   * Ends one of the account's sessions. Sent again only when the service cannot have seen it.
+   *
+   * Refused with `not_found` when there is no such live session.
+   */
   endSession(token: string, sessionId: string, options?: CallOptions): Promise<void>;
   /**
-   * Changes the password; every other session ends, and this one goes on with the tokens of the answer.
+   * Changes the password; every other session ends, and this one goes on with the tokens of the answer. Sent again only
+   * when the service cannot have seen it.
    *
    * Refused with `invalid_credentials` (the current password is wrong) or `password_rejected`.
    */
   changePassword(token: string, change: PasswordChange, options?: CallOptions): Promise<SignedIn>;
   /** Tells whose access token this is, asking the service. Refused with `invalid_token`. */
   me(token: string, options?: CallOptions): Promise<User>;
+  /**
+   * Gets an access token for a service by client credentials (RFC 6749 §4.4); `scope` is a list separated by spaces, all
+   * that the client may have by default. `createServiceTokens` does this when needed and keeps the token.
+   *
+   * Refused with `invalid_client` or `invalid_scope`.
+   */
+  serviceToken(credentials: ServiceCredentials & { scope?: string }, options?: CallOptions): Promise<ServiceToken>;
+  /**
+   * Reads the feed of ended sessions, with a service's token that has the scope `revocations:read`. Without `after` it
+   * answers with all that are in force; with it, the `cursor` of the answer before, with what is new since, for which it
+   * waits up to `wait` seconds (30 at most). The deadline of the call is that much later.
+   *
+   * Refused with `invalid_token` or `insufficient_scope`, and with `service_unavailable` when the service itself does not
+   * know the newest.
+   */
+  revocations(token: string, from?: { after?: string; wait?: number }, options?: CallOptions): Promise<Revocations>;
 }
+
+// At some 80 bytes each, the sessions of a mass sign-out.
+const MAX_FEED_BYTES = 16 * 1024 * 1024;
 
 /**
  * Makes a client of the auth-service.
@@ -72,62 +89,50 @@ export interface AuthClient {
  * @throws TypeError when `baseUrl` is not an http(s) URL or holds credentials
  */
 export function createAuthClient(options: AuthClientOptions): AuthClient {
-  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxRetries = 2 } = options;
-  const base = parseBaseUrl(options.baseUrl);
-
-  const request = <S extends TSchema>(
-    [method, path]: [method: Call<S>['method'], path: string],
-    answer: Call<S>['answer'],
-    how: { retry: Call<S>['retry']; token?: string; body?: unknown; call: CallOptions | undefined },
-  ) =>
-    send({
-      fetch,
-      maxRetries,
-      method,
-      url: base + path,
-      headers: {
-        accept: 'application/json',
-        ...(how.token !== undefined && { authorization: `Bearer ${how.token}` }),
-        ...(how.body !== undefined && { 'content-type': 'application/json' }),
-      },
-      body: how.body,
-      answer,
-      retry: how.retry,
-      timeoutMs: how.call?.timeoutMs ?? timeoutMs,
-      signal: how.call?.signal,
-    });
-
+  const request = createRequest(options);
   const signedIn = { status: 200, schema: SignedIn };
   const nothing = { status: 204, schema: Type.Undefined() };
 
   return {
-    signUp: (body, call) =>
-      request(['POST', '/auth/sign-up'], { status: 201, schema: SignedIn }, { body, retry: 'unsent', call }),
-    signIn: (body, call) => request(['POST', '/auth/sign-in'], signedIn, { body, retry: 'refused', call }),
+    signUp: (json, call) =>
+      request('POST /auth/sign-up', { ...signedIn, status: 201 }, { json, retry: 'unsent', call }),
+    signIn: (json, call) => request('POST /auth/sign-in', signedIn, { json, retry: 'refused', call }),
     refresh: (refreshToken, call) =>
-      request(['POST', '/auth/refresh'], signedIn, { body: { refreshToken }, retry: 'any', call }),
+      request('POST /auth/refresh', signedIn, { json: { refreshToken }, retry: 'any', call }),
+    // A 503 may come after the change was made, and the next try would be refused: for these it is no reason to try again.
     signOut: (token, scope = 'current', call) =>
-      request(['POST', '/auth/sign-out'], nothing, { token, body: { scope }, retry: 'refused', call }),
-    sessions: async (token, call) =>
-      (await request(['GET', '/auth/sessions'], { status: 200, schema: Sessions }, { token, retry: 'any', call }))
-        .sessions,
-    endSession: (token, sessionId, call) =>
-      request(['DELETE', `/auth/sessions/${encodeURIComponent(sessionId)}`], nothing, {
-        token,
-        retry: 'refused',
-        call,
-      }),
-    changePassword: (token, body, call) =>
-      request(['PUT', '/auth/password'], signedIn, { token, body, retry: 'refused', call }),
-    me: (token, call) => request(['GET', '/auth/me'], { status: 200, schema: User }, { token, retry: 'any', call }),
+      request('POST /auth/sign-out', nothing, { as: bearer(token), json: { scope }, retry: 'unsent', call }),
+    endSession: (token, id, call) =>
+      request(`DELETE /auth/sessions/${encodeURIComponent(id)}`, nothing, { as: bearer(token), retry: 'unsent', call }),
+    changePassword: (token, json, call) =>
+      request('PUT /auth/password', signedIn, { as: bearer(token), json, retry: 'unsent', call }),
+    sessions: async (token, call) => {
+      const how = { as: bearer(token), retry: 'any' as const, call };
+      return (await request('GET /auth/sessions', { status: 200, schema: Sessions }, how)).sessions;
+    },
+    me: (token, call) =>
+      request('GET /auth/me', { status: 200, schema: User }, { as: bearer(token), retry: 'any', call }),
+    serviceToken: ({ id, secret, scope }, call) => {
+      const form = { grant_type: 'client_credentials', ...(scope !== undefined && { scope }) };
+      const how = { as: basic(id, secret), form, retry: 'any' as const, call };
+      return request('POST /oauth/token', { status: 200, schema: ServiceToken }, how);
+    },
+    revocations: (token, { after, wait = 0 } = {}, call) => {
+      const query = new URLSearchParams({ wait: `${wait}`, ...(after !== undefined && { after }) });
+      const answer = { status: 200, schema: Revocations, maxBytes: MAX_FEED_BYTES };
+      const timeoutMs = wait * 1000 + (call?.timeoutMs ?? options.timeoutMs ?? 10_000);
+      const how = { as: bearer(token), retry: 'any' as const, call: { ...call, timeoutMs } };
+      return request(`GET /auth/revocations?${query}`, answer, how);
+    },
   };
 }
 
-function parseBaseUrl(baseUrl: string | URL): string {
-  const url = new URL(baseUrl);
-  if (!/^https?:$/.test(url.protocol)) throw new TypeError('baseUrl must be an http or https URL');
-  if (url.username || url.password || url.search || url.hash) {
-    throw new TypeError('baseUrl must not hold credentials, a query or a fragment');
-  }
-  return url.origin + url.pathname.replace(/\/+$/, '');
+function bearer(token: string): string {
+  return `Bearer ${token}`;
+}
+
+/** HTTP Basic, each part as in a form first (RFC 6749 §2.3.1), which leaves ASCII only. */
+function basic(id: string, secret: string): string {
+  const encode = (text: string) => new URLSearchParams({ _: text }).toString().slice('_='.length);
+  return `Basic ${btoa(`${encode(id)}:${encode(secret)}`)}`;
 }

@@ -9,7 +9,7 @@ export type {
   SignOutScope,
   User,
 } from '@latchkey/user-schema';
-export { type AuthClient, type AuthClientOptions, type CallOptions, createAuthClient } from './client.js';
+export { type AuthClient, createAuthClient, type ServiceCredentials } from './client.js';
 export {
   type AuthClientError,
   AuthProblemError,
@@ -18,3 +18,4 @@ export {
   isAuthClientError,
 } from './errors.js';
 export type { Fetch } from './http.js';
+export type { AuthClientOptions, CallOptions } from './request.js';

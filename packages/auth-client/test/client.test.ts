@@ -131,17 +131,24 @@ t.test('sends again only where that is safe', async t => {
   const unavailable = (headers: Record<string, string> = { 'retry-after': '0' }): Handler => {
     return (request, response, nth) => {
       if (nth === 1) problem(response, 503, 'service_unavailable', headers);
-      else json(response, request.url?.endsWith('sign-up') ? 201 : 200, request.method === 'GET' ? user : signedIn);
+      else succeed(request, response);
     };
+  };
+  const succeed = ({ method, url }: IncomingMessage, response: ServerResponse) => {
+    if (method === 'DELETE' || url?.endsWith('sign-out')) response.writeHead(204).end();
+    else json(response, url?.endsWith('sign-up') ? 201 : 200, method === 'GET' ? user : signedIn);
   };
   const cut: Handler = (request, response, nth) => {
     if (nth === 1) request.destroy();
-    else json(response, request.url?.endsWith('sign-up') ? 201 : 200, request.method === 'GET' ? user : signedIn);
+    else succeed(request, response);
   };
   type Client = ReturnType<typeof createAuthClient>;
   const me = (client: Client) => client.me('a.b.c');
   const signIn = (client: Client) => client.signIn(credentials);
   const signUp = (client: Client) => client.signUp(credentials);
+  const signOut = (client: Client) => client.signOut('a.b.c');
+  const endSession = (client: Client) => client.endSession('a.b.c', 's1');
+  const changePassword = (client: Client) => client.changePassword('a.b.c', { currentPassword: 'x', newPassword: 'y' });
 
   const cases: [name: string, handler: Handler, call: (client: Client) => Promise<unknown>, calls: number][] = [
     ['me after 503', unavailable({}), me, 2],
@@ -151,6 +158,10 @@ t.test('sends again only where that is safe', async t => {
     ['sign-in after a cut', cut, signIn, 1],
     ['sign-up after 503', unavailable(), signUp, 1],
     ['sign-up after a cut', cut, signUp, 1],
+    ['sign-out after 503', unavailable(), signOut, 1],
+    ['the end of a session after 503', unavailable(), endSession, 1],
+    ['a password change after 503', unavailable(), changePassword, 1],
+    ['a password change after a cut', cut, changePassword, 1],
   ];
   for (const [name, handler, call, calls] of cases) {
     const server = await peer(t, handler);
@@ -162,6 +173,56 @@ t.test('sends again only where that is safe', async t => {
   const never = await peer(t, (_, response) => problem(response, 503, 'service_unavailable'));
   await t.rejects(me(createAuthClient({ ...never, maxRetries: 3 })), { code: 'service_unavailable' });
   t.equal(never.calls(), 4, 'and not for ever');
+});
+
+t.test('reads no more than an answer of ours can be', async t => {
+  let sent = 0;
+  const flood: Handler = (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    const more = () => {
+      while (sent < 200e6 && response.write(' '.repeat(65_536))) sent += 65_536;
+    };
+    response.on('drain', more);
+    more();
+  };
+  const { baseUrl } = await peer(t, flood);
+  const client = createAuthClient({ baseUrl, timeoutMs: 60_000 });
+  t.match(await failure(client.me('a.b.c')), { code: 'unexpected_answer', message: /larger than 1048576 bytes/ });
+  t.ok(sent < 50e6, 'the transfer ends there');
+  sent = 0;
+  t.match(await failure(client.revocations('a.b.c')), { code: 'unexpected_answer', message: /larger than 16777216/ });
+  t.ok(sent < 100e6);
+});
+
+t.test('the credentials of a service are sent as RFC 6749 says', async t => {
+  let seen: unknown;
+  const { baseUrl } = await peer(t, async (request, response) => {
+    const { method, url, headers } = request;
+    seen = { method, url, ...headers, body: (await request.toArray()).join('') };
+    json(response, 200, { access_token: 'a.b.c', token_type: 'Bearer', expires_in: 600, scope: 'x' });
+  });
+  const client = createAuthClient({ baseUrl });
+  t.match(await client.serviceToken({ id: 'a b', secret: 'ü:%', scope: 'x y' }), { access_token: 'a.b.c' });
+  t.match(seen, {
+    method: 'POST',
+    url: '/oauth/token',
+    authorization: `Basic ${Buffer.from('a+b:%C3%BC%3A%25').toString('base64')}`,
+    'content-type': 'application/x-www-form-urlencoded',
+    body: 'grant_type=client_credentials&scope=x+y',
+  });
+});
+
+t.test('reads the feed of ended sessions, and gives it the time that it may wait', async t => {
+  const piece = { cursor: '7', revoked: [{ sid: 's1', exp: 1 }], keys: ['k1'] };
+  const urls: unknown[] = [];
+  const { baseUrl } = await peer(t, ({ url }, response) => {
+    urls.push(url);
+    setTimeout(() => json(response, 200, piece), url?.includes('after') ? 400 : 0);
+  });
+  const client = createAuthClient({ baseUrl, timeoutMs: 200 });
+  t.same(await client.revocations('a.b.c'), piece);
+  t.same(await client.revocations('a.b.c', { after: 'a&b', wait: 1 }), piece);
+  t.same(urls, ['/auth/revocations?wait=0', '/auth/revocations?wait=1&after=a%26b']);
 });
 
 t.test('waits as long as Retry-After says, in either form', async t => {
