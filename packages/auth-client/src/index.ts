@@ -1,21 +1,10 @@
-export type {
-  Credentials,
-  PasswordChange,
-  Problem,
-  ProblemCode,
-  ProblemItem,
-  Session,
-  SignedIn,
-  SignOutScope,
-  User,
-} from '@latchkey/user-schema';
-export { type AuthClient, createAuthClient, type ServiceCredentials } from './client.js';
+export type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
+// What browsers get; the verifier is for services.
+export * from './browser.js';
+export { createVerifier, type Verifier, type VerifierOptions } from './verifier.js';
 export {
-  type AuthClientError,
-  AuthProblemError,
-  type AuthTransportCode,
-  AuthTransportError,
-  isAuthClientError,
-} from './errors.js';
-export type { Fetch } from './http.js';
-export type { AuthClientOptions, CallOptions } from './request.js';
+  type TokenRejectedCode,
+  TokenRejectedError,
+  type VerifierUnavailableCode,
+  VerifierUnavailableError,
+} from './verifier-errors.js';

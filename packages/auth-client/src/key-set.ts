@@ -1,66 +1,125 @@
-import { Jwks, type PublicJwk } from '@latchkey/user-schema';
-import type { Fetch } from './http.js';
-import { conforms } from './schema-check.js';
+import { type Static, Type } from '@sinclair/typebox';
+import { readKey, type VerificationKey } from './jwk.js';
+import type { Request } from './request.js';
 
 /** The issuer's public keys, fetched when needed and kept. */
 export type KeySet = {
-  /** Finds a key, fetching the set when it is not there. Rejects only when no set could ever be fetched. */
-  find(kid: string): Promise<PublicJwk | undefined>;
-  /** Starts to fetch the set in the background when it has become old. */
-  refreshIfOld(): void;
+  /**
+   * Finds a key, fetching the set when it is not there.
+   *
+   * @throws Error when it is not there and the set could not be fetched
+   */
+  find(kid: string): Promise<VerificationKey | undefined>;
+  /** Starts to fetch the set in the background when it is time to. */
+  refreshIfDue(): void;
+  /** Takes note of the ids that the issuer publishes now; when they are not those of the set, it is fetched soon. */
+  announce(kids: string[]): void;
 };
 
 export type KeySetOptions = {
-  url: string;
-  fetch: Fetch;
-  timeoutMs: number;
+  request: Request;
   /** Called with each new set. */
-  onChange: (keys: Map<string, PublicJwk>) => void;
+  onChange: (keys: VerificationKey[]) => void;
+  /** Called when the set cannot be fetched any more. */
+  onFailure: (error: unknown) => void;
+  /** Ends the fetching. */
+  signal: AbortSignal;
 };
 
-const MAX_AGE_MS = 10 * 60_000;
+// What the service says of the set: max-age=300.
+const MAX_AGE_MS = 5 * 60_000;
 // Tokens with made-up key ids must not make us ask the issuer more often than this.
 const COOLDOWN_MS = 30_000;
-// While there are no keys at all, every token needs an answer soon.
-const FIRST_COOLDOWN_MS = 1000;
+// While there are no keys at all, or not those that were announced, an answer is needed soon.
+const URGENT_COOLDOWN_MS = 1000;
 
-export function createKeySet({ url, fetch, timeoutMs, onChange }: KeySetOptions): KeySet {
-  let keys: Map<string, PublicJwk> | undefined;
+const KeyList = Type.Object({ keys: Type.Array(Type.Unknown()) });
+
+export function createKeySet({ request, onChange, onFailure, signal }: KeySetOptions): KeySet {
+  let keys: Map<string, VerificationKey> | undefined;
+  // Also those of keys that are of no use to us: they are not missing.
+  let published = new Set<unknown>();
+  let announced: Set<string> | undefined;
+  let announcedAt = Number.NEGATIVE_INFINITY;
   let askedAt = Number.NEGATIVE_INFINITY;
+  let dueAt = Number.POSITIVE_INFINITY;
   let failure: unknown;
   let pending: Promise<void> | undefined;
 
+  const isAsAnnounced = () => !announced || isSame(announced, published);
+
   const load = async () => {
-    const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) });
-    const body: unknown = await response.json();
-    if (response.status !== 200 || !conforms(Jwks, body)) throw new Error(`${url} does not answer with a JWK set`);
-    keys = new Map(body.keys.map(key => [key.kid, key]));
-    onChange(keys);
+    // A cache on the way may keep the set for as long as we do.
+    const how = { retry: 'any' as const, headers: { 'cache-control': 'no-cache' }, call: { signal } };
+    const answer = await request('GET /.well-known/jwks.json', { status: 200, schema: KeyList }, how);
+    const usable = readKeys(answer, keys);
+    if (usable.size === 0) throw new Error('The JWK set holds no key that tokens can be verified with.');
+    published = new Set(answer.keys.map(key => (key as { kid?: unknown } | null)?.kid));
+    keys = usable;
+    onChange([...keys.values()]);
   };
 
   /** Fetches the set, once for all who ask meanwhile, unless that was done a moment ago. */
-  const refresh = (cooldownMs: number) => {
-    if (!pending && performance.now() - askedAt >= cooldownMs) {
-      askedAt = performance.now();
-      pending = load()
-        .catch(error => {
-          failure = error;
-        })
-        .finally(() => {
-          pending = undefined;
-        });
-    }
+  const refresh = (cooldownMs: number): Promise<void> | undefined => {
+    if (pending || performance.now() - askedAt < cooldownMs) return pending;
+    askedAt = performance.now();
+    pending = load()
+      .then(() => {
+        failure = undefined;
+        // Ids that were announced before we asked, and yet are not those of the set: asking fast is no help.
+        const otherwise = announcedAt < askedAt ? COOLDOWN_MS : URGENT_COOLDOWN_MS;
+        dueAt = askedAt + (isAsAnnounced() ? MAX_AGE_MS : otherwise);
+      })
+      .catch(error => {
+        if (failure === undefined) onFailure(error);
+        failure = error;
+        dueAt = askedAt + (isAsAnnounced() ? COOLDOWN_MS : URGENT_COOLDOWN_MS);
+      })
+      .finally(() => {
+        pending = undefined;
+      });
     return pending;
+  };
+
+  const refreshIfDue = () => {
+    if (performance.now() >= dueAt) void refresh(URGENT_COOLDOWN_MS);
   };
 
   return {
     async find(kid) {
-      if (!keys?.has(kid)) await refresh(keys ? COOLDOWN_MS : FIRST_COOLDOWN_MS);
-      if (!keys) throw new Error(`Cannot fetch the keys from ${url}`, { cause: failure });
-      return keys.get(kid);
+      if (!keys?.has(kid)) await refresh(keys ? COOLDOWN_MS : URGENT_COOLDOWN_MS);
+      const key = keys?.get(kid);
+      // Perhaps a new key, perhaps a made-up one: nobody knows.
+      if (!key && failure !== undefined) throw failure;
+      return key;
     },
-    refreshIfOld() {
-      if (performance.now() - askedAt >= MAX_AGE_MS) void refresh(COOLDOWN_MS);
+    refreshIfDue,
+    announce(kids) {
+      const now = new Set(kids);
+      if (!announced || !isSame(announced, now)) {
+        announced = now;
+        announcedAt = performance.now();
+        if (!isAsAnnounced()) dueAt = Math.min(dueAt, askedAt + URGENT_COOLDOWN_MS);
+      }
+      refreshIfDue();
     },
   };
+}
+
+/** Reads what is usable of a set. A key that was there before stays the same object. */
+function readKeys(
+  answer: Static<typeof KeyList>,
+  before: Map<string, VerificationKey> | undefined,
+): Map<string, VerificationKey> {
+  const usable = answer.keys.map(readKey).filter(key => key !== undefined);
+  return new Map(
+    usable.map(key => {
+      const known = before?.get(key.kid);
+      return [key.kid, known?.pem === key.pem && known.alg === key.alg ? known : key];
+    }),
+  );
+}
+
+function isSame(some: Set<unknown>, others: Set<unknown>): boolean {
+  return some.size === others.size && [...some].every(one => others.has(one));
 }

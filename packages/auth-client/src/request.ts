@@ -30,6 +30,7 @@ export type Request = <S extends TSchema>(
     call: CallOptions | undefined;
     /** The value of `Authorization`. */
     as?: string;
+    headers?: Record<string, string>;
     /** A body to be sent as JSON. */
     json?: unknown;
     /** A body to be sent as a form. */
@@ -41,7 +42,7 @@ export type Request = <S extends TSchema>(
 export function createRequest(options: AuthClientOptions): Request {
   const { fetch = globalThis.fetch, timeoutMs = 10_000, maxRetries = 2 } = options;
   const base = parseBaseUrl(options.baseUrl);
-  return (line, answer, { retry, call, as, json, form }) => {
+  return (line, answer, { retry, call, as, headers, json, form }) => {
     const [method, path] = line.split(' ', 2) as [Call<never>['method'], string];
     const type = json === undefined ? form && 'application/x-www-form-urlencoded' : 'application/json';
     return send({
@@ -53,6 +54,7 @@ export function createRequest(options: AuthClientOptions): Request {
         accept: 'application/json',
         ...(as !== undefined && { authorization: as }),
         ...(type && { 'content-type': type }),
+        ...headers,
       },
       body: json === undefined ? form && new URLSearchParams(form).toString() : JSON.stringify(json),
       answer,

@@ -47,8 +47,13 @@ export function retryAfterS(headers: Headers): number | undefined {
   return Number.isNaN(seconds) ? undefined : Math.max(0, Math.ceil(seconds));
 }
 
-/** Waits, until the signal at the latest. */
-export async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits, until the signal at the latest. With `unref` a process does not stay for it. */
+export async function sleep(
+  ms: number,
+  signal: AbortSignal | undefined,
+  { unref = false }: { unref?: boolean } = {},
+): Promise<void> {
+  if (signal?.aborted) return;
   await new Promise<void>(resolve => {
     const wake = () => {
       clearTimeout(timer);
@@ -56,6 +61,8 @@ export async function sleep(ms: number, signal: AbortSignal | undefined): Promis
       resolve();
     };
     const timer = setTimeout(wake, ms);
+    // Browsers' timers have no such method.
+    if (unref) timer.unref?.();
     signal?.addEventListener('abort', wake);
   });
 }

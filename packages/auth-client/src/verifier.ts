@@ -1,109 +1,119 @@
-import { createPublicKey } from 'node:crypto';
-import type { AccessTokenClaims, PublicJwk } from '@latchkey/user-schema';
-import { type Algorithm, createVerifier as createJwtVerifier } from 'fast-jwt';
+import type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
+import { createAuthClient, type ServiceCredentials } from './client.js';
+import { createGenuineTokens } from './genuine-tokens.js';
 import type { Fetch } from './http.js';
-import { createKeySet } from './key-set.js';
+import { createRequest } from './request.js';
+import { watchSessions } from './session-watch.js';
+import { TokenRejectedError } from './verifier-errors.js';
 
-/** What an access token must be to be accepted. */
+/** Options of {@link createVerifier}. */
 export interface VerifierOptions {
   /** Expected `iss`: the service's `PUBLIC_URL`. */
   issuer: string;
-  /** Expected in `aud`: the service's `TOKEN_AUDIENCE`. */
+  /** Expected `aud`: the service's `TOKEN_AUDIENCE`. */
   audience: string;
-  /** Where the issuer's keys are; by default `/.well-known/jwks.json` under the issuer. */
-  jwksUrl?: string;
+  /** Where the auth-service answers this one; the issuer by default. */
+  baseUrl?: string | URL;
+  /**
+   * The client that this service has at the auth-service, with the scope `revocations:read`. With it, sessions that end
+   * are heard of at once; without it, their access tokens are accepted until they expire.
+   */
+  client?: ServiceCredentials;
+  /** How old the knowledge of ended sessions may become, in milliseconds; 60,000 by default. Needs `client`. */
+  maxStalenessMs?: number;
+  /** Beyond that: `open` (the default) goes on accepting users' tokens, `closed` refuses to judge them. Needs `client`. */
+  onStale?: 'open' | 'closed';
   /** Replaces the global `fetch`. */
   fetch?: Fetch;
-  /** Deadline for fetching the keys, in milliseconds; 5,000 by default. */
+  /** Deadline of a call to the auth-service, in milliseconds; 5,000 by default. */
   timeoutMs?: number;
   /** How far this machine's clock may be behind or ahead of the issuer's, in milliseconds; 5,000 by default. */
   clockToleranceMs?: number;
+  /** Told what goes wrong in the background: the first of failures that are alike, and when the knowledge is stale. */
+  onWarning?: (error: unknown) => void;
 }
 
-/** The token is not one to accept: malformed, forged, expired, of another issuer or for another audience. */
-export class TokenRejectedError extends Error {
-  override readonly name = 'TokenRejectedError';
+/** Checks access tokens without asking the auth-service. */
+export interface Verifier {
+  /**
+   * Checks a user's access token and tells its claims.
+   *
+   * @throws TokenRejectedError when it is not to be accepted
+   * @throws VerifierUnavailableError when that cannot be known
+   */
+  verify(token: string): Promise<AccessTokenClaims>;
+  /**
+   * Checks a service's access token, which must have the scope if one is given, and tells its claims.
+   *
+   * @throws TokenRejectedError when it is not to be accepted
+   * @throws VerifierUnavailableError when that cannot be known
+   */
+  verifyService(token: string, scope?: string): Promise<ServiceTokenClaims>;
+  /** Ends what goes on in the background, at once. A process that follows ended sessions does not end before. */
+  close(): void;
 }
-
-/** Checks an access token without asking the service; rejects with {@link TokenRejectedError}, or when there are no keys. */
-export type Verify = (token: string) => Promise<AccessTokenClaims>;
-
-type VerifySignature = (token: string) => AccessTokenClaims;
-
-const ALGORITHMS: readonly string[] = ['ES256'] satisfies Algorithm[];
-const MAX_TOKEN_LENGTH = 8192;
-// The last character of a 64-byte signature carries 2 of its bits; with other bits set it would decode alike, and one
-// token would have sixteen spellings.
-const CANONICAL = /^[\w-]+\.[\w-]+\.[\w-]*[AQgw]$/;
-const CACHED_TOKENS = 1000;
-const REQUIRED_CLAIMS = ['iss', 'aud', 'sub', 'exp', 'iat', 'jti', 'client_id', 'sid', 'id', 'username'];
 
 /**
- * Makes a function that verifies access tokens (RFC 9068, RFC 8725) with the issuer's cached keys. A key id that is not
- * known has the keys fetched again, at most once in 30 seconds.
+ * Makes a verifier of access tokens (RFC 9068, RFC 8725). It keeps the issuer's keys for 5 minutes, has them fetched again
+ * for a key id that is not known, at most once in 30 seconds, and goes on with those it has while they cannot be fetched.
+ * Given a client, it follows the feed of ended sessions, which also announces keys that come and go.
+ *
+ * ```ts
+ * const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'latchkey' });
+ * const { id, username } = await verifier.verify(token);
+ * ```
+ *
+ * @throws TypeError when an option is wrong
  */
-export function createVerify(options: VerifierOptions): Verify {
-  const byKid = new Map<string, VerifySignature>();
-  // All tokens of one key have the same first segment, so it names the key without being decoded. Only segments that
-  // a valid signature covers come in here, so nobody but the issuer can fill it.
-  const byHeader = new Map<string, VerifySignature>();
+export function createVerifier(options: VerifierOptions): Verifier {
+  const { issuer, audience, client, timeoutMs = 5000, clockToleranceMs = 5000 } = options;
+  if (!client && (options.maxStalenessMs !== undefined || options.onStale !== undefined)) {
+    throw new TypeError('maxStalenessMs and onStale need client: without it no ended sessions are heard of at all');
+  }
+  const { maxStalenessMs = 60_000, onStale = 'open', baseUrl = issuer, fetch } = options;
+  const calls = { baseUrl, timeoutMs, maxRetries: 0, ...(fetch && { fetch }) };
+  const closing = new AbortController();
+  const { signal } = closing;
 
-  const keySet = createKeySet({
-    url: options.jwksUrl ?? `${options.issuer.replace(/\/+$/, '')}/.well-known/jwks.json`,
-    fetch: options.fetch ?? globalThis.fetch,
-    timeoutMs: options.timeoutMs ?? 5000,
-    onChange: keys => {
-      byHeader.clear();
-      for (const kid of byKid.keys()) if (!keys.has(kid)) byKid.delete(kid);
-    },
+  const warn = (error: unknown) => {
+    // Whatever the callback throws is its owner's to see, and must not stop what goes on here.
+    if (!signal.aborted) queueMicrotask(() => options.onWarning?.(error));
+  };
+  const request = createRequest(calls);
+  const tokens = createGenuineTokens({ request, issuer, audience, clockToleranceMs, warn, signal });
+  const sessions =
+    client &&
+    watchSessions({
+      service: createAuthClient(calls),
+      credentials: client,
+      ...{ maxStalenessMs, onStale, clockToleranceMs, patienceMs: timeoutMs, warn, signal },
+      onKeys: tokens.announceKeys,
+    });
+  let isReady = !sessions;
+  sessions?.ready.then(() => {
+    isReady = true;
   });
 
-  const verifierOf = (jwk: PublicJwk): VerifySignature =>
-    createJwtVerifier({
-      key: createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' }),
-      algorithms: [jwk.alg as Algorithm],
-      checkTyp: 'at+jwt',
-      allowedIss: options.issuer,
-      allowedAud: options.audience,
-      requiredClaims: REQUIRED_CLAIMS,
-      clockTolerance: options.clockToleranceMs ?? 5000,
-      cache: CACHED_TOKENS,
-    });
-
-  const findByKid = async (header: string): Promise<VerifySignature> => {
-    const { alg, kid } = decodeHeader(header);
-    const jwk = await keySet.find(kid);
-    if (!jwk || jwk.alg !== alg) throw new TokenRejectedError('The token is signed with an unknown key.');
-    const known = byKid.get(kid) ?? verifierOf(jwk);
-    byKid.set(kid, known);
-    return known;
-  };
-
-  return async token => {
-    if (token.length > MAX_TOKEN_LENGTH || !CANONICAL.test(token)) throw new TokenRejectedError('This is no token.');
-    keySet.refreshIfOld();
-    const header = token.slice(0, token.indexOf('.'));
-    const known = byHeader.get(header);
-    const verify = known ?? (await findByKid(header));
-    try {
-      const claims = verify(token);
-      if (!known) byHeader.set(header, verify);
+  return {
+    async verify(token) {
+      if (!isReady) await sessions?.ready;
+      const read = tokens.read(token);
+      const { kind, claims } = read instanceof Promise ? await read : read;
+      if (kind !== 'user') throw new TokenRejectedError('invalid_token', 'This is a service’s token, not a user’s.');
+      sessions?.checkFreshness();
+      if (sessions?.hasEnded(claims.sid)) {
+        throw new TokenRejectedError('ended_session', 'The session of the token has ended.');
+      }
       return claims;
-    } catch (cause) {
-      throw new TokenRejectedError('The token is not valid or has expired.', { cause });
-    }
+    },
+    async verifyService(token, scope) {
+      const { kind, claims } = await tokens.read(token);
+      if (kind !== 'service') throw new TokenRejectedError('invalid_token', 'This is a user’s token, not a service’s.');
+      if (scope !== undefined && !claims.scope.split(' ').includes(scope)) {
+        throw new TokenRejectedError('insufficient_scope', `The token has not the scope ${scope}.`);
+      }
+      return claims;
+    },
+    close: () => closing.abort(),
   };
-}
-
-/** Reads the header as far as it is needed to choose a key. Whatever names a key itself (`jwk`, `jku`, `x5u`) is ignored. */
-function decodeHeader(segment: string): { alg: string; kid: string } {
-  try {
-    const { alg, kid, crit } = JSON.parse(Buffer.from(segment, 'base64url').toString()) as Record<string, unknown>;
-    if (typeof alg === 'string' && ALGORITHMS.includes(alg) && typeof kid === 'string' && crit === undefined) {
-      return { alg, kid };
-    }
-  } catch {
-    // Answered below, like every other header that is not one of ours.
-  }
-  throw new TokenRejectedError('The token has an unacceptable header.');
 }

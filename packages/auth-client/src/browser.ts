@@ -1,0 +1,24 @@
+export type {
+  Credentials,
+  PasswordChange,
+  Problem,
+  ProblemCode,
+  ProblemItem,
+  Revocations,
+  ServiceToken,
+  Session,
+  SignedIn,
+  SignOutScope,
+  User,
+} from '@latchkey/user-schema';
+export { type AuthClient, createAuthClient, type ServiceCredentials } from './client.js';
+export {
+  type AuthClientError,
+  AuthProblemError,
+  type AuthTransportCode,
+  AuthTransportError,
+  isAuthClientError,
+} from './errors.js';
+export type { Fetch } from './http.js';
+export type { AuthClientOptions, CallOptions } from './request.js';
+export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';

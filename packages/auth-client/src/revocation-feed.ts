@@ -1,0 +1,89 @@
+import { MAX_REVOCATIONS_WAIT_S, type Revocations } from '@latchkey/user-schema';
+import { AuthProblemError } from './errors.js';
+import { sleep } from './retry.js';
+
+/** A feed of ended sessions that is being followed. */
+export type RevocationFeed = {
+  /** Resolves with the first answer, or when it has taken too long; at once when that is past. */
+  ready: Promise<void>;
+  /** Whether nothing is known that is newer than the staleness that is allowed. */
+  isStale(): boolean;
+};
+
+export type FeedOptions = {
+  /** Asks for what is new since the cursor `after`, waiting for it up to `wait` seconds. */
+  read: (from: { after?: string; wait: number }, signal: AbortSignal) => Promise<Revocations>;
+  onAnswer: (answer: Revocations) => void;
+  /** Called with the first of failures that are alike. */
+  onFailure: (error: unknown) => void;
+  maxStalenessMs: number;
+  /** How long `ready` takes at most. */
+  patienceMs: number;
+  /** Ends it. */
+  signal: AbortSignal;
+};
+
+// Between answers that have something to say …
+const PAUSE_MS = 50;
+// … and after one that had nothing to say and did not wait either.
+const IDLE_PAUSE_MS = 500;
+const FIRST_BACKOFF_MS = 200;
+const MAX_BACKOFF_MS = 5000;
+
+/** Follows the feed until it is ended: one request at a time, each waiting at the service for what comes next. */
+export function followRevocations(options: FeedOptions): RevocationFeed {
+  const { onAnswer, onFailure, maxStalenessMs, signal } = options;
+  // A third of what is allowed, so that an answer that is lost does not make us stale at once.
+  const waitS = Math.min(MAX_REVOCATIONS_WAIT_S, Math.floor(maxStalenessMs / 3000));
+  const idlePauseMs = Math.min(IDLE_PAUSE_MS, maxStalenessMs / 4);
+  let cursor: string | undefined;
+  let freshAt = Number.NEGATIVE_INFINITY;
+  let failures = 0;
+  let lastFailure: string | undefined;
+  let markReady: () => void = () => undefined;
+
+  const ready = new Promise<void>(resolve => {
+    markReady = resolve;
+  });
+  const patience = setTimeout(markReady, options.patienceMs);
+  patience.unref();
+
+  const readOnce = async (): Promise<number> => {
+    const askedAt = performance.now();
+    // The first request does not wait: it asks for everything that is in force.
+    const from = cursor === undefined ? { wait: 0 } : { after: cursor, wait: waitS };
+    const answer = await options.read(from, signal);
+    freshAt = performance.now();
+    const isNews = cursor === undefined || answer.revoked.length > 0;
+    cursor = answer.cursor;
+    failures = 0;
+    lastFailure = undefined;
+    onAnswer(answer);
+    markReady();
+    return isNews || freshAt - askedAt >= idlePauseMs ? PAUSE_MS : idlePauseMs;
+  };
+
+  const afterFailure = (error: unknown): number => {
+    // Perhaps it is the cursor that the service does not take, after a restore of its database: begin again.
+    if (error instanceof AuthProblemError && error.problem.status === 400) cursor = undefined;
+    const { code } = error as { code?: string };
+    if (code !== lastFailure) onFailure(error);
+    lastFailure = code;
+    const asked = (error instanceof AuthProblemError && error.retryAfterS) || 0;
+    const backoff = FIRST_BACKOFF_MS * 2 ** failures++ * (0.5 + Math.random() / 2);
+    return Math.min(MAX_BACKOFF_MS, asked * 1000 + backoff);
+  };
+
+  const follow = async () => {
+    while (!signal.aborted) {
+      const pause = await readOnce().catch(error => (signal.aborted ? 0 : afterFailure(error)));
+      // A process that has nothing else to do may end meanwhile.
+      await sleep(pause, signal, { unref: true });
+    }
+    clearTimeout(patience);
+    markReady();
+  };
+  void follow();
+
+  return { ready, isStale: () => performance.now() - freshAt > maxStalenessMs };
+}

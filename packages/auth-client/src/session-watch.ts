@@ -1,0 +1,70 @@
+import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import type { AuthClient, ServiceCredentials } from './client.js';
+import { createEndedSessions } from './ended-sessions.js';
+import { AuthProblemError } from './errors.js';
+import { followRevocations } from './revocation-feed.js';
+import { createServiceTokens } from './service-tokens.js';
+import { VerifierUnavailableError } from './verifier-errors.js';
+
+/** Knows which sessions have ended, as the auth-service tells. */
+export type SessionWatch = {
+  /** Resolves when it knows, or when that has taken too long. */
+  ready: Promise<void>;
+  hasEnded(sessionId: string): boolean;
+  /** @throws VerifierUnavailableError when the knowledge is too old and it is to fail closed then */
+  checkFreshness(): void;
+};
+
+export type SessionWatchOptions = {
+  service: AuthClient;
+  credentials: ServiceCredentials;
+  maxStalenessMs: number;
+  onStale: 'open' | 'closed';
+  clockToleranceMs: number;
+  patienceMs: number;
+  /** Told the ids of the keys that the issuer publishes now. */
+  onKeys: (kids: string[]) => void;
+  warn: (error: unknown) => void;
+  signal: AbortSignal;
+};
+
+/** Follows the feed of ended sessions as a service. */
+export function watchSessions(options: SessionWatchOptions): SessionWatch {
+  const { service, credentials, maxStalenessMs, onStale, onKeys, warn, signal } = options;
+  const tokens = createServiceTokens(service, { ...credentials, scope: REVOCATIONS_SCOPE, signal });
+  const ended = createEndedSessions(options.clockToleranceMs);
+  let hasWarned = false;
+
+  const feed = followRevocations({
+    async read(from) {
+      const token = await tokens.token();
+      return service.revocations(token, from, { signal }).catch(error => {
+        // Its key may be gone, or our client have another secret.
+        if (error instanceof AuthProblemError && error.problem.status === 401) tokens.invalidate(token);
+        throw error;
+      });
+    },
+    onAnswer({ revoked, keys }) {
+      ended.add(revoked);
+      onKeys(keys);
+      hasWarned = false;
+    },
+    onFailure: warn,
+    maxStalenessMs,
+    patienceMs: options.patienceMs,
+    signal,
+  });
+
+  return {
+    ready: feed.ready,
+    hasEnded: ended.has,
+    checkFreshness() {
+      if (!feed.isStale()) return;
+      const message = `Nothing has been heard of ended sessions for more than ${maxStalenessMs} ms.`;
+      const error = new VerifierUnavailableError('stale_revocations', message);
+      if (!hasWarned) warn(error);
+      hasWarned = true;
+      if (onStale === 'closed') throw error;
+    },
+  };
+}
