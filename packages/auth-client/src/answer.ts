@@ -19,7 +19,7 @@ const MAX_BYTES = 1024 * 1024;
  *
  * @throws AuthTransportError `unexpected_answer` when it is larger
  */
-export async function readText({ body, status }: Response, maxBytes = MAX_BYTES): Promise<string> {
+export async function readText({ body, status }: Response, maxBytes: number = MAX_BYTES): Promise<string> {
   if (!body) return '';
   const reader = body.getReader();
   const decoder = new TextDecoder();

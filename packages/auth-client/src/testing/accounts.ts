@@ -1,0 +1,84 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Session, SignOutScope, User } from '@latchkey/user-schema';
+
+/** A session that lives, with every refresh token that it had, the current one last. */
+export type TestSession = Omit<Session, 'current'> & { user: User; refreshTokens: string[]; rotatedAt: number };
+
+type Account = { user: User; password: string | undefined };
+
+/** The accounts and sessions of a test issuer. */
+export type Accounts = {
+  /** Makes an account; `undefined` when the name is taken, in whatever case. */
+  add(credentials: { username: string; password?: string }): User | undefined;
+  find(username: string): Account | undefined;
+  begin(user: User, userAgent: string | null): TestSession;
+  session(sessionId: string): TestSession | undefined;
+  ofUser(user: User): TestSession[];
+  /** Gives a session its next refresh token. */
+  rotate(session: TestSession): TestSession;
+  /** Uses a refresh token: the current one advances, its parent gets the same successor, an older one is theft. */
+  refresh(refreshToken: string): TestSession | undefined;
+  /** Ends a session; `false` when there is none. */
+  end(sessionId: string): boolean;
+  /** Ends the sessions of an account that the scope names, as seen from one of them. */
+  endAll(session: TestSession, scope: SignOutScope): void;
+};
+
+/** Keeps accounts in memory. `onEnd` is told of each session that ends. */
+export function createAccounts(
+  { refreshGraceS }: { refreshGraceS: number },
+  onEnd: (sessionId: string) => void,
+): Accounts {
+  // Passwords as they are, compared plainly: nothing here is worth a hash.
+  const accounts = new Map<string, Account>();
+  const sessions = new Map<string, TestSession>();
+
+  const rotate = (session: TestSession) => {
+    session.refreshTokens.push(
+      `${session.id}.${session.refreshTokens.length}.${randomBytes(32).toString('base64url')}`,
+    );
+    session.rotatedAt = Date.now();
+    session.lastUsedAt = new Date().toISOString();
+    return session;
+  };
+  const end = (sessionId: string) => {
+    const wasThere = sessions.delete(sessionId);
+    if (wasThere) onEnd(sessionId);
+    return wasThere;
+  };
+  const ofUser = ({ id }: User) => [...sessions.values()].filter(({ user }) => user.id === id);
+
+  return {
+    add({ username, password }) {
+      if (accounts.has(username.toLowerCase())) return undefined;
+      const user = { id: randomUUID(), username, createdAt: new Date().toISOString() };
+      accounts.set(username.toLowerCase(), { user, password });
+      return user;
+    },
+    find: username => accounts.get(username.toLowerCase()),
+    begin(user, userAgent) {
+      const now = new Date().toISOString();
+      const session = { id: randomUUID(), user, userAgent, address: null, createdAt: now, lastUsedAt: now };
+      const begun = rotate({ ...session, refreshTokens: [], rotatedAt: 0 });
+      sessions.set(begun.id, begun);
+      return begun;
+    },
+    session: sessionId => sessions.get(sessionId),
+    ofUser,
+    rotate,
+    refresh(refreshToken) {
+      const session = sessions.get(refreshToken.split('.', 1)[0] as string);
+      if (!session?.refreshTokens.includes(refreshToken)) return undefined;
+      if (refreshToken === session.refreshTokens.at(-1)) return rotate(session);
+      const isInGrace = Date.now() - session.rotatedAt < refreshGraceS * 1000;
+      if (isInGrace && refreshToken === session.refreshTokens.at(-2)) return session;
+      end(session.id);
+      return undefined;
+    },
+    end,
+    endAll({ id, user }, scope) {
+      for (const other of ofUser(user))
+        if (scope === 'all' || (other.id === id) === (scope === 'current')) end(other.id);
+    },
+  };
+}

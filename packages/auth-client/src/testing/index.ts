@@ -1,0 +1,1 @@
+export { createTestIssuer, type TestIssuer, type TestIssuerOptions } from './test-issuer.js';
