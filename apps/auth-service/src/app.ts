@@ -3,6 +3,7 @@ import type { DestinationStream } from 'pino';
 import type { Config } from './config.js';
 import changes from './plugins/changes.js';
 import database from './plugins/database.js';
+import draining from './plugins/draining.js';
 import jsonBody from './plugins/json-body.js';
 import openapi from './plugins/openapi.js';
 import passwords from './plugins/passwords.js';
@@ -44,6 +45,7 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
     done();
   });
 
+  await app.register(draining);
   await app.register(problems);
   await app.register(jsonBody);
   await app.register(openapi, { config });

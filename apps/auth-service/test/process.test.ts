@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -139,6 +140,29 @@ t.test('a signal that comes while it starts leaves no database running', async t
   child.kill('SIGTERM');
   t.equal(await exit, 0);
   t.notOk(existsSync(pidFile));
+});
+
+t.test('a request in flight on a kept connection is answered, and does not hold up the end', async t => {
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase(), BCRYPT_COST: '12' };
+  const { base, child, exit } = run(t, t.testdir(), env);
+  const agent = new Agent({ keepAlive: true });
+  t.teardown(() => agent.destroy());
+  const body = JSON.stringify(newCredentials());
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  const sending = request(`${await base}/auth/sign-up`, { agent, method: 'POST', headers });
+  sending.end(body);
+  const answering = once(sending, 'response') as Promise<[IncomingMessage]>;
+  await once(sending, 'finish');
+  // The hash takes longer than this.
+  await new Promise(resolve => setTimeout(resolve, 50));
+  child.kill('SIGTERM');
+  const before = performance.now();
+  const [answer] = await answering;
+  answer.resume();
+  t.equal(answer.statusCode, 201);
+  t.equal(answer.headers.connection, 'close');
+  t.equal(await exit, 0);
+  t.ok(performance.now() - before < 8000, 'it does not run into its time limit');
 });
 
 t.test('when the database goes away, calls that need it are answered 503 until it is back', async t => {
