@@ -5,27 +5,26 @@ import { type AddressInfo, createServer } from 'node:net';
 /** A server in a process of its own. */
 export type Server = { url: string; startedInMs: number; child: ChildProcess; stop: () => Promise<void> };
 
-/** Runs a server that says over IPC when it is ready. */
+/** Runs a server that says over IPC when it is ready; on a free port unless one is given. */
 export async function startServer(script: URL, env: Record<string, string>): Promise<Server> {
-  const port = await freePort();
+  const port = env['PORT'] ?? String(await freePort());
   const before = performance.now();
   const child = spawn(process.execPath, [script.pathname], {
-    env: { PATH: process.env['PATH'], ...env, PORT: String(port) },
+    env: { PATH: process.env['PATH'], ...env, PORT: port },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  await Promise.race([
-    once(child, 'message'),
-    once(child, 'exit').then(() => Promise.reject(new Error(`${script} ended`))),
-  ]);
+  const exited = once(child, 'exit');
+  await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(new Error(`${script} ended`)))]);
   const startedInMs = performance.now() - before;
   const stop = async () => {
     child.kill('SIGTERM');
-    await once(child, 'exit');
+    await exited;
   };
   return { url: `http://127.0.0.1:${port}`, startedInMs, child, stop };
 }
 
-async function freePort(): Promise<number> {
+/** A port of the loopback address that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

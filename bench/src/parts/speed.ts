@@ -1,118 +1,120 @@
-// Measures what the service promises, each figure by ratio to a reference in the same run.
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
-import { createAuthClient } from '@latchkey/auth-client';
+import { createVerifier } from '@latchkey/auth-client';
 import autocannon from 'autocannon';
 import bcrypt from 'bcrypt';
-import { startServer } from './processes.js';
+import { startServer } from '../processes.js';
+import { median, type Part, progress, type Row, round } from '../report.js';
+import { AUDIENCE, clientOf, ISSUER, setStage } from '../stage.js';
+import { pgbenchRate, prepareRefreshes, refreshRate } from './refresh.js';
 
-const HELP = `Usage: pnpm bench [--cost N] [--seconds N] [--rounds N] [--json]
-
-  --cost      bcrypt's cost (10)
-  --seconds   length of a measurement (5)
-  --rounds    how often measurement and reference take turns (5)
-  --json      print JSON only`;
-
-const { values } = parseArgs({
-  options: {
-    cost: { type: 'string', default: '10' },
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '5' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
-if (values.help) {
-  console.log(HELP);
-  process.exit(0);
-}
-const cost = Number(values.cost);
-const seconds = Number(values.seconds);
-const rounds = Number(values.rounds);
 // As many hashes at once as libuv's pool has threads, in the reference and in the service.
 const IN_FLIGHT = 4;
 const CONNECTIONS = 16;
 
-const AUTH_SERVER = new URL('../../apps/auth-service/dist/server.js', import.meta.url);
-const BARE_SERVER = new URL('./bare-server.js', import.meta.url);
+const BARE_SERVER = new URL('../bare-server.js', import.meta.url);
 
-const env = {
-  NODE_ENV: 'production',
-  HOST: '127.0.0.1',
-  DATABASE_URL: process.env['TEST_DATABASE_URL'] as string,
-  AUTH_SECRETS: `bench:${randomBytes(32).toString('base64')}`,
-  PUBLIC_URL: 'http://auth.bench',
-  BCRYPT_COST: String(cost),
-  LOG_LEVEL: 'warn',
-};
-// Once to migrate, then as an operator restarts it.
-await (await startServer(AUTH_SERVER, env)).stop();
-const service = await startServer(AUTH_SERVER, env);
-const bare = await startServer(BARE_SERVER, {});
-await new Promise(resolve => setTimeout(resolve, 1000));
-const rssMb = residentMb(service.child.pid as number);
-
-const credentials = { username: 'bench', password: 'open sesame 42' };
-const client = createAuthClient({ baseUrl: service.url });
-const { token } = await client.signUp(credentials);
-const hash = await bcrypt.hash(credentials.password, cost);
-
-const hashing = await takeTurns(
-  () => rate(() => client.signIn(credentials)),
-  () => rate(() => bcrypt.compare(credentials.password, hash)),
-);
-const verifying = await takeTurns(
-  () => requests(service.url),
-  () => requests(bare.url),
-);
-await service.stop();
-await bare.stop();
-
-const report = {
-  cores: availableParallelism(),
-  node: process.version,
-  bcryptCost: cost,
-  signIn: { perSecond: hashing.measured, rawBcryptPerSecond: hashing.reference, ratio: hashing.ratio, promise: 0.97 },
-  verify: { perSecond: verifying.measured, barePerSecond: verifying.reference, ratio: verifying.ratio, promise: 0.9 },
-  startMs: { measured: Math.round(service.startedInMs), promise: 500 },
-  idleRssMb: { measured: rssMb, promise: 90 },
-};
-if (values.json) {
-  console.log(JSON.stringify(report, null, 2));
-} else {
-  console.log(
-    `${report.cores} cores, Node ${report.node}, bcrypt cost ${cost}, medians of ${rounds} rounds of ${seconds} s\n`,
-  );
-  console.table({
-    'sign-ins/s': row(hashing.measured, `raw bcrypt ${hashing.reference}`, hashing.ratio, '≥ 0.97'),
-    '/auth/verify per s': row(verifying.measured, `bare route ${verifying.reference}`, verifying.ratio, '≥ 0.90'),
-    'ready after, ms': row(report.startMs.measured, '', undefined, '≤ 500'),
-    'idle RSS, MB': row(rssMb, '', undefined, '≤ 90'),
+/** Speed, each figure beside a reference in the same run. */
+export const speed: Part = async ({ cost = 10, seconds = 5, rounds = 5 }) => {
+  const stage = await setStage({ BCRYPT_COST: String(cost), REFRESH_GRACE_S: '300' });
+  // Once to migrate, then as an operator restarts it.
+  await (await stage.start()).stop();
+  const service = await stage.start();
+  await new Promise(resolve => setTimeout(resolve, 1000));
+  const rssMb = residentMb(service.child.pid as number);
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const bare = await startServer(BARE_SERVER, {
+    DATABASE_URL: stage.postgres.url,
+    SIGNING_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
   });
-}
+  const verifier = createVerifier({ issuer: ISSUER, audience: AUDIENCE, baseUrl: service.url });
+  try {
+    const credentials = { username: 'bench', password: 'open sesame 42' };
+    const client = clientOf(service);
+    const { token } = await client.signUp(credentials);
+    const hash = await bcrypt.hash(credentials.password, cost);
 
-function row(measured: number, reference: string, ratio: number | undefined, promise: string) {
-  return { measured, reference, ratio: ratio ?? '', promise };
+    const takeTurns = turns(rounds);
+    const hashing = await takeTurns(
+      'sign-ins',
+      () => rate(() => client.signIn(credentials), seconds),
+      () => rate(() => bcrypt.compare(credentials.password, hash), seconds),
+    );
+    const verifying = await takeTurns(
+      'token checks',
+      () => requests(service.url, token, seconds),
+      () => requests(bare.url, token, seconds),
+    );
+    const refreshes = await prepareRefreshes(stage, service);
+    const refreshing = await takeTurns(
+      'refreshes',
+      () =>
+        refreshRate(
+          service.url,
+          refreshes.map(({ token: refreshToken }) => ({ refreshToken })),
+          seconds,
+        ),
+      () =>
+        refreshRate(
+          bare.url,
+          refreshes.map(({ values }) => ({ values: values.map(toJson) })),
+          seconds,
+        ),
+    );
+    const statements = await pgbenchRate(stage, await prepareRefreshes(stage, service), seconds);
+    const offline = await offlineRate(() => verifier.verify(token), seconds);
+
+    const rows: Row[] = [
+      row('sign-ins/s', hashing, 'raw bcrypt', '≥ 0.97'),
+      row('/auth/verify per s', verifying, 'bare route', '≥ 0.90'),
+      row('refreshes/s', refreshing, 'bare route, same statement', '≥ 0.90'),
+      {
+        what: 'the refresh statement alone, per s',
+        measured: statements === undefined ? 'pgbench is not installed' : round(statements),
+        promise: '',
+      },
+      { what: 'offline verifications/s', measured: round(offline), promise: '≥ 200000' },
+      { what: 'ready after, ms', measured: round(service.startedInMs), promise: '≤ 500' },
+      { what: 'idle RSS, MB', measured: rssMb, promise: '≤ 90' },
+    ];
+    return { title: `Speed: bcrypt cost ${cost}, medians of ${rounds} rounds of ${seconds} s`, rows };
+  } finally {
+    verifier.close();
+    await bare.stop();
+    await stage.stop();
+  }
+};
+
+type Comparison = { measured: number; reference: number; ratio: number };
+
+function row(what: string, { measured, reference, ratio }: Comparison, beside: string, promise: string): Row {
+  return {
+    what,
+    measured: round(measured, 1),
+    reference: `${beside} ${round(reference, 1)}`,
+    ratio: round(ratio, 3),
+    promise,
+  };
 }
 
 /** Runs a measurement and its reference in turns, so that both see the same machine. */
-async function takeTurns(measure: () => Promise<number>, refer: () => Promise<number>) {
-  const measured: number[] = [];
-  const reference: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    progress(`round ${round + 1} of ${rounds}`);
-    reference.push(await refer());
-    measured.push(await measure());
-  }
-  progress('');
-  const ratio = median(measured.map((value, i) => value / (reference[i] as number)));
-  return { measured: round(median(measured), 1), reference: round(median(reference), 1), ratio: round(ratio, 3) };
+function turns(rounds: number) {
+  return async (name: string, measure: () => Promise<number>, refer: () => Promise<number>): Promise<Comparison> => {
+    const measured: number[] = [];
+    const reference: number[] = [];
+    for (let turn = 0; turn < rounds; turn++) {
+      progress(`${name}: round ${turn + 1} of ${rounds}`);
+      reference.push(await refer());
+      measured.push(await measure());
+    }
+    progress('');
+    const ratio = median(measured.map((value, i) => value / (reference[i] as number)));
+    return { measured: median(measured), reference: median(reference), ratio };
+  };
 }
 
 /** Calls per second with a fixed number in flight. */
-async function rate(call: () => Promise<unknown>): Promise<number> {
+async function rate(call: () => Promise<unknown>, seconds: number): Promise<number> {
   const before = performance.now();
   const end = before + seconds * 1000;
   let calls = 0;
@@ -127,7 +129,7 @@ async function rate(call: () => Promise<unknown>): Promise<number> {
 }
 
 /** Requests per second to /auth/verify, by keep-alive connections. */
-async function requests(url: string): Promise<number> {
+async function requests(url: string, token: string, seconds: number): Promise<number> {
   const { requests, non2xx, errors } = await autocannon({
     url: `${url}/auth/verify`,
     headers: { authorization: `Bearer ${token}` },
@@ -138,23 +140,23 @@ async function requests(url: string): Promise<number> {
   return requests.average;
 }
 
+/** Verifications per second, one after the other, of a token that is known already. */
+async function offlineRate(verify: () => Promise<unknown>, seconds: number): Promise<number> {
+  const before = performance.now();
+  let calls = 0;
+  for (; performance.now() < before + seconds * 1000; calls += 100) {
+    for (let i = 0; i < 100; i++) await verify();
+  }
+  return (calls * 1000) / (performance.now() - before);
+}
+
+/** Bytes as the bare route takes them. */
+function toJson(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return { base64: value.toString('base64') };
+  return Array.isArray(value) ? value.map(toJson) : value;
+}
+
 function residentMb(pid: number): number {
   const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Math.round(Number(kilobytes) / 1000);
-}
-
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
-}
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

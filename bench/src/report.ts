@@ -1,0 +1,46 @@
+import { availableParallelism } from 'node:os';
+
+/** What the command line asks for; each part has its own defaults. */
+export type Settings = Partial<Record<'cost' | 'seconds' | 'rounds' | 'count' | 'outage', number>>;
+
+export type Row = {
+  what: string;
+  measured: number | string;
+  reference?: string;
+  ratio?: number;
+  promise: string;
+  /** That something happened that must never happen. */
+  broken?: boolean;
+};
+
+export type Report = { title: string; rows: Row[] };
+
+/** A part of the bench. */
+export type Part = (settings: Settings) => Promise<Report>;
+
+export function print({ title, rows }: Report): void {
+  console.log(`\n${title} (${availableParallelism()} cores, Node ${process.version})`);
+  const columns = rows.map(({ what, measured, reference = '', ratio = '', promise }) => {
+    return [what, { measured, reference, ratio, promise }] as const;
+  });
+  console.table(Object.fromEntries(columns));
+}
+
+/** Shows how far a long part is, on a terminal. */
+export function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
+}
+
+export function median(values: number[]): number {
+  return percentile(values, 50);
+}
+
+/** The value that `p` percent of the values do not exceed. */
+export function percentile(values: number[], p: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export function round(value: number, digits = 0): number {
+  return Number(value.toFixed(digits));
+}

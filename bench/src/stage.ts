@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
+import { type AuthClient, createAuthClient, type SignedIn } from '@latchkey/auth-client';
+import { type EmbeddedPostgres, startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { type Server, startServer } from './processes.js';
+
+const APP = new URL('../../apps/auth-service/dist/', import.meta.url);
+const run = promisify(execFile);
+
+export const ISSUER = 'http://auth.bench';
+export const AUDIENCE = 'latchkey';
+
+/** A database, and as many replicas of the service on it as wanted. */
+export type Stage = {
+  postgres: EmbeddedPostgres;
+  env: Record<string, string>;
+  start(): Promise<Server>;
+  /** Runs the service's command line and reads the JSON that it prints. */
+  latchkey(...args: string[]): Promise<unknown>;
+  /** Makes a client that may read the revocation feed. */
+  newClient(): Promise<{ id: string; secret: string }>;
+  stop(): Promise<void>;
+};
+
+export async function setStage(settings: Record<string, string> = {}): Promise<Stage> {
+  const postgres = await startThrowawayPostgres();
+  const env = {
+    NODE_ENV: 'production',
+    HOST: '127.0.0.1',
+    DATABASE_URL: postgres.url,
+    AUTH_SECRETS: `bench:${randomBytes(32).toString('base64')}`,
+    PUBLIC_URL: ISSUER,
+    BCRYPT_COST: '4',
+    LOG_LEVEL: 'warn',
+    ...settings,
+  };
+  const servers: Server[] = [];
+  const latchkey = async (...args: string[]): Promise<unknown> => {
+    const { stdout } = await run(process.execPath, [new URL('cli.js', APP).pathname, ...args, '--json'], { env });
+    return JSON.parse(stdout);
+  };
+  return {
+    postgres,
+    env,
+    latchkey,
+    async start() {
+      const server = await startServer(new URL('server.js', APP), env);
+      servers.push(server);
+      return server;
+    },
+    async newClient() {
+      const id = `bench-${randomUUID()}`;
+      const created = await latchkey('clients', 'create', id, '--scope', 'revocations:read');
+      return { id, secret: (created as { clientSecret: string }).clientSecret };
+    },
+    async stop() {
+      await Promise.all(servers.map(server => server.stop()));
+      await postgres.stop();
+    },
+  };
+}
+
+export const clientOf = ({ url }: Server): AuthClient => createAuthClient({ baseUrl: url, maxRetries: 0 });
+
+export const signUp = (client: AuthClient): Promise<SignedIn> =>
+  client.signUp({ username: `user-${randomUUID()}`, password: 'open sesame 42' });
+
+/** Runs `work` for every index below `count`, so many at a time. */
+export async function forEach(count: number, atOnce: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, count) }, worker));
+}
