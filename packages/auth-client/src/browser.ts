@@ -18,7 +18,11 @@ export {
   type AuthTransportCode,
   AuthTransportError,
   isAuthClientError,
+  SignedOutError,
 } from './errors.js';
 export type { Fetch } from './http.js';
 export type { AuthClientOptions, CallOptions } from './request.js';
 export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';
+export type { SessionLock } from './session-lock.js';
+export type { SessionStore, StoredSession } from './session-store.js';
+export { createUserSession, type UserSession, type UserSessionOptions } from './user-session.js';

@@ -42,10 +42,21 @@ export class AuthTransportError extends Error {
   }
 }
 
-/** Everything that a call of the client rejects with: switch on `code`. */
-export type AuthClientError = AuthProblemError | AuthTransportError;
+/** Nobody is signed in, or not any more: the user must sign in again. The cause, if any, is what the service said. */
+export class SignedOutError extends Error {
+  override readonly name = 'SignedOutError';
+  readonly code: 'signed_out' = 'signed_out';
+  readonly problem: undefined;
+
+  constructor(options?: ErrorOptions) {
+    super('Nobody is signed in.', options);
+  }
+}
+
+/** Everything that a call of the client or of a user's session rejects with: switch on `code`. */
+export type AuthClientError = AuthProblemError | AuthTransportError | SignedOutError;
 
 /** Tells the client's errors from others, so that `code` narrows them. */
 export function isAuthClientError(error: unknown): error is AuthClientError {
-  return error instanceof AuthProblemError || error instanceof AuthTransportError;
+  return error instanceof AuthProblemError || error instanceof AuthTransportError || error instanceof SignedOutError;
 }

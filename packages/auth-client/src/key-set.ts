@@ -45,8 +45,21 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
   let dueAt = Number.POSITIVE_INFINITY;
   let failure: unknown;
   let pending: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
 
   const isAsAnnounced = () => !announced || isSame(announced, published);
+
+  const refreshIfDue = () => {
+    if (performance.now() >= dueAt && !signal.aborted) void refresh(URGENT_COOLDOWN_MS);
+  };
+  /** Says when to fetch the set again. Whoever verifies sees to that; only what was announced is not left to chance. */
+  const setDue = (at: number) => {
+    dueAt = at;
+    clearTimeout(timer);
+    if (isAsAnnounced()) return;
+    // No look at the clock then: timers may be a moment early.
+    timer = setTimeout(() => signal.aborted || refresh(0), Math.max(0, at - performance.now())).unref();
+  };
 
   const load = async () => {
     // A cache on the way may keep the set for as long as we do.
@@ -68,21 +81,17 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
         failure = undefined;
         // Ids that were announced before we asked, and yet are not those of the set: asking fast is no help.
         const otherwise = announcedAt < askedAt ? COOLDOWN_MS : URGENT_COOLDOWN_MS;
-        dueAt = askedAt + (isAsAnnounced() ? MAX_AGE_MS : otherwise);
+        setDue(askedAt + (isAsAnnounced() ? MAX_AGE_MS : otherwise));
       })
       .catch(error => {
         if (failure === undefined) onFailure(error);
         failure = error;
-        dueAt = askedAt + (isAsAnnounced() ? COOLDOWN_MS : URGENT_COOLDOWN_MS);
+        setDue(askedAt + (isAsAnnounced() ? COOLDOWN_MS : URGENT_COOLDOWN_MS));
       })
       .finally(() => {
         pending = undefined;
       });
     return pending;
-  };
-
-  const refreshIfDue = () => {
-    if (performance.now() >= dueAt) void refresh(URGENT_COOLDOWN_MS);
   };
 
   return {
@@ -99,7 +108,7 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
       if (!announced || !isSame(announced, now)) {
         announced = now;
         announcedAt = performance.now();
-        if (!isAsAnnounced()) dueAt = Math.min(dueAt, askedAt + URGENT_COOLDOWN_MS);
+        if (!isAsAnnounced()) setDue(Math.min(dueAt, askedAt + URGENT_COOLDOWN_MS));
       }
       refreshIfDue();
     },

@@ -4,8 +4,8 @@ import { sleep } from './retry.js';
 
 /** A feed of ended sessions that is being followed. */
 export type RevocationFeed = {
-  /** Resolves with the first answer, or when it has taken too long; at once when that is past. */
-  ready: Promise<void>;
+  /** Waits for the first answer, but not longer than that may take from the beginning. */
+  ready(): Promise<void>;
   /** Whether nothing is known that is newer than the staleness that is allowed. */
   isStale(): boolean;
 };
@@ -17,7 +17,7 @@ export type FeedOptions = {
   /** Called with the first of failures that are alike. */
   onFailure: (error: unknown) => void;
   maxStalenessMs: number;
-  /** How long `ready` takes at most. */
+  /** How long the first answer may take. */
   patienceMs: number;
   /** Ends it. */
   signal: AbortSignal;
@@ -42,11 +42,10 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
   let lastFailure: string | undefined;
   let markReady: () => void = () => undefined;
 
-  const ready = new Promise<void>(resolve => {
+  const isReady = new Promise<void>(resolve => {
     markReady = resolve;
   });
-  const patience = setTimeout(markReady, options.patienceMs);
-  patience.unref();
+  const patience = setTimeout(markReady, options.patienceMs).unref();
 
   const readOnce = async (): Promise<number> => {
     const askedAt = performance.now();
@@ -59,6 +58,7 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
     failures = 0;
     lastFailure = undefined;
     onAnswer(answer);
+    clearTimeout(patience);
     markReady();
     return isNews || freshAt - askedAt >= idlePauseMs ? PAUSE_MS : idlePauseMs;
   };
@@ -85,5 +85,12 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
   };
   void follow();
 
-  return { ready, isStale: () => performance.now() - freshAt > maxStalenessMs };
+  return {
+    ready() {
+      // Whoever waits keeps the process alive.
+      patience.ref();
+      return isReady;
+    },
+    isStale: () => performance.now() - freshAt > maxStalenessMs,
+  };
 }

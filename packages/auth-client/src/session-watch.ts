@@ -8,8 +8,8 @@ import { VerifierUnavailableError } from './verifier-errors.js';
 
 /** Knows which sessions have ended, as the auth-service tells. */
 export type SessionWatch = {
-  /** Resolves when it knows, or when that has taken too long. */
-  ready: Promise<void>;
+  /** Waits until it knows, or until that has taken too long. */
+  ready(): Promise<void>;
   hasEnded(sessionId: string): boolean;
   /** @throws VerifierUnavailableError when the knowledge is too old and it is to fail closed then */
   checkFreshness(): void;

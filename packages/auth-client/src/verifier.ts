@@ -90,13 +90,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
       onKeys: tokens.announceKeys,
     });
   let isReady = !sessions;
-  sessions?.ready.then(() => {
-    isReady = true;
-  });
 
   return {
     async verify(token) {
-      if (!isReady) await sessions?.ready;
+      if (!isReady) await sessions?.ready();
+      isReady = true;
       const read = tokens.read(token);
       const { kind, claims } = read instanceof Promise ? await read : read;
       if (kind !== 'user') throw new TokenRejectedError('invalid_token', 'This is a service’s token, not a user’s.');

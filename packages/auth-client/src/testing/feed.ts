@@ -7,30 +7,28 @@ export type TestFeed = {
   isCursor(text: string): boolean;
   /** What is behind a cursor, or all that is in force. */
   since(cursor: string | undefined): Revocation[];
-  append(revocation: Revocation): void;
-  /** Has everybody who waits answered, also without a new line. */
-  wake(): void;
+  /** Adds a line: a session that has ended, or that the keys have changed. */
+  append(line: Revocation | 'keys'): void;
   /** Waits for something to happen. */
   next(waitMs: number, signal: AbortSignal): Promise<void>;
 };
 
 export function createTestFeed(): TestFeed {
-  const log: Revocation[] = [];
+  const log: (Revocation | 'keys')[] = [];
   const waiting = new Set<() => void>();
-  const wake = () => {
-    for (const answer of waiting) answer();
-  };
+  const sessions = (lines: typeof log) => lines.filter(line => line !== 'keys');
 
   return {
     cursor: () => `${log.length}`,
     isCursor: text => /^\d{1,9}$/.test(text) && Number(text) <= log.length,
     since: cursor =>
-      cursor === undefined ? log.filter(({ exp }) => exp * 1000 > Date.now()) : log.slice(Number(cursor)),
-    append(revocation) {
-      log.push(revocation);
-      wake();
+      cursor === undefined
+        ? sessions(log).filter(({ exp }) => exp * 1000 > Date.now())
+        : sessions(log.slice(Number(cursor))),
+    append(line) {
+      log.push(line);
+      for (const answer of waiting) answer();
     },
-    wake,
     async next(waitMs, signal) {
       await new Promise<void>(resolve => {
         const done = () => {

@@ -104,7 +104,7 @@ const routes: Record<string, Handler> = {
     if ((after !== undefined && !feed.isCursor(after)) || !(wait >= 0)) {
       throw new Refusal(400, 'invalid_request', 'The query is not valid.');
     }
-    if (after !== undefined && feed.since(after).length === 0) {
+    if (after === feed.cursor()) {
       await feed.next(Math.min(wait, MAX_REVOCATIONS_WAIT_S) * 1000, signal);
     }
     const keys = issuing.jwks().keys.map(({ kid }) => kid);

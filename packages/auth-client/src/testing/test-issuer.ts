@@ -105,7 +105,7 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     },
     rotateKeys({ distrust = false } = {}) {
       issuing.rotate(distrust);
-      feed.wake();
+      feed.append('keys');
     },
     async listen() {
       const { server, url } = await serve((request, signal) => answer(world, request, signal));
