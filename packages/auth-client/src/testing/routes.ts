@@ -1,12 +1,11 @@
 import {
-  Credentials,
   MAX_REVOCATIONS_WAIT_S,
-  PasswordChange,
   REVOCATIONS_SCOPE,
   RefreshRequest,
   SignOutRequest,
+  Username,
 } from '@latchkey/user-schema';
-import type { Static, TSchema } from '@sinclair/typebox';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
 import type { Accounts } from './accounts.js';
 import type { Clients } from './clients.js';
@@ -24,6 +23,14 @@ export type World = {
 
 // The signal is given apart: that of a Request no longer works when the Request itself has been collected.
 type Handler = (world: World, request: Request, more: { id: string; signal: AbortSignal }) => Promise<Response>;
+
+// Without the pattern that the contract has for passwords: TypeBox compiles patterns without the flag that it needs.
+const Credentials = Type.Object({ username: Username, password: Type.String() }, { additionalProperties: false });
+const PasswordChange = Type.Object(
+  { currentPassword: Type.String(), newPassword: Type.String() },
+  { additionalProperties: false },
+);
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 const NO_STORE = { 'cache-control': 'no-store' };
 
@@ -142,7 +149,7 @@ async function readBody<S extends TSchema>(request: Request, schema: S, whenEmpt
   } catch {
     throw new Refusal(400, 'invalid_json', 'The body is not valid JSON.');
   }
-  if (conforms(schema, body)) return body;
+  if (conforms(schema, body) && !LONE_SURROGATE.test(Object.values(body as object).join(' '))) return body;
   throw new Refusal(400, 'invalid_request', 'The body is not what the contract says.');
 }
 
