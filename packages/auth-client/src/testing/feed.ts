@@ -37,8 +37,7 @@ export function createTestFeed(): TestFeed {
           signal.removeEventListener('abort', done);
           resolve();
         };
-        // A test run must not stay for whoever still waits.
-        const timer = setTimeout(done, waitMs).unref();
+        const timer = setTimeout(done, waitMs);
         waiting.add(done);
         signal.addEventListener('abort', done);
       });
