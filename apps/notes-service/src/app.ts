@@ -39,7 +39,12 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
   await app.register(authGuard, {
     issuer: config.authIssuer,
     audience: config.tokenAudience,
-    jwksUrl: `${config.authUrl}/.well-known/jwks.json`,
+    baseUrl: config.authUrl,
+    ...(config.authClient && {
+      client: config.authClient,
+      maxStalenessMs: config.authMaxStalenessS * 1000,
+      onStale: config.authOnStale,
+    }),
   });
 
   await app.register(notesRoutes);

@@ -1,3 +1,4 @@
+import type { ServiceCredentials } from '@latchkey/auth-client';
 import { ConfigError, readEnvironment } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 
@@ -14,11 +15,23 @@ const Environment = Type.Object({
       description: 'PostgreSQL to use; without it, an embedded one is started',
     }),
   ),
-  DATA_DIR: Type.String({ default: '.data', description: 'Folder of the embedded database' }),
+  DATA_DIR: Type.String({ default: '.data', description: 'Folder of the embedded database and the client’s secret' }),
   AUTH_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'Where auth-service answers this service' }),
   ),
   AUTH_ISSUER: Type.Optional(Type.String({ description: 'Issuer of the tokens, the PUBLIC_URL of auth-service' })),
+  AUTH_CLIENT_ID: Type.Optional(Type.String({ minLength: 1, description: 'Client of this service at auth-service' })),
+  AUTH_CLIENT_SECRET: Type.Optional(Type.String({ minLength: 1, description: 'Secret of that client' })),
+  AUTH_MAX_STALENESS_S: Type.Integer({
+    default: 60,
+    minimum: 1,
+    maximum: 86_400,
+    description: 'How old the knowledge of ended sessions may become',
+  }),
+  AUTH_ON_STALE: Type.Union([Type.Literal('open'), Type.Literal('closed')], {
+    default: 'open',
+    description: 'What to do beyond that: `open` accepts tokens, `closed` answers 503',
+  }),
   TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Audience that tokens must be for' }),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)),
@@ -35,12 +48,20 @@ export type Config = {
   dataDir: string;
   authUrl: string;
   authIssuer: string;
+  /** Without it, sessions that end are not heard of. */
+  authClient?: ServiceCredentials;
+  authMaxStalenessS: number;
+  authOnStale: 'open' | 'closed';
   tokenAudience: string;
   logLevel: string;
 };
 
-/** What the environment says; the database may be left open in development. */
-export type Settings = Omit<Config, 'databaseUrl'> & { databaseUrl?: string };
+/** What the environment says; the database and the client's secret may be left open in development. */
+export type Settings = Omit<Config, 'databaseUrl' | 'authClient'> & {
+  databaseUrl?: string;
+  authClientId: string;
+  authClientSecret?: string;
+};
 
 /** Options of the plugins that need settings. */
 export type WithConfig = { config: Config };
@@ -54,7 +75,7 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
   const { settings, complaints } = readEnvironment(Environment, env);
   const production = settings.NODE_ENV === 'production';
   if (production) {
-    for (const name of ['DATABASE_URL', 'AUTH_URL', 'AUTH_ISSUER'] as const) {
+    for (const name of ['DATABASE_URL', 'AUTH_URL', 'AUTH_ISSUER', 'AUTH_CLIENT_ID', 'AUTH_CLIENT_SECRET'] as const) {
       const { description } = Environment.properties[name];
       if (!settings[name]) complaints.push(`${name} is required in production (${description}).`);
     }
@@ -68,8 +89,12 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     dataDir: settings.DATA_DIR,
     authUrl,
     authIssuer: settings.AUTH_ISSUER ?? authUrl,
+    authClientId: settings.AUTH_CLIENT_ID ?? 'notes-service',
+    authMaxStalenessS: settings.AUTH_MAX_STALENESS_S,
+    authOnStale: settings.AUTH_ON_STALE,
     tokenAudience: settings.TOKEN_AUDIENCE,
     logLevel: settings.LOG_LEVEL,
     ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),
+    ...(settings.AUTH_CLIENT_SECRET && { authClientSecret: settings.AUTH_CLIENT_SECRET }),
   };
 }

@@ -1,12 +1,24 @@
-import type { Prepared } from '@latchkey/service-kit';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { keepSecret, type Prepared } from '@latchkey/service-kit';
 import type { Config, Settings } from './config.js';
 
-/** Without a database of its own, the service uses the embedded one that it shares with auth-service. */
-export async function prepare(settings: Settings): Promise<Prepared<Config>> {
+/**
+ * Fills in what a production deployment must set: the database, which is the embedded one that it shares with
+ * auth-service, and the secret of its client, which auth-service reads from the same file.
+ */
+export async function prepare({ authClientId, authClientSecret, ...settings }: Settings): Promise<Prepared<Config>> {
+  const secret = authClientSecret ?? (await developmentSecret(settings.dataDir));
+  const authClient = { id: authClientId, secret };
   const { databaseUrl } = settings;
-  if (databaseUrl) return { config: { ...settings, databaseUrl }, release: async () => undefined };
+  if (databaseUrl) return { config: { ...settings, authClient, databaseUrl }, release: async () => undefined };
   // A development dependency: the production image does not have it.
   const { startPostgres } = await import('@latchkey/embedded-postgres');
   const postgres = await startPostgres(settings.dataDir);
-  return { config: { ...settings, databaseUrl: postgres.url }, folder: postgres.home, release: postgres.stop };
+  const config = { ...settings, authClient, databaseUrl: postgres.url };
+  return { config, folder: postgres.home, release: postgres.stop };
+}
+
+function developmentSecret(dataDir: string): Promise<string> {
+  return keepSecret(join(dataDir, 'notes-service-secret'), () => randomBytes(32).toString('base64url'));
 }

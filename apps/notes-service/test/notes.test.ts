@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createAuthClient } from '@latchkey/auth-client';
 import t from 'tap';
+import { loadSettings } from '../src/config.js';
+import { prepare } from '../src/development.js';
 import { call, startSystem } from './helper.js';
 
 t.test('people keep notes of their own', async t => {
@@ -109,4 +111,27 @@ t.test('the typed client and the real service understand each other', async t =>
   t.equal((await client.sessions(changed.token)).length, 1);
   await client.signOut(changed.token);
   await t.rejects(client.me(changed.token), { code: 'invalid_token' });
+});
+
+t.test('in production every setting must be there, and none may be odd', async t => {
+  const env = {
+    ...{ NODE_ENV: 'production', DATABASE_URL: 'postgresql://db/notes', AUTH_URL: 'http://auth:3000' },
+    ...{ AUTH_ISSUER: 'https://auth.example.com', AUTH_CLIENT_ID: 'notes', AUTH_CLIENT_SECRET: 'canary' },
+  };
+  t.match(loadSettings(env), { authClientId: 'notes', authMaxStalenessS: 60, authOnStale: 'open' });
+  for (const name of ['DATABASE_URL', 'AUTH_URL', 'AUTH_ISSUER', 'AUTH_CLIENT_ID', 'AUTH_CLIENT_SECRET']) {
+    t.throws(() => loadSettings({ ...env, [name]: '' }), { message: new RegExp(`${name} is required in production`) });
+  }
+  for (const [name, value] of Object.entries({ AUTH_ON_STALE: 'ajar', AUTH_MAX_STALENESS_S: '0' })) {
+    t.throws(() => loadSettings({ ...env, [name]: value }), { message: new RegExp(`${name}: `) });
+  }
+  const { config } = await prepare(loadSettings(env));
+  t.match(config, { authClient: { id: 'notes', secret: 'canary' } });
+});
+
+t.test('in development the client has a secret that is kept', async t => {
+  const settings = loadSettings({ DATA_DIR: t.testdir(), DATABASE_URL: 'postgresql://db/notes' });
+  const [first, second] = [await prepare(settings), await prepare(settings)];
+  t.match(first.config.authClient, { id: 'notes-service', secret: /^[\w-]{43}$/ });
+  t.same(second.config.authClient, first.config.authClient);
 });

@@ -1,6 +1,7 @@
 export { isDatabaseUnavailable } from './database-errors.js';
 export { ConfigError, isCidr, type Reading, readEnvironment } from './environment.js';
 export { explain } from './explain.js';
+export { keepSecret } from './keep-secret.js';
 export { describeError, type ErrorAnswer, type RequestError, toProblem } from './problems.js';
 export { type Prepared, type RunnableApp, runService, type Steps } from './run-service.js';
 export { trustedProxies } from './trusted-proxies.js';

@@ -1,3 +1,5 @@
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import t from 'tap';
 import {
@@ -5,6 +7,7 @@ import {
   explain,
   isCidr,
   isDatabaseUnavailable,
+  keepSecret,
   readEnvironment,
   toProblem,
   trustedProxies,
@@ -87,4 +90,22 @@ t.test('explains why a service cannot start', async t => {
   t.match(explain(error('28P01', 'password authentication failed')), /refuses us .*DATABASE_URL/);
   const both = Object.assign(new AggregateError([new Error('::1'), new Error('127.0.0.1')]), { code: 'ECONNREFUSED' });
   t.match(explain(both), /::1.*127\.0\.0\.1/);
+});
+
+t.test('keeps a secret: the first of several who make it wins', async t => {
+  const folder = join(t.testdir(), 'not', 'there');
+  const file = join(folder, 'secret');
+  let made = 0;
+  const secrets = await Promise.all(Array.from({ length: 20 }, () => keepSecret(file, () => `secret-${++made}`)));
+  t.equal(new Set(secrets).size, 1);
+  t.match(secrets[0], /^secret-\d+$/);
+  t.same(await readdir(folder), ['secret'], 'nothing else is left');
+  if (process.platform !== 'win32') t.equal((await stat(file)).mode & 0o777, 0o600);
+  t.equal(await readFile(file, 'utf8'), `${secrets[0]}\n`);
+  await writeFile(file, 'of my own\n');
+  t.equal(await keepSecret(file, () => 'another'), 'of my own');
+  await t.rejects(
+    keepSecret(folder, () => 'x'),
+    { code: 'EISDIR' },
+  );
 });
