@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { fastify } from 'fastify';
 import t, { type Test } from 'tap';
 import { authGuard, type VerifierOptions } from '../src/fastify.js';
+import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
 
 const ISSUER = 'https://auth.example.com';
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -199,4 +200,93 @@ t.test('without keys it is unavailable, not unauthorized, and recovers', async t
     200,
     'keys once fetched go on working',
   );
+});
+
+/** A guarded app of the test issuer, with what it logs. */
+async function guardedBy(t: Test, auth: TestIssuer, options: Partial<VerifierOptions> = {}) {
+  const logs: string[] = [];
+  const app = fastify({ logger: { level: 'warn', stream: { write: (line: string) => void logs.push(line) } } });
+  const { issuer, audience, fetch } = auth;
+  await app.register(authGuard, { issuer, audience, fetch, ...options });
+  app.get('/mine', { onRequest: app.authenticate }, async ({ user }) => user.username);
+  app.get('/jobs', { onRequest: app.authenticateService('jobs:read') }, async ({ service }) => service.client_id);
+  t.teardown(() => app.close());
+  t.teardown(() => auth.close());
+  const ask = (url: string, bearer?: string) =>
+    app.inject({ url, headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` } });
+  return { app, ask, logs };
+}
+
+t.test('lets services in by their scope, and nobody through the other’s door', async t => {
+  const auth = createTestIssuer();
+  const { ask, app } = await guardedBy(t, auth);
+  const allowed = await ask('/jobs', auth.serviceToken('jobs:write jobs:read', 'billing'));
+  t.equal(allowed.statusCode, 200);
+  t.equal(allowed.body, 'billing');
+
+  const other = await ask('/jobs', auth.serviceToken('jobs:write jobs'));
+  t.equal(other.statusCode, 403);
+  t.equal(other.json().code, 'insufficient_scope');
+  t.equal(other.headers['www-authenticate'], 'Bearer error="insufficient_scope", scope="jobs:read"');
+  t.equal((await ask('/jobs', auth.serviceToken(''))).statusCode, 403);
+
+  for (const [url, token] of [
+    ['/jobs', auth.signIn('ada').token],
+    ['/jobs', auth.token({ scope: 'jobs:read' })],
+    ['/mine', auth.serviceToken('jobs:read')],
+  ] as const) {
+    const refused = await ask(url, token);
+    t.equal(refused.statusCode, 401);
+    t.equal(refused.headers['www-authenticate'], 'Bearer error="invalid_token"');
+  }
+  t.equal((await ask('/jobs')).headers['www-authenticate'], 'Bearer');
+  for (const scope of ['', 'a b', 'a"b', 'ä']) t.throws(() => app.authenticateService(scope), TypeError);
+});
+
+t.test('refuses the token of an ended session, and says when it knows too little', async t => {
+  const auth = createTestIssuer();
+  let online = true;
+  const { ask, logs } = await guardedBy(t, auth, {
+    ...{ client: auth.client, maxStalenessMs: 500, onStale: 'closed' },
+    fetch: (url, init) => (online ? auth.fetch(url, init) : Promise.reject(new TypeError('fetch failed'))),
+  });
+  const [{ token }, other] = [auth.signIn('ada'), auth.signIn('ada')];
+  t.equal((await ask('/mine', token)).statusCode, 200);
+  auth.endSession(JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).sid);
+  let answer = await ask('/mine', token);
+  for (let i = 0; i < 500 && answer.statusCode === 200; i++) {
+    await new Promise(resolve => setTimeout(resolve, 10));
+    answer = await ask('/mine', token);
+  }
+  t.equal(answer.statusCode, 401);
+  t.equal((await ask('/mine', other.token)).statusCode, 200);
+  t.same(logs, []);
+
+  online = false;
+  await new Promise(resolve => setTimeout(resolve, 900));
+  const stale = await ask('/mine', other.token);
+  t.equal(stale.statusCode, 503);
+  t.equal(stale.json().code, 'service_unavailable');
+  t.equal(stale.headers['retry-after'], '1');
+  t.match(logs.join(''), /"level":40.*AuthTransportError.*impaired.*\n.*stale_revocations/);
+});
+
+t.test('ends with the app', async t => {
+  const auth = createTestIssuer();
+  let asked = 0;
+  const { app } = await guardedBy(t, auth, {
+    client: auth.client,
+    fetch: (url, init) => {
+      asked++;
+      return auth.fetch(url, init);
+    },
+  });
+  await app.ready();
+  await new Promise(resolve => setTimeout(resolve, 200));
+  await app.close();
+  const before = asked;
+  auth.endSession('s1');
+  await new Promise(resolve => setTimeout(resolve, 300));
+  t.ok(before > 0);
+  t.equal(asked, before);
 });
