@@ -4,6 +4,7 @@ import type { Config } from './config.js';
 import changes from './plugins/changes.js';
 import database from './plugins/database.js';
 import draining from './plugins/draining.js';
+import firstClient from './plugins/first-client.js';
 import jsonBody from './plugins/json-body.js';
 import openapi from './plugins/openapi.js';
 import passwords from './plugins/passwords.js';
@@ -56,6 +57,7 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(tokens, { config });
   await app.register(sessions);
   await app.register(passwords, { config });
+  await app.register(firstClient, { config });
   await app.register(sweep, { config });
 
   await app.register(signUpRoute, { config });

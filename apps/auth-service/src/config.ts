@@ -99,6 +99,8 @@ export type Config = {
   tokenAlgorithm: SigningAlgorithm;
   /** 0: for ever. */
   auditRetentionDays: number;
+  /** Client that is there from the start, in development. */
+  firstClient?: { id: string; secret: string; scopes: string[] };
   /** CIDR blocks, or single addresses. */
   trustProxy: string[];
   logLevel: string;

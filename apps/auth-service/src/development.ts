@@ -1,31 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Prepared } from '@latchkey/service-kit';
+import { keepSecret, type Prepared } from '@latchkey/service-kit';
+import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import { newClientSecret } from './client-secret.js';
 import type { Config, Settings } from './config.js';
-import { parseSecrets, type Secrets } from './secrets.js';
+import { parseSecrets } from './secrets.js';
 
-/** Fills in what a production deployment must set: a database and a secret, both kept in the data folder. */
+/**
+ * Fills in what a production deployment must set: a database and a secret, both kept in the data folder. In development
+ * notes-service is a client from the start; it reads its secret from the same file.
+ */
 export async function prepare(settings: Settings): Promise<Prepared<Config>> {
-  const authSecrets = settings.authSecrets ?? (await developmentSecrets(settings.dataDir));
+  const keep = (name: string, make: () => string) => keepSecret(join(settings.dataDir, name), make);
+  const authSecrets =
+    settings.authSecrets ?? parseSecrets(await keep('auth-secrets', () => `dev:${randomBytes(32).toString('base64')}`));
+  const filled = { ...settings, authSecrets };
+  if (!settings.production) {
+    const secret = await keep('notes-service-secret', newClientSecret);
+    filled.firstClient = { id: 'notes-service', secret, scopes: [REVOCATIONS_SCOPE] };
+  }
   const { databaseUrl } = settings;
-  if (databaseUrl) return { config: { ...settings, databaseUrl, authSecrets }, release: async () => undefined };
+  if (databaseUrl) return { config: { ...filled, databaseUrl }, release: async () => undefined };
   // A development dependency: the production image does not have it.
   const { startPostgres } = await import('@latchkey/embedded-postgres');
   const postgres = await startPostgres(settings.dataDir);
-  const config = { ...settings, databaseUrl: postgres.url, authSecrets };
-  return { config, folder: postgres.home, release: postgres.stop };
-}
-
-async function developmentSecrets(dataDir: string): Promise<Secrets> {
-  const file = join(dataDir, 'auth-secrets');
-  await mkdir(dataDir, { recursive: true });
-  const draft = `${file}.${process.pid}`;
-  await writeFile(draft, `dev:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-  // Linking is atomic and never replaces: the file is whole, and the first of several writers wins.
-  await link(draft, file).catch(error => {
-    if (error.code !== 'EEXIST') throw error;
-  });
-  await rm(draft);
-  return parseSecrets((await readFile(file, 'utf8')).trim());
+  return { config: { ...filled, databaseUrl: postgres.url }, folder: postgres.home, release: postgres.stop };
 }

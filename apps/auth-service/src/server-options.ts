@@ -16,7 +16,7 @@ import type { Config } from './config.js';
 // A whole request must have arrived by then.
 const REQUEST_TIMEOUT_MS = 10_000;
 // Asked all the time by machines; their errors are logged all the same.
-const QUIET = new Set(['/auth/verify', '/.well-known/jwks.json', '/livez', '/readyz']);
+const QUIET = new Set(['/auth/verify', '/auth/revocations', '/.well-known/jwks.json', '/livez', '/readyz']);
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /** Fastify's options: limits, logging, proxies, validation. */
@@ -46,7 +46,7 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
       return taken ? id : randomUUID();
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
-    logController: new LogController({ disableRequestLogging: request => QUIET.has(request.url) }),
+    logController: new LogController({ disableRequestLogging: request => QUIET.has(request.routeOptions.url ?? '') }),
     logger: {
       level: config.logLevel,
       redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token'],

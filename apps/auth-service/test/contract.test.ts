@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import {
   type AuthClient,
   createAuthClient,
@@ -11,6 +11,8 @@ import {
 } from '@latchkey/auth-client';
 import { createTestIssuer } from '@latchkey/auth-client/testing';
 import t, { type Test } from 'tap';
+import { hashClientSecret } from '../src/client-secret.js';
+import { insertClient } from '../src/data/clients.js';
 import { newCredentials, segment, startService } from './helper.js';
 
 /** Something that answers the contract. */
@@ -50,16 +52,15 @@ async function testIssuerOverHttp(t: Test): Promise<Target> {
 }
 
 async function realService(t: Test): Promise<Target> {
-  const { base: baseUrl, config, sql } = await startService(t);
+  const { base: baseUrl, config, app } = await startService(t);
   return {
     client: createAuthClient({ baseUrl }),
     options: { issuer: config.publicUrl, audience: config.tokenAudience, baseUrl },
     get: (path, token) => fetch(baseUrl + path, { headers: bearer(token) }),
     async serviceClient(scopes) {
       const [id, secret] = [randomUUID(), randomBytes(32).toString('base64url')];
-      const hash = createHash('sha256').update(secret).digest();
-      const insert = 'INSERT INTO auth.clients (id, name, secret_hash, scopes) VALUES ($1, $1, $2, $3)';
-      await sql(insert, [id, hash, scopes]);
+      const origin = { requestId: null, address: null, userAgent: 'test' };
+      await insertClient(app.pg, { id, secretHash: hashClientSecret(secret), scopes }, origin);
       return { id, secret };
     },
   };
