@@ -65,7 +65,7 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
 
   const afterFailure = (error: unknown): number => {
     // Perhaps it is the cursor that the service does not take, after a restore of its database: begin again.
-    if (error instanceof AuthProblemError && error.problem.status === 400) cursor = undefined;
+    if (error instanceof AuthProblemError && error.code === 'invalid_request') cursor = undefined;
     const { code } = error as { code?: string };
     if (code !== lastFailure) onFailure(error);
     lastFailure = code;

@@ -17,7 +17,7 @@ const byStore = new WeakMap<SessionStore, SessionLock>();
  */
 export function lockOf(store: SessionStore): SessionLock {
   const { locks } = (globalThis as { navigator?: { locks?: LockManager } }).navigator ?? {};
-  if (locks) return work => locks.request(NAME, work);
+  if (locks) return work => locks.request(store.name === undefined ? NAME : `${NAME}:${store.name}`, work);
   return queueOf(store);
 }
 

@@ -18,6 +18,8 @@ export interface StoredSession {
 
 /** Where a session is kept, for example in `localStorage`. Its methods may be synchronous or not. */
 export interface SessionStore {
+  /** Tells stores apart whose sessions may be refreshed at once: by default all count as the same to Web Locks. */
+  name?: string;
   /** Gives what was saved last; anything that is no session counts as none. */
   load(): unknown;
   /** Keeps a session; `undefined` when there is none any more. */

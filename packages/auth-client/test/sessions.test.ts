@@ -152,6 +152,8 @@ t.test('Web Locks are used where the runtime has them', async t => {
   const before = names.length;
   await createUserSession(client).signIn(credentials);
   t.equal(names.length, before, 'but not for a store that nobody shares');
+  await createUserSession(client, { store: { ...tab(), name: 'ada' } }).signIn(credentials);
+  t.equal(names.at(-1), 'latchkey-session:ada');
 });
 
 t.test('a lock that fails, or is never given back, stands in nobody’s way', async t => {
