@@ -7,7 +7,7 @@ export type KeySet = {
   /**
    * Finds a key, fetching the set when it is not there.
    *
-   * @throws Error when it is not there and the set could not be fetched
+   * @throws Error when it is not there and should be, or the set could not be fetched
    */
   find(kid: string): Promise<VerificationKey | undefined>;
   /** Starts to fetch the set in the background when it is time to. */
@@ -47,6 +47,7 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
   let pending: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
+  const isMissing = (kid: string) => announced?.has(kid) && !published.has(kid);
   const isAsAnnounced = () => !announced || isSame(announced, published);
 
   const refreshIfDue = () => {
@@ -96,10 +97,11 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
 
   return {
     async find(kid) {
-      if (!keys?.has(kid)) await refresh(keys ? COOLDOWN_MS : URGENT_COOLDOWN_MS);
+      if (!keys?.has(kid)) await refresh(keys && !isMissing(kid) ? COOLDOWN_MS : URGENT_COOLDOWN_MS);
       const key = keys?.get(kid);
       // Perhaps a new key, perhaps a made-up one: nobody knows.
       if (!key && failure !== undefined) throw failure;
+      if (!key && isMissing(kid)) throw new Error('The key is announced, but the JWK set does not hold it yet.');
       return key;
     },
     refreshIfDue,

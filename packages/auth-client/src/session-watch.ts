@@ -59,7 +59,7 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
     ready: feed.ready,
     hasEnded: ended.has,
     checkFreshness() {
-      if (!feed.isStale()) return;
+      if (!feed.isStale() || (hasWarned && onStale === 'open')) return;
       const message = `Nothing has been heard of ended sessions for more than ${maxStalenessMs} ms.`;
       const error = new VerifierUnavailableError('stale_revocations', message);
       if (!hasWarned) warn(error);

@@ -43,7 +43,8 @@ export interface Verifier {
    */
   verify(token: string): Promise<AccessTokenClaims>;
   /**
-   * Checks a service's access token, which must have the scope if one is given, and tells its claims.
+   * Checks a service's access token, which must have the scope if one is given, and tells its claims. It belongs to no
+   * session, so what is known of ended ones is of no matter.
    *
    * @throws TokenRejectedError when it is not to be accepted
    * @throws VerifierUnavailableError when that cannot be known

@@ -282,6 +282,28 @@ t.test('a set of keys that does not fit what is announced is not fetched over an
   t.ok(count('/auth/revocations') > 5);
 });
 
+t.test('a token of a key that is announced, but not in the set yet, is nobody’s fault', async t => {
+  const auth = createTestIssuer();
+  let lagging = false;
+  let before: Promise<Response> | undefined;
+  const fetch: Fetch = async (url, init) => {
+    if (!url.endsWith('jwks.json')) return auth.fetch(url, init);
+    before ??= auth.fetch(url, init);
+    return lagging ? (await before).clone() : auth.fetch(url, init);
+  };
+  const { verifier, count } = start(t, { auth, client: auth.client, fetch });
+  await verifier.verify(auth.signIn('ada').token);
+  lagging = true;
+  auth.rotateKeys();
+  await until(() => count('/.well-known/jwks.json') >= 2, 'the announcement');
+  const { token } = auth.signIn('ada');
+  await t.rejects(verifier.verify(token), { code: 'keys_unavailable' });
+  await t.rejects(verifier.verify(createTestIssuer().token()), { code: 'invalid_token' });
+  lagging = false;
+  await until(() => accepts(verifier, token), 'the new key');
+  t.ok(count('/.well-known/jwks.json') <= 6);
+});
+
 t.test('what it does when nothing is heard any more is the caller’s choice', async t => {
   for (const onStale of ['open', 'closed'] as const) {
     const auth = createTestIssuer();
