@@ -14,10 +14,10 @@ export type FeedOptions = {
   /** Asks for what is new since the cursor `after`, waiting for it up to `wait` seconds. */
   read: (from: { after?: string; wait: number }, signal: AbortSignal) => Promise<Revocations>;
   onAnswer: (answer: Revocations) => void;
-  /** Called with the first of failures that are alike. */
+  /** Called with the first of failures that are alike: with a refusal at once, with an outage when it lasts. */
   onFailure: (error: unknown) => void;
   maxStalenessMs: number;
-  /** How long the first answer may take. */
+  /** How long the first answer may take, and an outage before it is told of: services start in any order. */
   patienceMs: number;
   /** Ends it. */
   signal: AbortSignal;
@@ -39,6 +39,7 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
   let cursor: string | undefined;
   let freshAt = Number.NEGATIVE_INFINITY;
   let failures = 0;
+  let failingSince = 0;
   let lastFailure: string | undefined;
   let markReady: () => void = () => undefined;
 
@@ -66,9 +67,13 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
   const afterFailure = (error: unknown): number => {
     // Perhaps it is the cursor that the service does not take, after a restore of its database: begin again.
     if (error instanceof AuthProblemError && error.code === 'invalid_request') cursor = undefined;
+    if (failures === 0) failingSince = performance.now();
+    const isRefusal = error instanceof AuthProblemError && error.problem.status < 500;
     const { code } = error as { code?: string };
-    if (code !== lastFailure) onFailure(error);
-    lastFailure = code;
+    if (code !== lastFailure && (isRefusal || performance.now() - failingSince >= options.patienceMs)) {
+      lastFailure = code;
+      onFailure(error);
+    }
     const asked = (error instanceof AuthProblemError && error.retryAfterS) || 0;
     const backoff = FIRST_BACKOFF_MS * 2 ** failures++ * (0.5 + Math.random() / 2);
     return Math.min(MAX_BACKOFF_MS, asked * 1000 + backoff);

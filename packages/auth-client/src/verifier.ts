@@ -29,7 +29,10 @@ export interface VerifierOptions {
   timeoutMs?: number;
   /** How far this machine's clock may be behind or ahead of the issuer's, in milliseconds; 5,000 by default. */
   clockToleranceMs?: number;
-  /** Told what goes wrong in the background: the first of failures that are alike, and when the knowledge is stale. */
+  /**
+   * Told what goes wrong in the background: the first of failures that are alike, of an outage when it lasts longer than a
+   * call may, and when the knowledge is stale.
+   */
   onWarning?: (error: unknown) => void;
 }
 

@@ -247,7 +247,7 @@ t.test('refuses the token of an ended session, and says when it knows too little
   const auth = createTestIssuer();
   let online = true;
   const { ask, logs } = await guardedBy(t, auth, {
-    ...{ client: auth.client, maxStalenessMs: 500, onStale: 'closed' },
+    ...{ client: auth.client, maxStalenessMs: 500, onStale: 'closed', timeoutMs: 200 },
     fetch: (url, init) => (online ? auth.fetch(url, init) : Promise.reject(new TypeError('fetch failed'))),
   });
   const [{ token }, other] = [auth.signIn('ada'), auth.signIn('ada')];

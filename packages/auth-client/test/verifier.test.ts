@@ -309,7 +309,7 @@ t.test('what it does when nothing is heard any more is the caller’s choice', a
     const auth = createTestIssuer();
     let online = true;
     const { verifier, warnings } = start(t, {
-      ...{ auth, client: auth.client, maxStalenessMs: 600, onStale },
+      ...{ auth, client: auth.client, maxStalenessMs: 600, onStale, timeoutMs: 300 },
       fetch: (url, init) => (online ? auth.fetch(url, init) : Promise.reject(new TypeError('fetch failed'))),
     });
     const { token } = auth.signIn('ada');
@@ -390,6 +390,17 @@ t.test('a feed that does not wait is not asked in a loop', async t => {
   });
   await sleep(2000);
   t.ok(count('/auth/revocations') <= 6);
+});
+
+t.test('an outage that is over soon is nothing to warn of: services start in any order', async t => {
+  const auth = createTestIssuer();
+  let online = false;
+  const fetch: Fetch = (url, init) => (online ? auth.fetch(url, init) : Promise.reject(new TypeError('fetch failed')));
+  const { verifier, warnings, count } = start(t, { auth, client: auth.client, fetch });
+  await until(() => count('/oauth/token') >= 3, 'the third try');
+  online = true;
+  t.ok(await accepts(verifier, auth.signIn('ada').token));
+  t.same(warnings, []);
 });
 
 t.test('a cursor that is not taken any more is dropped', async t => {
@@ -483,7 +494,7 @@ t.test('a callback that throws does not stop it', async t => {
   });
   let broken = true;
   const { verifier } = start(t, {
-    ...{ auth, client: auth.client },
+    ...{ auth, client: auth.client, timeoutMs: 300 },
     fetch: meddle(auth, path => (path === '/auth/revocations' && broken ? problem(500, 'internal_error') : undefined)),
     onWarning: () => {
       throw new Error('canary');
