@@ -31,6 +31,20 @@ const Environment = Type.Object({
     Type.String({ description: 'Secrets as `id:base64,…`, at least 32 bytes each; the first is the current one' }),
   ),
   BCRYPT_COST: Type.Integer({ default: 12, minimum: 4, maximum: 20, description: 'Cost of new password hashes' }),
+  HASH_WORKERS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 64,
+      description: 'How many passwords are hashed at once; one a core by default',
+    }),
+  ),
+  HASH_MAX_WAIT_MS: Type.Integer({
+    default: 1000,
+    minimum: 0,
+    maximum: 60_000,
+    description:
+      'How long a hash may have to wait for its turn; beyond that the answer is 503 at once, in milliseconds',
+  }),
   PASSWORD_MIN_LENGTH: Type.Integer({ default: 8, minimum: 1, maximum: 256, description: 'In characters' }),
   ACCESS_TOKEN_TTL_S: Type.Integer({
     default: 600,
@@ -91,6 +105,9 @@ export type Config = {
   tokenAudience: string;
   authSecrets: Secrets;
   bcryptCost: number;
+  /** As many as there are cores when not set. */
+  hashWorkers?: number;
+  hashMaxWaitMs: number;
   passwordMinLength: number;
   accessTokenTtlS: number;
   refreshTokenTtlS: number;
@@ -146,6 +163,8 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     publicUrl: (settings.PUBLIC_URL ?? `http://localhost:${settings.PORT}`).replace(/\/+$/, ''),
     tokenAudience: settings.TOKEN_AUDIENCE,
     bcryptCost: settings.BCRYPT_COST,
+    hashMaxWaitMs: settings.HASH_MAX_WAIT_MS,
+    ...(settings.HASH_WORKERS !== undefined && { hashWorkers: settings.HASH_WORKERS }),
     passwordMinLength: settings.PASSWORD_MIN_LENGTH,
     accessTokenTtlS: settings.ACCESS_TOKEN_TTL_S,
     refreshTokenTtlS: settings.REFRESH_TOKEN_TTL_S,

@@ -3,6 +3,8 @@ import type { ProblemCode } from '@latchkey/user-schema';
 
 const define = (code: ProblemCode, message: string, status: number) => createError(code, message, status);
 
+export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
+export const HashFailedError = define('service_unavailable', 'The password could not be hashed.', 503);
 export const InsufficientScopeError = define('insufficient_scope', 'The token lacks the scope %s.', 403);
 export const InvalidClientError = define('invalid_client', 'Client authentication failed.', 401);
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
@@ -17,6 +19,7 @@ export const InvalidRefreshTokenError = define(
 export const InvalidTokenError = define('invalid_token', 'The access token is not valid or has expired.', 401);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
+export const OverloadedError = define('service_unavailable', 'Too many passwords wait to be checked.', 503);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
 export const StaleError = define('service_unavailable', 'The database does not answer.', 503);
 export const UnsupportedGrantTypeError = define('unsupported_grant_type', 'Use client_credentials.', 400);

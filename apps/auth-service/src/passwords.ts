@@ -1,5 +1,6 @@
 import { createHmac, randomInt } from 'node:crypto';
 import bcrypt from 'bcrypt';
+import type { HashLane } from './hash-lane.js';
 import { deriveKey, type Secrets } from './secrets.js';
 
 /** What comparing a password with a stored hash showed. */
@@ -12,10 +13,12 @@ export type Verdict = {
 };
 
 export type Passwords = {
-  /** Hashes a password with the current pepper and cost. */
-  hash(password: string): Promise<string>;
+  /** Hashes a password with the current pepper and cost. Rejects as {@link HashLane.run} does, like the next. */
+  hash(password: string, caller: AbortSignal): Promise<string>;
   /** Compares a password with a stored hash; with none, does the same work and answers that it does not match. */
-  verify(password: string, stored: string | null | undefined): Promise<Verdict>;
+  verify(password: string, stored: string | null | undefined, caller: AbortSignal): Promise<Verdict>;
+  /** Says what the dearest row costs, so that from now on every comparison costs as much. */
+  matchCost(highestStored: number): void;
 };
 
 // Ours: `$bcrypt-hmac-sha384$k=<pepper>$2b$<cost>$<salt and hash>`. Plain `$2a$`, `$2b$` and `$2y$` rows come from elsewhere.
@@ -27,34 +30,58 @@ const STORED = /^(?:\$bcrypt-hmac-sha384\$k=([A-Za-z0-9_-]{1,32}))?\$2[aby](\$(\
  * bcrypt reads 72 bytes and stops at NUL, so it gets base64(HMAC-SHA-384(pepper, password)): 64 characters that stand
  * for the whole password and are worthless to guess against without the pepper.
  *
+ * Every comparison takes the time of the dearest row there is, so that nobody can tell by it whether an account exists or
+ * how old its hash is: a row of a lower cost `c` is followed by hashes for nothing of the costs `c`, `c + 1`, … below the
+ * highest, and 2^c + 2^c + 2^(c+1) + … is 2^highest.
+ *
  * @param secrets their derived peppers; the first is used for new hashes
  * @param cost bcrypt's cost, the base-2 logarithm of its rounds
  */
-export function createPasswords(secrets: Secrets, cost: number): Passwords {
+export function createPasswords(secrets: Secrets, cost: number, lane: HashLane): Passwords {
   const peppers = new Map(secrets.map(secret => [secret.id, deriveKey(secret, 'password-pepper')]));
   const current = secrets[0].id;
-  const decoy = randomHash(cost);
+  let highest = cost;
+  let decoy = randomHash(cost);
 
   const pepper = (id: string, password: string) => {
     const key = peppers.get(id);
     return key && createHmac('sha384', key).update(password, 'utf8').digest('base64');
   };
+  const matchCost = (highestStored: number) => {
+    const wanted = Math.max(cost, highestStored);
+    if (wanted === highest) return;
+    highest = wanted;
+    decoy = randomHash(highest);
+  };
+  const paddings = (from: number) => {
+    return Array.from({ length: highest - from }, (_, i) => bcrypt.genSaltSync(from + i));
+  };
 
   return {
-    async hash(password) {
-      const peppered = pepper(current, password) as string;
-      return `$bcrypt-hmac-sha384$k=${current}${await bcrypt.hash(peppered, cost)}`;
+    matchCost,
+
+    async hash(password, caller) {
+      const input = pepper(current, password) as string;
+      return `$bcrypt-hmac-sha384$k=${current}${await lane.run({ kind: 'hash', input, cost }, cost, caller)}`;
     },
 
-    async verify(password, stored) {
+    async verify(password, stored, caller) {
       const [, pepperId, rest, storedCost] = STORED.exec(stored ?? '') ?? [];
       const input = pepperId === undefined ? password : pepper(pepperId, password);
       if (rest === undefined || input === undefined) {
-        await bcrypt.compare(pepper(current, password) as string, decoy);
+        const task = {
+          kind: 'compare',
+          input: pepper(current, password) as string,
+          stored: decoy,
+          paddings: [],
+        } as const;
+        await lane.run(task, highest, caller);
         return { matches: false, outdated: false, ...(pepperId !== undefined && { unknownPepper: pepperId }) };
       }
+      if (Number(storedCost) > highest) matchCost(Number(storedCost));
       // The variants differ only in bugs of long-gone implementations; the library knows `$2b$`.
-      const matches = await bcrypt.compare(input, `$2b${rest}`);
+      const task = { kind: 'compare', input, stored: `$2b${rest}`, paddings: paddings(Number(storedCost)) } as const;
+      const matches = (await lane.run(task, highest, caller)) === true;
       return { matches, outdated: pepperId !== current || Number(storedCost) < cost };
     },
   };

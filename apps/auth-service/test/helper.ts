@@ -35,6 +35,7 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     tokenAudience: 'latchkey',
     authSecrets: [{ id: 'one', key: randomBytes(32) }],
     bcryptCost: 4,
+    hashMaxWaitMs: 10_000,
     passwordMinLength: 8,
     accessTokenTtlS: 600,
     refreshTokenTtlS: 86_400,

@@ -1,39 +1,44 @@
 import { randomBytes } from 'node:crypto';
 import bcrypt from 'bcrypt';
 import t from 'tap';
+import { createHashLane } from '../src/hash-lane.js';
 import { createPasswords } from '../src/passwords.js';
 import type { Secrets } from '../src/secrets.js';
 import { newCredentials, post, startService } from './helper.js';
 
+const lane = createHashLane({ workers: 2, maxWaitMs: 10_000 });
+t.teardown(() => lane.close());
+const anybody = new AbortController().signal;
+const make = (secrets: Secrets, cost: number) => createPasswords(secrets, cost, lane);
 const [first, second] = ['first', 'second'].map(id => ({ id, key: randomBytes(32) })) as [Secrets[0], Secrets[0]];
 
 t.test('the stored form names its scheme, pepper and cost', async t => {
-  const passwords = createPasswords([first], 5);
-  const stored = await passwords.hash('open sesame');
+  const passwords = make([first], 5);
+  const stored = await passwords.hash('open sesame', anybody);
   t.match(stored, /^\$bcrypt-hmac-sha384\$k=first\$2b\$05\$[./A-Za-z0-9]{53}$/);
-  t.same(await passwords.verify('open sesame', stored), { matches: true, outdated: false });
-  t.same(await passwords.verify('open sesame!', stored), { matches: false, outdated: false });
+  t.same(await passwords.verify('open sesame', stored, anybody), { matches: true, outdated: false });
+  t.same(await passwords.verify('open sesame!', stored, anybody), { matches: false, outdated: false });
 });
 
 t.test('a row behind in pepper or cost is outdated, one ahead in cost is not', async t => {
-  const stored = await createPasswords([first], 5).hash('open sesame');
+  const stored = await make([first], 5).hash('open sesame', anybody);
   const outdated = async (secrets: Secrets, cost: number) =>
-    (await createPasswords(secrets, cost).verify('open sesame', stored)).outdated;
+    (await make(secrets, cost).verify('open sesame', stored, anybody)).outdated;
   t.equal(await outdated([first], 6), true);
   t.equal(await outdated([first], 4), false);
   t.equal(await outdated([second, first], 5), true);
 });
 
 t.test('a row whose pepper is not at hand does not match, and says so', async t => {
-  const stored = await createPasswords([first], 4).hash('open sesame');
-  const verdict = await createPasswords([second], 4).verify('open sesame', stored);
+  const stored = await make([first], 4).hash('open sesame', anybody);
+  const verdict = await make([second], 4).verify('open sesame', stored, anybody);
   t.same(verdict, { matches: false, outdated: false, unknownPepper: 'first' });
 });
 
 t.test('the pepper matters', async t => {
   const impostor = { id: 'first', key: randomBytes(32) };
-  const stored = await createPasswords([first], 4).hash('open sesame');
-  t.notOk((await createPasswords([impostor], 4).verify('open sesame', stored)).matches);
+  const stored = await make([first], 4).hash('open sesame', anybody);
+  t.notOk((await make([impostor], 4).verify('open sesame', stored, anybody)).matches);
 });
 
 t.test('what is no hash at all does not match', async t => {
@@ -45,7 +50,7 @@ t.test('what is no hash at all does not match', async t => {
     '$2b$04$short',
     '$argon2id$v=19$m=16,t=2,p=1$c2FsdA$aGFzaA',
   ]) {
-    t.same(await createPasswords([first], 4).verify('plain text', stored), { matches: false, outdated: false });
+    t.same(await make([first], 4).verify('plain text', stored, anybody), { matches: false, outdated: false });
   }
 });
 
@@ -59,10 +64,10 @@ const VECTORS: [password: string, stored: string][] = [
 ];
 
 t.test('plain bcrypt rows of every variant verify as they are', async t => {
-  const passwords = createPasswords([first], 4);
+  const passwords = make([first], 4);
   for (const [password, stored] of VECTORS) {
-    t.same(await passwords.verify(password, stored), { matches: true, outdated: true }, stored);
-    t.notOk((await passwords.verify(`${password}!`, stored)).matches);
+    t.same(await passwords.verify(password, stored, anybody), { matches: true, outdated: true }, stored);
+    t.notOk((await passwords.verify(`${password}!`, stored, anybody)).matches);
   }
 });
 

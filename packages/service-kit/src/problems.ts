@@ -42,7 +42,7 @@ export function describeError(error: RequestError): ErrorAnswer {
   if (error.validation) return describeValidation(error.validation, error.validationContext ?? 'body');
   const isRefusal = error.statusCode !== undefined && error.statusCode < 500;
   if (error.statusCode === 503 || (!isRefusal && isDatabaseUnavailable(error))) {
-    const headers = { 'retry-after': RETRY_AFTER_S };
+    const headers = { 'retry-after': RETRY_AFTER_S, ...error.headers };
     return { status: 503, code: 'service_unavailable', detail: 'Try again shortly.', headers };
   }
   const { statusCode: status = 500, code = '' } = error;

@@ -25,6 +25,14 @@ export async function findPasswordHash(db: Queryable, id: string): Promise<strin
   return rows[0]?.hash ?? undefined;
 }
 
+/** The highest bcrypt cost of any account's hash. */
+export async function findHighestCost(db: Queryable): Promise<number> {
+  const { rows } = await db.query<{ cost: number | null }>(
+    'SELECT max(auth.password_cost(password_hash)) AS cost FROM auth.users',
+  );
+  return rows[0]?.cost ?? 0;
+}
+
 /** Replaces a password hash; `false` when somebody else has replaced it meanwhile. */
 export async function replacePasswordHash(db: Queryable, id: string, from: string, to: string): Promise<boolean> {
   const { rowCount } = await db.query('UPDATE auth.users SET password_hash = $3 WHERE id = $1 AND password_hash = $2', [

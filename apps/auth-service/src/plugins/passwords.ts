@@ -1,17 +1,34 @@
+import { availableParallelism } from 'node:os';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
+import { findHighestCost } from '../data/users.js';
+import { createHashLane, type HashLane } from '../hash-lane.js';
 import { createPasswords, type Passwords } from '../passwords.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     passwords: Passwords;
+    hashLane: HashLane;
   }
 }
 
-/** Hashes and verifies passwords: `app.passwords`. */
+const COSTS_EVERY_MS = 60_000;
+
+/** Hashes and verifies passwords, in threads of their own: `app.passwords`. */
 export default fp<WithConfig>(
   async (app, { config }) => {
-    app.decorate('passwords', createPasswords(config.authSecrets, config.bcryptCost));
+    const workers = config.hashWorkers ?? availableParallelism();
+    const lane = createHashLane({ workers, maxWaitMs: config.hashMaxWaitMs });
+    // The requests that wait for a hash have been answered by then.
+    app.addHook('onClose', () => lane.close());
+    if (process.platform !== 'linux') {
+      app.log.warn('password hashing runs at normal priority: only Linux can lower that of single threads');
+    }
+    app.decorate('hashLane', lane);
+
+    const passwords = createPasswords(config.authSecrets, config.bcryptCost, lane);
+    app.decorate('passwords', passwords);
+    await app.follow('password_costs', COSTS_EVERY_MS, async () => passwords.matchCost(await findHighestCost(app.pg)));
   },
-  { name: 'passwords' },
+  { name: 'passwords', dependencies: ['changes'] },
 );

@@ -6,6 +6,7 @@ import { recordEvent } from '../data/audit-events.js';
 import { changePassword, newSalt } from '../data/sessions.js';
 import { findPasswordHash } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
+import { untilGone } from '../hang-up.js';
 import { checkNewPassword } from '../password-policy.js';
 import { problemAnswers } from './problem-answers.js';
 
@@ -23,7 +24,8 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     const origin = originOf(request);
     const subject = { userId: account.id, sessionId: user.sid };
     const from = await findPasswordHash(app.pg, account.id);
-    const { matches } = await app.passwords.verify(body.currentPassword, from);
+    const caller = untilGone(reply);
+    const { matches } = await app.passwords.verify(body.currentPassword, from, caller);
     if (!from || !matches) {
       const failed = { ...subject, details: { reason: from ? 'wrong_password' : 'no_password' } };
       await recordEvent(app.pg, origin, 'password_change_failed', failed);
@@ -31,7 +33,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
       throw new InvalidCredentialsError();
     }
     checkNewPassword(body.newPassword, account.username, config.passwordMinLength, '/newPassword');
-    const to = await app.passwords.hash(body.newPassword);
+    const to = await app.passwords.hash(body.newPassword, caller);
     const change = { ...subject, from, to, salt: newSalt() };
     const session = await app.pg.transact(async client => {
       const changed = await changePassword(client, change, config, origin);

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { MAX_REVOCATIONS_WAIT_S, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { InvalidRequestError } from '../errors.js';
+import { untilGone } from '../hang-up.js';
 import { parseCursor } from '../plugins/revocations.js';
 import { problemAnswers } from './problem-answers.js';
 
@@ -32,9 +33,7 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     const { after, wait = '0' } = request.query;
     const cursor = after === undefined ? undefined : parseCursor(after);
     if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
-    const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
     const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
-    return reply.header('cache-control', 'no-store').send(await app.revocations.read(cursor, waitMs, gone.signal));
+    return reply.header('cache-control', 'no-store').send(await app.revocations.read(cursor, waitMs, untilGone(reply)));
   });
 };

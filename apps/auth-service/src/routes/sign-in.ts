@@ -5,7 +5,8 @@ import type { WithConfig } from '../config.js';
 import { recordEvent } from '../data/audit-events.js';
 import { insertSession, newSession } from '../data/sessions.js';
 import { findCredentials, replacePasswordHash, type StoredCredentials } from '../data/users.js';
-import { InvalidCredentialsError } from '../errors.js';
+import { InvalidCredentialsError, OverloadedError } from '../errors.js';
+import { untilGone } from '../hang-up.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
@@ -20,7 +21,8 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const origin = originOf(request);
     const found = await findCredentials(app.pg, username);
     // Whoever may not sign in costs the same hash as whoever may, so that nobody can tell them apart by time.
-    const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash);
+    const caller = untilGone(reply);
+    const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash, caller);
     if (unknownPepper)
       request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
     if (!found?.passwordHash || found.disabled || !matches) {
@@ -33,8 +35,9 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const { id, createdAt } = found;
     let { passwordHash } = found;
     if (outdated) {
-      const upgraded = await app.passwords.hash(password);
-      if (await replacePasswordHash(app.pg, id, passwordHash, upgraded)) passwordHash = upgraded;
+      // Where there is no room for another hash, the next sign-in does it.
+      const upgraded = await app.passwords.hash(password, caller).catch(ignoreOverload);
+      if (upgraded && (await replacePasswordHash(app.pg, id, passwordHash, upgraded))) passwordHash = upgraded;
     }
     const session = await insertSession(app.pg, { id, passwordHash }, newSession(), config, origin);
     // Disabled, or another password, while this one was hashed.
@@ -50,4 +53,8 @@ function reasonOf(found: StoredCredentials | undefined): string {
   if (!found) return 'unknown_account';
   if (found.disabled) return 'disabled';
   return found.passwordHash ? 'wrong_password' : 'no_password';
+}
+
+function ignoreOverload(error: unknown): undefined {
+  if (!(error instanceof OverloadedError)) throw error;
 }

@@ -1,0 +1,127 @@
+import { randomInt } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { CallerGoneError, HashFailedError, OverloadedError } from './errors.js';
+import type { HashTask } from './hash-worker.js';
+
+/** Where passwords are hashed: a few threads at low priority, and a queue that is never long. */
+export type HashLane = {
+  /**
+   * Runs a task when its turn comes.
+   *
+   * @param cost what it costs, as bcrypt's cost
+   * @param caller aborts when whoever waits for it has gone; a task that has not begun is then forgotten
+   * @throws OverloadedError at once when it would have to wait too long, HashFailedError when its thread died
+   */
+  run(task: HashTask, cost: number, caller: AbortSignal): Promise<string | boolean>;
+  /** How much waits and runs now, and how long a newcomer would wait, in milliseconds. */
+  state(): { waiting: number; running: number; predictedWaitMs: number };
+  /** Ends the threads. */
+  close(): Promise<void>;
+};
+
+type Job = {
+  task: HashTask;
+  /** In rounds of bcrypt. */
+  work: number;
+  startedAt: number;
+  resolve: (result: string | boolean) => void;
+  reject: (error: Error) => void;
+  forget: () => void;
+};
+
+// The built one, also when tests run the source: threads do not go through the tests' loader.
+const WORKER = fileURLToPath(new URL('../dist/hash-worker.js', import.meta.url));
+// Threads that nobody needs give their memory back.
+const IDLE_MS = 60_000;
+// A guess for the first hashes; the clock soon knows better.
+const FIRST_GUESS_MS_PER_ROUND = 0.06;
+const SMOOTHING = 0.2;
+const MAX_JITTER_S = 3;
+
+/** Options of {@link createHashLane}. */
+export type HashLaneOptions = {
+  /** How many hashes run at once. */
+  workers: number;
+  /** Who would have to wait longer than that is refused. */
+  maxWaitMs: number;
+  /** The module that the threads run. */
+  worker?: string;
+};
+
+export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLaneOptions): HashLane {
+  const pool = new Piscina<HashTask, string | boolean>({
+    filename: worker,
+    minThreads: 0,
+    maxThreads: workers,
+    concurrentTasksPerWorker: 1,
+    idleTimeout: IDLE_MS,
+    execArgv: [],
+  });
+  const waiting = new Set<Job>();
+  const running = new Set<Job>();
+  let waitingWork = 0;
+  let msPerRound = FIRST_GUESS_MS_PER_ROUND;
+
+  const predictedWaitMs = () => {
+    if (running.size < workers) return 0;
+    const now = performance.now();
+    let leftMs = waitingWork * msPerRound;
+    for (const { work, startedAt } of running) leftMs += Math.max(0, work * msPerRound - (now - startedAt));
+    return leftMs / workers;
+  };
+
+  const startNext = () => {
+    const [job] = waiting;
+    if (!job || running.size >= workers) return;
+    leave(job);
+    void start(job);
+  };
+  const leave = (job: Job) => {
+    waiting.delete(job);
+    waitingWork -= job.work;
+    job.forget();
+  };
+  const start = async (job: Job) => {
+    running.add(job);
+    job.startedAt = performance.now();
+    try {
+      const result = await pool.run(job.task);
+      msPerRound += SMOOTHING * ((performance.now() - job.startedAt) / job.work - msPerRound);
+      job.resolve(result);
+    } catch (cause) {
+      job.reject(new HashFailedError({ cause }));
+    } finally {
+      running.delete(job);
+      startNext();
+    }
+  };
+
+  return {
+    run(task, cost, caller) {
+      return new Promise((resolve, reject) => {
+        if (caller.aborted) return reject(new CallerGoneError());
+        const waitMs = predictedWaitMs();
+        if (waitMs > maxWaitMs) return reject(overloaded(waitMs));
+        const onGone = () => {
+          leave(job);
+          reject(new CallerGoneError());
+        };
+        const forget = () => caller.removeEventListener('abort', onGone);
+        const job: Job = { task, work: 2 ** cost, startedAt: 0, resolve, reject, forget };
+        waiting.add(job);
+        waitingWork += job.work;
+        caller.addEventListener('abort', onGone);
+        startNext();
+      });
+    },
+    state: () => ({ waiting: waiting.size, running: running.size, predictedWaitMs: predictedWaitMs() }),
+    close: () => pool.destroy(),
+  };
+}
+
+/** Says when to come back, not to all at the same moment. */
+function overloaded(waitMs: number): Error {
+  const seconds = Math.ceil(waitMs / 1000) + randomInt(MAX_JITTER_S);
+  return Object.assign(new OverloadedError(), { headers: { 'retry-after': String(seconds) } });
+}

@@ -1,0 +1,24 @@
+import { getPriority, setPriority } from 'node:os';
+import bcrypt from 'bcrypt';
+
+/** What a worker is asked to do. Passwords arrive peppered; the pepper stays in the main thread. */
+export type HashTask =
+  | { kind: 'hash'; input: string; cost: number }
+  /** `paddings` are salts whose hashes are made for nothing, so that a cheap row takes as long as a dear one. */
+  | { kind: 'compare'; input: string; stored: string; paddings: readonly string[] };
+
+const LOW_PRIORITY = 10;
+
+// On Linux this lowers the thread that calls; elsewhere it would lower the whole process.
+if (process.platform === 'linux' && getPriority() < LOW_PRIORITY) setPriority(LOW_PRIORITY);
+
+/**
+ * Hashes or compares. bcrypt's synchronous calls: they run in this thread and its priority, where the others would run in
+ * libuv's pool, which DNS, files and WebCrypto need.
+ */
+export default function work(task: HashTask): string | boolean {
+  if (task.kind === 'hash') return bcrypt.hashSync(task.input, task.cost);
+  const matches = bcrypt.compareSync(task.input, task.stored);
+  for (const salt of task.paddings) bcrypt.hashSync(task.input, salt);
+  return matches;
+}
