@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { CallerGoneError, HashFailedError, OverloadedError } from './errors.js';
-import type { HashTask } from './hash-worker.js';
+import type { HashResult, HashTask } from './hash-worker.js';
 
 /** Where passwords are hashed: a few threads at low priority, and a queue that is never long. */
 export type HashLane = {
@@ -34,9 +34,10 @@ type Job = {
 const WORKER = fileURLToPath(new URL('../dist/hash-worker.js', import.meta.url));
 // Threads that nobody needs give their memory back.
 const IDLE_MS = 60_000;
-// A guess for the first hashes; the clock soon knows better.
-const FIRST_GUESS_MS_PER_ROUND = 0.06;
-const SMOOTHING = 0.2;
+// A guess, as if so many rounds had been measured already; the clock soon knows better.
+const FIRST_GUESS = { rounds: 4096, ms: 250 };
+// What was measured a while ago counts half for every so many rounds since.
+const HALF_LIFE_ROUNDS = 16_384;
 const MAX_JITTER_S = 3;
 
 /** Options of {@link createHashLane}. */
@@ -50,7 +51,7 @@ export type HashLaneOptions = {
 };
 
 export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLaneOptions): HashLane {
-  const pool = new Piscina<HashTask, string | boolean>({
+  const pool = new Piscina<HashTask, HashResult>({
     filename: worker,
     minThreads: 0,
     maxThreads: workers,
@@ -61,11 +62,12 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
   const waiting = new Set<Job>();
   const running = new Set<Job>();
   let waitingWork = 0;
-  let msPerRound = FIRST_GUESS_MS_PER_ROUND;
+  const measured = { ...FIRST_GUESS };
 
   const predictedWaitMs = () => {
     if (running.size < workers) return 0;
     const now = performance.now();
+    const msPerRound = measured.ms / measured.rounds;
     let leftMs = waitingWork * msPerRound;
     for (const { work, startedAt } of running) leftMs += Math.max(0, work * msPerRound - (now - startedAt));
     return leftMs / workers;
@@ -86,9 +88,11 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
     running.add(job);
     job.startedAt = performance.now();
     try {
-      const result = await pool.run(job.task);
-      msPerRound += SMOOTHING * ((performance.now() - job.startedAt) / job.work - msPerRound);
-      job.resolve(result);
+      const { value, tookMs } = await pool.run(job.task);
+      const fading = 0.5 ** (job.work / HALF_LIFE_ROUNDS);
+      measured.rounds = measured.rounds * fading + job.work;
+      measured.ms = measured.ms * fading + tookMs;
+      job.resolve(value);
     } catch (cause) {
       job.reject(new HashFailedError({ cause }));
     } finally {

@@ -53,7 +53,7 @@ t.test('who has gone waits no more', async t => {
 
 t.test('a thread that dies is replaced, and its caller told to come back', async t => {
   const dir = t.testdir({
-    'worker.mjs': `export default task => (task.cost === 13 ? process.exit(1) : 'done');`,
+    'worker.mjs': `export default task => (task.cost === 13 ? process.exit(1) : { value: 'done', tookMs: 1 });`,
   });
   const lane = createHashLane({ workers: 1, maxWaitMs: 10_000, worker: `${dir}/worker.mjs` });
   t.teardown(() => lane.close());
