@@ -7,6 +7,7 @@ import draining from './plugins/draining.js';
 import firstClient from './plugins/first-client.js';
 import jsonBody from './plugins/json-body.js';
 import openapi from './plugins/openapi.js';
+import passwordPolicy from './plugins/password-policy.js';
 import passwords from './plugins/passwords.js';
 import problems from './plugins/problems.js';
 import revocations from './plugins/revocations.js';
@@ -57,6 +58,7 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(tokens, { config });
   await app.register(sessions);
   await app.register(passwords, { config });
+  await app.register(passwordPolicy, { config });
   await app.register(firstClient, { config });
   await app.register(sweep, { config });
 

@@ -46,6 +46,18 @@ const Environment = Type.Object({
       'How long a hash may have to wait for its turn; beyond that the answer is 503 at once, in milliseconds',
   }),
   PASSWORD_MIN_LENGTH: Type.Integer({ default: 8, minimum: 1, maximum: 256, description: 'In characters' }),
+  PASSWORD_BREACH_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^?#]+$',
+      description: 'List of breached passwords to ask (the range protocol of Have I Been Pwned); not asked by default',
+    }),
+  ),
+  PASSWORD_BREACH_TIMEOUT_MS: Type.Integer({
+    default: 1000,
+    minimum: 1,
+    maximum: 10_000,
+    description: 'How long that list may take, in milliseconds; beyond that the password is accepted',
+  }),
   ACCESS_TOKEN_TTL_S: Type.Integer({
     default: 600,
     minimum: 1,
@@ -109,6 +121,9 @@ export type Config = {
   hashWorkers?: number;
   hashMaxWaitMs: number;
   passwordMinLength: number;
+  /** Without it, no list is asked. */
+  passwordBreachUrl?: string;
+  passwordBreachTimeoutMs: number;
   accessTokenTtlS: number;
   refreshTokenTtlS: number;
   sessionMaxAgeS: number;
@@ -166,6 +181,8 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     hashMaxWaitMs: settings.HASH_MAX_WAIT_MS,
     ...(settings.HASH_WORKERS !== undefined && { hashWorkers: settings.HASH_WORKERS }),
     passwordMinLength: settings.PASSWORD_MIN_LENGTH,
+    passwordBreachTimeoutMs: settings.PASSWORD_BREACH_TIMEOUT_MS,
+    ...(settings.PASSWORD_BREACH_URL && { passwordBreachUrl: settings.PASSWORD_BREACH_URL.replace(/\/+$/, '') }),
     accessTokenTtlS: settings.ACCESS_TOKEN_TTL_S,
     refreshTokenTtlS: settings.REFRESH_TOKEN_TTL_S,
     sessionMaxAgeS: settings.SESSION_MAX_AGE_S,

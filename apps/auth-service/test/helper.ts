@@ -37,6 +37,7 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     bcryptCost: 4,
     hashMaxWaitMs: 10_000,
     passwordMinLength: 8,
+    passwordBreachTimeoutMs: 1000,
     accessTokenTtlS: 600,
     refreshTokenTtlS: 86_400,
     sessionMaxAgeS: 7 * 86_400,

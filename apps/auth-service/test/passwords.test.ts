@@ -1,10 +1,13 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import bcrypt from 'bcrypt';
 import t from 'tap';
 import { createHashLane } from '../src/hash-lane.js';
 import { createPasswords } from '../src/passwords.js';
 import type { Secrets } from '../src/secrets.js';
-import { newCredentials, post, startService } from './helper.js';
+import { call, newCredentials, post, startService } from './helper.js';
 
 const lane = createHashLane({ workers: 2, maxWaitMs: 10_000 });
 t.teardown(() => lane.close());
@@ -98,4 +101,52 @@ t.test('a row with an unknown pepper is reported to the operator, not to the cal
   await sql("UPDATE auth.users SET password_hash = replace(password_hash, 'k=first', 'k=gone')");
   t.match(await post(`${base}/auth/sign-in`, credentials), { status: 401, body: { code: 'invalid_credentials' } });
   t.match(logs.join(''), /"secretId":"gone".*not in AUTH_SECRETS/);
+});
+
+t.test('a breached password is refused, without being told to anybody', async t => {
+  const asked: string[] = [];
+  let isSlow = false;
+  // Somebody else's service, as it is documented: https://haveibeenpwned.com/API/v3#PwnedPasswords
+  const list = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    if (isSlow) return;
+    const [, prefix] = /^\/range\/([0-9A-F]{5})(\?|$)/.exec(request.url ?? '') ?? [];
+    const sha1 = createHash('sha1').update('correct horse battery').digest('hex').toUpperCase();
+    const lines = sha1.startsWith(prefix ?? '-') ? [`${sha1.slice(5)}:42`] : [];
+    response.end([`${'0'.repeat(35)}:0`, ...lines].join('\r\n'));
+  }).listen(0, '127.0.0.1');
+  await once(list, 'listening');
+  t.teardown(() => {
+    list.closeAllConnections();
+    list.close();
+  });
+  const passwordBreachUrl = `http://127.0.0.1:${(list.address() as AddressInfo).port}`;
+  const { base, logs } = await startService(t, { passwordBreachUrl, passwordBreachTimeoutMs: 200 });
+  const { username } = newCredentials();
+  const signUp = (password: string, name = username) => post(`${base}/auth/sign-up`, { username: name, password });
+
+  t.match(await signUp('correct horse battery'), {
+    status: 400,
+    body: { code: 'password_rejected', errors: [{ pointer: '/password', reason: 'breached' }] },
+  });
+  await signUp('short');
+  t.equal(asked.length, 1, 'what is refused anyway is not asked about');
+  t.match(asked[0], /^\/range\/[0-9A-F]{5}(\?mode=sha1)?$/, 'it hears five characters of a hash');
+  const { status, body } = await signUp('open sesame 42');
+  t.equal(status, 201);
+  const change = await call(`${base}/auth/password`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${body.token}` },
+    body: JSON.stringify({ currentPassword: 'open sesame 42', newPassword: 'correct horse battery' }),
+  });
+  t.match(change.body, { code: 'password_rejected', errors: [{ pointer: '/newPassword', reason: 'breached' }] });
+
+  isSlow = true;
+  t.equal(
+    (await signUp('correct horse battery', newCredentials().username)).status,
+    201,
+    'a list that is slow is not waited for',
+  );
+  t.match(logs.join(''), /"event":"breach_check_failed"/);
+  t.notMatch(logs.join(''), /correct horse/);
 });

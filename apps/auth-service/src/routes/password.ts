@@ -7,7 +7,6 @@ import { changePassword, newSalt } from '../data/sessions.js';
 import { findPasswordHash } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
 import { untilGone } from '../hang-up.js';
-import { checkNewPassword } from '../password-policy.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
@@ -32,7 +31,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
       logEvent(request, 'password_change_failed', failed);
       throw new InvalidCredentialsError();
     }
-    checkNewPassword(body.newPassword, account.username, config.passwordMinLength, '/newPassword');
+    await app.checkNewPassword(request, body.newPassword, account.username, '/newPassword');
     const to = await app.passwords.hash(body.newPassword, caller);
     const change = { ...subject, from, to, salt: newSalt() };
     const session = await app.pg.transact(async client => {

@@ -6,7 +6,6 @@ import type { WithConfig } from '../config.js';
 import { insertUserWithSession, newSession } from '../data/sessions.js';
 import { UsernameTakenError } from '../errors.js';
 import { untilGone } from '../hang-up.js';
-import { checkNewPassword } from '../password-policy.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
@@ -18,7 +17,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
   };
   app.post('/auth/sign-up', { schema }, async (request, reply) => {
     const { username, password } = request.body;
-    checkNewPassword(password, username, config.passwordMinLength);
+    await app.checkNewPassword(request, password, username, '/password');
     const passwordHash = await app.passwords.hash(password, untilGone(reply));
     const id = uuidv7();
     const user = { id, username, passwordHash };

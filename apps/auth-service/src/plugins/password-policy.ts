@@ -1,0 +1,55 @@
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config.js';
+import { PasswordRejectedError } from '../errors.js';
+import { judgePassword, type Rejection } from '../password-policy.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Judges the new password of a request.
+     *
+     * @param pointer where the password stands in the body
+     * @throws PasswordRejectedError with the reason
+     */
+    checkNewPassword(request: FastifyRequest, password: string, username: string, pointer: string): Promise<void>;
+  }
+}
+
+const BREACHED: Rejection = {
+  reason: 'breached',
+  detail: 'The password is in a list of passwords that were stolen elsewhere.',
+};
+
+/** Decides which new passwords are good enough. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    const { passwordMinLength, passwordBreachUrl: baseUrl, passwordBreachTimeoutMs: timeoutMs } = config;
+    const hibp = baseUrl === undefined ? undefined : await import('hibp');
+
+    /** Asks the list by the first five characters of the password's SHA-1; whether it is there is decided here. */
+    const isBreached = async (request: FastifyRequest, password: string): Promise<boolean> => {
+      if (!hibp || baseUrl === undefined) return false;
+      try {
+        return (
+          (await hibp.pwnedPassword(password, { baseUrl, timeoutMs, addPadding: true, userAgent: 'latchkey' })) > 0
+        );
+      } catch (error) {
+        // Whoever wants to sign up must not depend on somebody else's service.
+        request.log.warn({ err: error, event: 'breach_check_failed' }, 'cannot ask the list of breached passwords');
+        return false;
+      }
+    };
+
+    app.decorate('checkNewPassword', async (request, password, username, pointer) => {
+      const rejection = judgePassword(password, username, passwordMinLength);
+      if (rejection) throw rejected(rejection, pointer);
+      if (await isBreached(request, password)) throw rejected(BREACHED, pointer);
+    });
+  },
+  { name: 'password-policy' },
+);
+
+function rejected({ reason, detail }: Rejection, pointer: string): Error {
+  return Object.assign(new PasswordRejectedError(detail), { errors: [{ pointer, detail, reason }] });
+}
