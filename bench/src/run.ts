@@ -1,17 +1,23 @@
 // Shows what the service promises: speed by ratio to a reference in the same run, and the rest by trying to break it.
 import { parseArgs } from 'node:util';
 import { forgery } from './parts/forgery.js';
+import { oracle } from './parts/oracle.js';
 import { outage } from './parts/outage.js';
 import { races } from './parts/races.js';
 import { rotation } from './parts/rotation.js';
+import { scale } from './parts/scale.js';
 import { signOut } from './parts/sign-out.js';
 import { speed } from './parts/speed.js';
+import { storm } from './parts/storm.js';
 import { type Part, print, type Report, type Settings } from './report.js';
 
 const HELP = `Usage: pnpm bench [PART…] [options]
 
 Parts; all of them when none is named:
   speed      sign-ins, token checks and refreshes, each beside a reference in the same run; start and memory
+  storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed
+  scale      sign-ins with a thousand, a hundred thousand and a million accounts
+  oracle     whether the time of a refused sign-in tells why it was refused
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
   rotation   keys rotate under load on 3 replicas; verifiers refuse no live token
   sign-out   from a sign-out to its token being refused by a verifier that follows another replica
@@ -19,14 +25,17 @@ Parts; all of them when none is named:
   forgery    mutated tokens, at the service and at a verifier
 
 Options:
-  --cost N         speed: bcrypt's cost (10)
-  --seconds N      speed, rotation: length of a measurement (5), of the load (30)
+  --cost N         speed, storm: bcrypt's cost (10)
+  --seconds N      speed, storm, rotation: length of a measurement (5, 10), of the load (30)
   --rounds N       speed: how often measurement and reference take turns (5)
-  --count N        races, forgery: how many (10000); sign-out: how many (300)
+  --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300)
   --outage N       outage: how long, in seconds (30)
   --json           print JSON only`;
 
-const PARTS: Record<string, Part> = { speed, races, rotation, 'sign-out': signOut, outage, forgery };
+const PARTS: Record<string, Part> = {
+  ...{ speed, storm, scale, oracle },
+  ...{ races, rotation, 'sign-out': signOut, outage, forgery },
+};
 
 const whole = { type: 'string' } as const;
 let parsed: ReturnType<typeof parse>;

@@ -7,6 +7,12 @@ import type { HashResult, HashTask } from './hash-worker.js';
 /** Where passwords are hashed: a few threads at low priority, and a queue that is never long. */
 export type HashLane = {
   /**
+   * Asks for room before anything else is done for a caller, so that a refusal costs next to nothing.
+   *
+   * @throws OverloadedError when a newcomer would have to wait too long
+   */
+  admit(): void;
+  /**
    * Runs a task when its turn comes.
    *
    * @param cost what it costs, as bcrypt's cost
@@ -101,12 +107,17 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
     }
   };
 
+  const admit = () => {
+    const waitMs = predictedWaitMs();
+    if (waitMs > maxWaitMs) throw overloaded(waitMs);
+  };
+
   return {
+    admit,
     run(task, cost, caller) {
       return new Promise((resolve, reject) => {
         if (caller.aborted) return reject(new CallerGoneError());
-        const waitMs = predictedWaitMs();
-        if (waitMs > maxWaitMs) return reject(overloaded(waitMs));
+        admit();
         const onGone = () => {
           leave(job);
           reject(new CallerGoneError());

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { findHighestCost } from '../data/users.js';
@@ -9,6 +10,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     passwords: Passwords;
     hashLane: HashLane;
+    /** Hook that refuses a caller for whom there is no room, before anything is done for it. */
+    admitHash: onRequestHookHandler;
   }
 }
 
@@ -25,6 +28,14 @@ export default fp<WithConfig>(
       app.log.warn('password hashing runs at normal priority: only Linux can lower that of single threads');
     }
     app.decorate('hashLane', lane);
+    app.decorate('admitHash', (_request, _reply, done) => {
+      try {
+        lane.admit();
+        done();
+      } catch (error) {
+        done(error as Error);
+      }
+    });
 
     const passwords = createPasswords(config.authSecrets, config.bcryptCost, lane);
     app.decorate('passwords', passwords);

@@ -17,7 +17,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     body: PasswordChange,
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
   };
-  const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
+  const options = { schema, onRequest: [app.authenticate, app.admitHash], preHandler: app.requireSession };
   app.put('/auth/password', options, async (request, reply) => {
     const { account, body, user } = request;
     const origin = originOf(request);

@@ -16,7 +16,7 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     body: Credentials,
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
   };
-  app.post('/auth/sign-in', { schema }, async (request, reply) => {
+  app.post('/auth/sign-in', { schema, onRequest: app.admitHash }, async (request, reply) => {
     const { username, password } = request.body;
     const origin = originOf(request);
     const found = await findCredentials(app.pg, username);

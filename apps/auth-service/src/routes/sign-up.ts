@@ -15,7 +15,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     body: Credentials,
     response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 503) },
   };
-  app.post('/auth/sign-up', { schema }, async (request, reply) => {
+  app.post('/auth/sign-up', { schema, onRequest: app.admitHash }, async (request, reply) => {
     const { username, password } = request.body;
     await app.checkNewPassword(request, password, username, '/password');
     const passwordHash = await app.passwords.hash(password, untilGone(reply));

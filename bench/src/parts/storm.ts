@@ -1,0 +1,134 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { type Part, percentile, progress, type Row, round } from '../report.js';
+import { clientOf, setStage } from '../stage.js';
+
+const FLOOD = new URL('../flood.js', import.meta.url);
+const FACTORS = [0, 1, 5, 50];
+const VERIFICATIONS_PER_S = 100;
+const REFRESHES_PER_S = 25;
+const IN_FLIGHT = 8;
+const SETTLE_MS = 1000;
+
+type Flood = { accepted: number[]; refused: number[]; others: number };
+
+/** What happens to everybody else while sign-ins arrive at 1, 5 and 50 times what the machine can hash. */
+export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
+  const stage = await setStage({ BCRYPT_COST: String(cost), REFRESH_GRACE_S: '300', THROTTLE_ENABLED: 'false' });
+  try {
+    const service = await stage.start();
+    const client = clientOf(service);
+    const credentials = { username: 'storm', password: 'open sesame 42' };
+    const { token, refreshToken } = await client.signUp(credentials);
+    const refreshed = await client.refresh(refreshToken);
+    const authorization = { authorization: `Bearer ${token}` };
+    const verify = () => expectOk(fetch(`${service.url}/auth/verify`, { headers: authorization }));
+    // The parent within the grace period: the same statement every time, whatever happened to the answer before.
+    const refresh = () => client.refresh(refreshToken);
+
+    const capacity = await peak(() => client.signIn(credentials), seconds);
+    const rows: Row[] = [
+      { what: 'capacity, sign-ins/s', measured: round(capacity, 1), reference: `${IN_FLIGHT} in flight`, promise: '' },
+    ];
+    let idle: { verify: number; refresh: number } | undefined;
+    for (const factor of FACTORS) {
+      progress(`flood of ${factor}× capacity`);
+      const flood = factor > 0 ? startFlood(service.url, credentials, capacity * factor, seconds + 2) : undefined;
+      await new Promise(resolve => setTimeout(resolve, SETTLE_MS));
+      const [verifications, refreshes] = await Promise.all([
+        arrive(verify, VERIFICATIONS_PER_S, seconds),
+        arrive(refresh, REFRESHES_PER_S, seconds),
+      ]);
+      const p99 = { verify: percentile(verifications, 99), refresh: percentile(refreshes, 99) };
+      idle ??= p99;
+      const name = factor === 0 ? 'idle' : `${factor}×`;
+      for (const call of ['verify', 'refresh'] as const) {
+        rows.push({
+          what: `${name}: p99 of ${call}, ms`,
+          measured: round(p99[call], 1),
+          ...(factor > 0 && { reference: `idle ${round(idle[call], 1)}`, ratio: round(p99[call] / idle[call], 2) }),
+          promise: factor === 0 ? '' : '< 2',
+        });
+      }
+      if (flood) rows.push(...rowsOf(name, factor, await flood, capacity, seconds + 2));
+    }
+    progress('');
+    await client.refresh(refreshed.refreshToken);
+    return { title: `Sign-in storms: bcrypt cost ${cost}, ${seconds} s each`, rows };
+  } finally {
+    await stage.stop();
+  }
+};
+
+function rowsOf(name: string, factor: number, flood: Flood, capacity: number, seconds: number): Row[] {
+  const goodput = flood.accepted.length / seconds;
+  const reference = `${round(flood.accepted.length)} accepted, ${flood.refused.length} refused`;
+  return [
+    {
+      what: `${name}: goodput, sign-ins/s`,
+      measured: round(goodput, 1),
+      reference,
+      ratio: round(goodput / capacity, 3),
+      promise: factor > 1 ? '≥ 0.90' : '',
+    },
+    {
+      what: `${name}: p99 of accepted sign-ins, ms`,
+      measured: round(percentile(flood.accepted, 99)),
+      promise: '< 2000',
+    },
+    {
+      what: `${name}: p99 of refusals, ms`,
+      measured: flood.refused.length > 0 ? round(percentile(flood.refused, 99), 1) : 'none',
+      promise: '< 100',
+    },
+    { what: `${name}: neither`, measured: flood.others, promise: '0', broken: flood.others > 0 },
+  ];
+}
+
+async function startFlood(url: string, credentials: object, rate: number, seconds: number): Promise<Flood> {
+  const child: ChildProcess = fork(FLOOD, {
+    env: {
+      PATH: process.env['PATH'],
+      URL: url,
+      BODY: JSON.stringify(credentials),
+      RATE: String(Math.ceil(rate)),
+      SECONDS: String(seconds),
+    },
+  });
+  const [flood] = (await once(child, 'message')) as [Flood];
+  child.disconnect();
+  return flood;
+}
+
+/** Calls arrive at a fixed rate, whether those before are answered or not; how long each took since it was due, in ms. */
+async function arrive(call: () => Promise<unknown>, perSecond: number, seconds: number): Promise<number[]> {
+  const begin = performance.now();
+  const calls: Promise<number>[] = [];
+  for (let i = 0; i < perSecond * seconds; i++) {
+    const due = begin + (i * 1000) / perSecond;
+    const early = due - performance.now();
+    if (early > 1) await new Promise(resolve => setTimeout(resolve, early));
+    calls.push(call().then(() => performance.now() - due));
+  }
+  return Promise.all(calls);
+}
+
+/** Calls per second with some always in flight. */
+async function peak(call: () => Promise<unknown>, seconds: number): Promise<number> {
+  const begin = performance.now();
+  let calls = 0;
+  const worker = async () => {
+    while (performance.now() < begin + seconds * 1000) {
+      await call();
+      calls++;
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+  return (calls * 1000) / (performance.now() - begin);
+}
+
+async function expectOk(answering: Promise<Response>): Promise<void> {
+  const answer = await answering;
+  await answer.arrayBuffer();
+  if (answer.status !== 200) throw new Error(`the answer was ${answer.status}`);
+}
