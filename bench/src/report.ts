@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { Plot } from './plot.js';
 
 /** What the command line asks for; each part has its own defaults. */
 export type Settings = Partial<Record<'cost' | 'seconds' | 'rounds' | 'count' | 'outage', number>>;
@@ -13,7 +14,7 @@ export type Row = {
   broken?: boolean;
 };
 
-export type Report = { title: string; rows: Row[] };
+export type Report = { title: string; rows: Row[]; plot?: Plot };
 
 /** A part of the bench. */
 export type Part = (settings: Settings) => Promise<Report>;

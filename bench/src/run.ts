@@ -1,4 +1,6 @@
 // Shows what the service promises: speed by ratio to a reference in the same run, and the rest by trying to break it.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { forgery } from './parts/forgery.js';
 import { oracle } from './parts/oracle.js';
@@ -9,6 +11,7 @@ import { scale } from './parts/scale.js';
 import { signOut } from './parts/sign-out.js';
 import { speed } from './parts/speed.js';
 import { storm } from './parts/storm.js';
+import { toSvg } from './plot.js';
 import { type Part, print, type Report, type Settings } from './report.js';
 
 const HELP = `Usage: pnpm bench [PART…] [options]
@@ -30,6 +33,7 @@ Options:
   --rounds N       speed: how often measurement and reference take turns (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300)
   --outage N       outage: how long, in seconds (30)
+  --out DIR        write bench.json there, and the plots as SVG
   --json           print JSON only`;
 
 const PARTS: Record<string, Part> = {
@@ -37,7 +41,7 @@ const PARTS: Record<string, Part> = {
   ...{ races, rotation, 'sign-out': signOut, outage, forgery },
 };
 
-const whole = { type: 'string' } as const;
+const value = { type: 'string' } as const;
 let parsed: ReturnType<typeof parse>;
 try {
   parsed = parse();
@@ -69,6 +73,13 @@ for (const name of names) {
   if (!values.json) print(report);
 }
 if (values.json) console.log(JSON.stringify(reports, null, 2));
+if (values.out !== undefined) {
+  await mkdir(values.out, { recursive: true });
+  await writeFile(join(values.out, 'bench.json'), `${JSON.stringify(reports, null, 2)}\n`);
+  for (const [i, { plot }] of reports.entries()) {
+    if (plot) await writeFile(join(values.out, `${names[i]}.svg`), toSvg(plot));
+  }
+}
 // A broken promise of correctness is a failure; a missed figure is only written down.
 if (reports.some(({ rows }) => rows.some(({ broken }) => broken))) process.exitCode = 1;
 
@@ -76,11 +87,12 @@ function parse() {
   return parseArgs({
     allowPositionals: true,
     options: {
-      cost: whole,
-      seconds: whole,
-      rounds: whole,
-      count: whole,
-      outage: whole,
+      cost: value,
+      seconds: value,
+      rounds: value,
+      count: value,
+      outage: value,
+      out: value,
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },

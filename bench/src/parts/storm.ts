@@ -30,7 +30,7 @@ export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
     const rows: Row[] = [
       { what: 'capacity, sign-ins/s', measured: round(capacity, 1), reference: `${IN_FLIGHT} in flight`, promise: '' },
     ];
-    let idle: { verify: number; refresh: number } | undefined;
+    const measured: { verify: number; refresh: number }[] = [];
     for (const factor of FACTORS) {
       progress(`flood of ${factor}× capacity`);
       const flood = factor > 0 ? startFlood(service.url, credentials, capacity * factor, seconds + 2) : undefined;
@@ -40,8 +40,9 @@ export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
         arrive(refresh, REFRESHES_PER_S, seconds),
       ]);
       const p99 = { verify: percentile(verifications, 99), refresh: percentile(refreshes, 99) };
-      idle ??= p99;
-      const name = factor === 0 ? 'idle' : `${factor}×`;
+      measured.push(p99);
+      const idle = measured[0] as typeof p99;
+      const name = nameOf(factor);
       for (const call of ['verify', 'refresh'] as const) {
         rows.push({
           what: `${name}: p99 of ${call}, ms`,
@@ -54,11 +55,24 @@ export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
     }
     progress('');
     await client.refresh(refreshed.refreshToken);
-    return { title: `Sign-in storms: bcrypt cost ${cost}, ${seconds} s each`, rows };
+    const plot = {
+      title: 'p99 while sign-ins arrive at a multiple of capacity',
+      unit: 'ms',
+      places: FACTORS.map(nameOf),
+      series: [
+        { name: '/auth/verify', values: measured.map(({ verify }) => round(verify, 1)) },
+        { name: '/auth/refresh', values: measured.map(({ refresh }) => round(refresh, 1)) },
+      ],
+    };
+    return { title: `Sign-in storms: bcrypt cost ${cost}, ${seconds} s each`, rows, plot };
   } finally {
     await stage.stop();
   }
 };
+
+function nameOf(factor: number): string {
+  return factor === 0 ? 'idle' : `${factor}×`;
+}
 
 function rowsOf(name: string, factor: number, flood: Flood, capacity: number, seconds: number): Row[] {
   const goodput = flood.accepted.length / seconds;
