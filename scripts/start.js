@@ -10,7 +10,7 @@ const HELP = `Usage: pnpm start
 Starts auth-service and notes-service for development, on an embedded PostgreSQL whose data are kept in .data.
 
 Environment: PORT    port of auth-service; when not set, 3000 or the next one that is free
-             and every other setting in the README's table`;
+             and every other setting of auth-service in the README's table`;
 
 let help;
 try {

@@ -2,6 +2,7 @@
 import { explain } from '@latchkey/service-kit';
 import { Command } from 'commander';
 import { clientCommands } from './commands/clients.js';
+import { eventsCommand } from './commands/events.js';
 import { keyCommands } from './commands/keys.js';
 
 const program = new Command('latchkey')
@@ -9,7 +10,8 @@ const program = new Command('latchkey')
     'Runs the auth-service: its signing keys and its clients. Settings come from the environment, as for the service.',
   )
   .addCommand(keyCommands())
-  .addCommand(clientCommands());
+  .addCommand(clientCommands())
+  .addCommand(eventsCommand());
 
 try {
   await program.parseAsync();

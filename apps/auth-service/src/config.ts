@@ -96,10 +96,11 @@ const Environment = Type.Object({
     description: 'How long audit events are kept, in days; 0 for ever',
   }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
-  LOG_LEVEL: Type.Union(
-    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)),
-    { default: 'info', description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`' },
-  ),
+  LOG_LEVEL: Type.String({
+    enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+    default: 'info',
+    description: 'How much is logged',
+  }),
 });
 
 /** What the environment says; what it leaves open is filled in for development. */

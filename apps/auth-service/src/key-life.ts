@@ -11,7 +11,7 @@ import {
   updateSeal,
 } from './data/signing-keys.js';
 import type { Queryable } from './data/sql.js';
-import { generateSealedKey, resealKey } from './signing-key.js';
+import { generateSealedKey, openKey, resealKey } from './signing-key.js';
 
 /** How long clients may keep the published keys, in seconds. */
 export const JWKS_MAX_AGE_S = 300;
@@ -33,10 +33,11 @@ export async function ensureKeys(db: Queryable, config: KeyConfig, origin: Origi
   await lockKeys(db);
   const keys = await listKeys(db);
   const [latest] = keys.filter(isCurrent);
+  const active = keys.find(isActive);
   if (latest?.publicJwk.alg !== config.tokenAlgorithm) {
     if (latest?.state === 'next') await deleteNextKey(db);
-    await addKey(db, config, keys, KEY_LEAD_S, origin);
-  } else if (!keys.some(isActive)) {
+    if (active?.publicJwk.alg !== config.tokenAlgorithm) await addKey(db, config, keys, KEY_LEAD_S, origin);
+  } else if (!active) {
     await advanceNextKey(db, overlapS(config));
   }
   for (const key of keys.filter(key => isSealedByOlder(key, config))) {
@@ -109,8 +110,11 @@ async function addKey(
   lead: number,
   origin: Origin,
 ): Promise<string> {
+  const active = keys.find(isActive);
+  // Whose secrets do not open the key that signs would seal one that the replicas cannot open.
+  if (active) openKey(active, config.authSecrets);
   // Where there is nobody to hand over, nobody can be surprised.
-  const leadS = keys.some(isActive) ? lead : 0;
+  const leadS = active ? lead : 0;
   const key = await generateSealedKey(config.tokenAlgorithm, config.authSecrets[0]);
   await insertKey(db, key, leadS, overlapS(config));
   const details = { kid: key.kid, algorithm: config.tokenAlgorithm, leadS };

@@ -25,6 +25,8 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
 
   return {
     bodyLimit: 16 * 1024,
+    // A migration, or waiting for another replica's, takes as long as it takes; the database has limits of its own.
+    pluginTimeout: 0,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },

@@ -55,7 +55,7 @@ export function openKey({ kid, sealedPrivateKey, secretId }: SealedKey, secrets:
   const secret = secrets.find(({ id }) => id === secretId);
   if (!secret) {
     throw new Error(
-      `The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it.`,
+      `The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it, or retire the key.`,
     );
   }
   const key = createPrivateKey({ key: unseal(sealedPrivateKey, kid, secret), format: 'der', type: 'pkcs8' });

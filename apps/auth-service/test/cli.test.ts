@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { call, get, type Service, startService, until } from './helper.js';
+import { call, get, newCredentials, post, type Service, startService, until } from './helper.js';
 
 const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 
@@ -42,13 +42,13 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   const service = await startService(t);
   const latchkey = commandLine(service);
   t.match((await latchkey('clients list')).stdout, 'There are no clients.');
-  const created = await latchkey('clients create notes --scope revocations:read notes:read');
+  const created = await latchkey('clients create --scope revocations:read --scope notes:read notes');
   t.equal(created.code, 0, created.stderr);
-  const [, secret = ''] = /clientSecret {2}(latchkey_[\w-]{43})/.exec(created.stdout) ?? [];
+  const [, secret = ''] = /clientSecret +(latchkey_[\w-]{43})/.exec(created.stdout) ?? [];
   t.match(created.stderr, /cannot be shown again/);
   t.match((await grant(service, 'notes', secret)).body, { scope: 'revocations:read notes:read' });
   t.match(JSON.parse((await latchkey('clients list --json')).stdout), [
-    { id: 'notes', scopes: 'revocations:read notes:read', disabled: false, createdAt: /Z$/ },
+    { id: 'notes', scopes: ['revocations:read', 'notes:read'], disabled: false, createdAt: /Z$/ },
   ]);
 
   const again = await latchkey('clients create notes');
@@ -96,6 +96,31 @@ t.test('keys rotate while the service runs', async t => {
   t.match(await latchkey('keys retire nothing'), { code: 1, stdout: '', stderr: /There is no key nothing/ });
 });
 
+t.test('events are read', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const { username, password } = newCredentials();
+  await post(`${service.base}/auth/sign-up`, { username, password });
+  await post(`${service.base}/auth/sign-up`, newCredentials());
+  const all = JSON.parse((await latchkey('events --json')).stdout);
+  t.same(
+    all.map(({ event }: { event: string }) => event),
+    ['sign_up', 'sign_up', 'signing_key_added'],
+  );
+  const own = JSON.parse((await latchkey(`events --json --user ${username.toUpperCase()}`)).stdout);
+  t.match(own, [{ event: 'sign_up', username, address: '127.0.0.1', happenedAt: /Z$/ }]);
+  t.equal(own.length, 1);
+  t.equal(JSON.parse((await latchkey('events --json --limit 1')).stdout).length, 1);
+});
+
+t.test('whoever has other secrets adds no key that the replicas cannot open', async t => {
+  const latchkey = commandLine(await startService(t));
+  const other = `other:${Buffer.alloc(32, 9).toString('base64')}`;
+  const refused = await latchkey('keys rotate', '', { AUTH_SECRETS: other });
+  t.match(refused, { code: 1, stdout: '', stderr: /sealed by the secret "one", which is not in AUTH_SECRETS/ });
+  t.equal(JSON.parse((await latchkey('keys list --json')).stdout).length, 1);
+});
+
 t.test('mistakes are explained', async t => {
   const latchkey = commandLine(await startService(t));
   const cases: [args: string, message: RegExp, env?: Record<string, string>][] = [
@@ -105,6 +130,7 @@ t.test('mistakes are explained', async t => {
     ['clients create notes --scope a"b', /"a"b" is not a scope/],
     ['clients create notes --secret-file -', /must have 32 to 256 characters/],
     ['clients create notes --secret-file /nowhere', /no such file/],
+    ['events --limit 0', /must be a whole number from 1 to 10000/],
     ['clients rotate nobody', /There is no client nobody/],
     ['clients disable nobody', /There is no client nobody/],
     ['keys list', /AUTH_SECRETS is required in production/, { AUTH_SECRETS: '' }],

@@ -162,6 +162,15 @@ t.test('another algorithm comes by a rotation, not by a break', async t => {
   t.same(await states(after), ['active', 'retired'], 'a restart changes nothing');
 });
 
+t.test('a change of mind about the algorithm drops the next key, and no more', async t => {
+  const before = await startService(t);
+  const after = await startService(t, { ...before.config, tokenAlgorithm: 'EdDSA' });
+  t.same(await states(after), ['next', 'active']);
+  await startService(t, before.config);
+  t.same(await states(after), ['active']);
+  t.equal(segment(await token(after), 0).alg, 'ES256');
+});
+
 t.test('a new current secret seals the keys again, and the old one may go', async t => {
   const [old, young] = ['old', 'young'].map(id => ({ id, key: Buffer.alloc(32, id) })) as [never, never];
   const before = await startService(t, { authSecrets: [old] });

@@ -13,6 +13,8 @@ import { profileRoute } from './routes/profile.js';
 export async function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: 16 * 1024,
+    // A migration, or waiting for another replica's, takes as long as it takes; the database has limits of its own.
+    pluginTimeout: 0,
     requestTimeout: 10_000,
     // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000 },

@@ -38,10 +38,11 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
   const feed = followRevocations({
     async read(from) {
       const token = await tokens.token();
-      return service.revocations(token, from, { signal }).catch(error => {
-        // Its key may be gone, or our client have another secret.
-        if (error instanceof AuthProblemError && error.problem.status === 401) tokens.invalidate(token);
-        throw error;
+      return service.revocations(token, from, { signal }).catch(async error => {
+        if (!(error instanceof AuthProblemError) || error.problem.status !== 401) throw error;
+        // Its key may be gone, as when a key is distrusted; then the next token is good.
+        tokens.invalidate(token);
+        return service.revocations(await tokens.token(), from, { signal });
       });
     },
     onAnswer({ revoked, keys }) {

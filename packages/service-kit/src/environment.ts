@@ -31,14 +31,20 @@ export function readEnvironment<S extends TObject>(schema: S, env: NodeJS.Proces
     // It changes the schema that it is given.
     return { settings: envSchema<Static<S>>({ schema: structuredClone(schema), data, env: false }), complaints };
   } catch (error) {
-    const { errors } = error as { errors?: { instancePath: string; message?: string }[] };
+    const { errors } = error as { errors?: SchemaError[] };
     if (!errors) throw error;
-    const byName = new Map(errors.map(({ instancePath, message }) => [instancePath.slice(1), message]));
+    const byName = new Map(errors.map(error => [error.instancePath.slice(1), messageOf(error)]));
     const invalid = [...byName].map(([name, message]) => {
       return `${name}: ${message} (${schema.properties[name]?.description}).`;
     });
     throw new ConfigError([...complaints, ...invalid]);
   }
+}
+
+type SchemaError = { instancePath: string; keyword: string; params: Record<string, unknown>; message?: string };
+
+function messageOf({ keyword, params, message }: SchemaError): string | undefined {
+  return keyword === 'enum' ? `must be one of ${(params['allowedValues'] as string[]).join(', ')}` : message;
 }
 
 /** A typing mistake must not fall back to a default in silence. Short names are left alone: too many are alike. */

@@ -82,6 +82,9 @@ function toItem({
     const name = String(params['additionalProperty']).replaceAll('~', '~0').replaceAll('/', '~1');
     return { pointer: `${instancePath}/${name}`, detail: 'is not a known member' };
   }
+  if (keyword === 'enum') {
+    return { pointer: instancePath, detail: `must be one of ${(params['allowedValues'] as string[]).join(', ')}` };
+  }
   return { pointer: instancePath, detail: message };
 }
 

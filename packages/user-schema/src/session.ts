@@ -9,8 +9,8 @@ export const RefreshRequest = Type.Object(
 export type RefreshRequest = Static<typeof RefreshRequest>;
 
 /** Which of one's sessions a sign-out ends. */
-export const SignOutScope = Type.Union([Type.Literal('current'), Type.Literal('others'), Type.Literal('all')]);
-export type SignOutScope = Static<typeof SignOutScope>;
+export type SignOutScope = 'current' | 'others' | 'all';
+export const SignOutScope = Type.Unsafe<SignOutScope>(Type.String({ enum: ['current', 'others', 'all'] }));
 
 /** The body of a sign-out; without a scope it ends the current session. */
 export const SignOutRequest = Type.Object({ scope: Type.Optional(SignOutScope) }, { additionalProperties: false });

@@ -26,8 +26,7 @@ export function clientCommands(): Command {
     .option('--json', 'print JSON')
     .action(({ json }: Json) =>
       withDatabase(async ({ db }) => {
-        const rows = (await listClients(db)).map(client => ({ ...client, scopes: client.scopes.join(' ') }));
-        printRows(rows, { ...(json && { json }), empty: 'There are no clients.' });
+        printRows(await listClients(db), { ...(json && { json }), empty: 'There are no clients.' });
       }),
     );
 
@@ -35,7 +34,7 @@ export function clientCommands(): Command {
     .command('create')
     .description('create a client and print its secret, once')
     .argument('<id>', 'A-Z a-z 0-9 . _ -')
-    .option('--scope <scope...>', 'what it may ask for, such as revocations:read', [])
+    .option('--scope <scope>', 'what it may ask for, such as revocations:read; once for each', collect, [])
     .option('--secret-file <file>', 'take the secret from a file, or from standard input with -, instead of making one')
     .option('--if-missing', 'leave a client alone that is there already', false)
     .option('--json', 'print JSON')
@@ -74,14 +73,20 @@ export function clientCommands(): Command {
       .command(name)
       .description(description)
       .argument('<id>')
-      .action(async (id: string) => {
+      .option('--json', 'print JSON')
+      .action(async (id: string, { json }: Json) => {
         const found = await withDatabase(({ db, origin }) => setClientDisabled(db, { id, disabled }, origin));
         if (!found) throw new Error(`There is no client ${id}.`);
-        console.error(`The client ${id} is ${name}d.`);
+        if (json) console.log(JSON.stringify({ clientId: id, disabled }, null, 2));
+        else console.error(`The client ${id} is ${name}d.`);
       });
   }
 
   return clients;
+}
+
+function collect(scope: string, before: string[]): string[] {
+  return [...before, scope];
 }
 
 async function secretFor({ secretFile }: Secret): Promise<string> {
@@ -96,7 +101,7 @@ async function secretFor({ secretFile }: Secret): Promise<string> {
 /** A secret that the caller brought is not shown again. */
 function printSecret(id: string, secret: string, { json, secretFile }: Json & Secret): void {
   const shown = { clientId: id, ...(secretFile === undefined && { clientSecret: secret }) };
-  const lines = Object.entries(shown).map(([name, value]) => `${name}  ${value}`);
+  const lines = Object.entries(shown).map(([name, value]) => `${name.padEnd(12)}  ${value}`);
   console.log(json ? JSON.stringify(shown, null, 2) : lines.join('\n'));
   if (secretFile === undefined) console.error('Keep the secret now: it cannot be shown again.');
 }

@@ -12,7 +12,7 @@ export function keyCommands(): Command {
 
   keys
     .command('list')
-    .description('list the keys and where they are in their life: next, active, retired')
+    .description('list the keys and where they are in their life: next, active, retired, gone')
     .option('--json', 'print JSON')
     .action(({ json }: Json) => withDatabase(async ({ db }) => printKeys(await listKeys(db), json)));
 
@@ -45,11 +45,9 @@ export function keyCommands(): Command {
 }
 
 function printKeys(keys: Awaited<ReturnType<typeof listKeys>>, json: boolean | undefined): void {
-  const rows = keys
-    .filter(({ state }) => state !== 'gone')
-    .map(({ kid, state, publicJwk, activeFrom, retiredFrom, goneFrom, secretId }) => ({
-      ...{ kid, state, algorithm: publicJwk.alg, activeFrom, retiredFrom, goneFrom, secretId },
-    }));
+  const rows = keys.map(({ kid, state, publicJwk, activeFrom, retiredFrom, goneFrom, secretId }) => ({
+    ...{ kid, state, algorithm: publicJwk.alg, activeFrom, retiredFrom, goneFrom, secretId },
+  }));
   printRows(rows, { ...(json && { json }), empty: 'There are no keys yet; the service makes one when it starts.' });
 }
 

@@ -10,8 +10,12 @@ function toTable(rows: Record<string, unknown>[]): string {
   const head = Object.keys(rows[0] ?? {});
   const style = { head: process.stdout.isTTY ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 2 };
   const table = new Table({ head, style, chars: PLAIN });
-  for (const row of rows) table.push(Object.values(row).map(value => String(value ?? '')));
+  for (const row of rows) table.push(Object.values(row).map(toText));
   return table.toString();
+}
+
+function toText(value: unknown): string {
+  return Array.isArray(value) ? value.join(' ') : String(value ?? '');
 }
 
 // Columns and nothing else: easy to read, and to cut.

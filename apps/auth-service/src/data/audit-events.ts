@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import type { Queryable } from './sql.js';
+import { type Queryable, utc } from './sql.js';
 
 /** What an audit event may tell. */
 export type AuditEventName =
@@ -58,6 +58,34 @@ export async function recordEvent(
     clientId,
     details,
   ]);
+}
+
+/** An event as it is shown. */
+export type AuditEvent = {
+  happenedAt: string;
+  event: string;
+  username: string | null;
+  sessionId: string | null;
+  clientId: string | null;
+  address: string | null;
+  userAgent: string | null;
+  requestId: string | null;
+  details: string | null;
+};
+
+/** Lists the latest events, those of one account when it is named. */
+export async function listEvents(db: Queryable, which: { user?: string; limit: number }): Promise<AuditEvent[]> {
+  const { rows } = await db.query<AuditEvent>(
+    `SELECT ${utc('e.happened_at')} AS "happenedAt", e.event, u.username, e.session_id AS "sessionId",
+       e.client_id AS "clientId", host(e.address) AS address, e.user_agent AS "userAgent", e.request_id AS "requestId",
+       e.details::text AS details
+     FROM auth.audit_events e LEFT JOIN auth.users u ON u.id = e.user_id
+     WHERE $1::text IS NULL
+       OR e.user_id = (SELECT id FROM auth.users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C"))
+     ORDER BY e.id DESC LIMIT $2`,
+    [which.user, which.limit],
+  );
+  return rows;
 }
 
 /** Deletes up to `batch` events that are older than `days`; the answer is how many. */

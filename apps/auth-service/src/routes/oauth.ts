@@ -7,7 +7,12 @@ import { logEvent, originOf } from '../audit.js';
 import { authenticateClient } from '../client-authentication.js';
 import type { WithConfig } from '../config.js';
 import { endSession } from '../data/sessions.js';
-import { InvalidScopeError, UnsupportedGrantTypeError, UnsupportedTokenTypeError } from '../errors.js';
+import {
+  InvalidClientError,
+  InvalidScopeError,
+  UnsupportedGrantTypeError,
+  UnsupportedTokenTypeError,
+} from '../errors.js';
 import { createTokenInspector } from '../token-inspector.js';
 
 const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is good for nothing any more' });
@@ -19,6 +24,8 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
 
   app.setErrorHandler<RequestError>((error, request, reply) => {
     const answer = describeError(error);
+    if (answer.status === 415) answer.detail = 'Send the body as Content-Type: application/x-www-form-urlencoded.';
+    if (error instanceof InvalidClientError) request.log.info({ event: 'client_refused' }, 'client_refused');
     if (answer.status >= 500) request.log.error({ err: error }, answer.code);
     const problem = toProblem(answer, request.id);
     const body: OAuthProblem = { ...problem, error: answer.code, error_description: answer.detail };
