@@ -16,5 +16,8 @@ CREATE TABLE auth.audit_events (
 
 CREATE INDEX audit_events_by_user ON auth.audit_events (user_id, id) WHERE user_id IS NOT NULL;
 
+-- For sweeping old rows away: tiny, because rows come in that order.
+CREATE INDEX audit_events_by_time ON auth.audit_events USING brin (happened_at);
+
 -- Down Migration
 DROP TABLE auth.audit_events;

@@ -1,6 +1,6 @@
 -- Up Migration
--- When the last access token of the session expires. Rows from before this column have tokens of an hour at most.
-ALTER TABLE auth.sessions ADD COLUMN token_expires_at timestamptz NOT NULL DEFAULT now() + interval '1 hour';
+-- When the last access token of the session expires. Those from before this column live for a day at most.
+ALTER TABLE auth.sessions ADD COLUMN token_expires_at timestamptz NOT NULL DEFAULT now() + interval '1 day';
 
 -- Sessions that ended while access tokens of them live. Whoever verifies offline must hear of them.
 CREATE TABLE auth.revocations (
@@ -33,6 +33,8 @@ CREATE TRIGGER session_deleted AFTER DELETE ON auth.sessions FOR EACH ROW
 
 CREATE FUNCTION auth.end_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  -- In the order in which everybody takes sessions, so that two never wait for each other.
+  PERFORM FROM auth.sessions WHERE user_id = NEW.id AND revoked_at IS NULL ORDER BY id FOR UPDATE;
   UPDATE auth.sessions SET revoked_at = now() WHERE user_id = NEW.id AND revoked_at IS NULL;
   RETURN NULL;
 END

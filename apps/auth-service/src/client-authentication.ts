@@ -18,10 +18,10 @@ export async function authenticateClient(
   authorization: string | undefined,
   form: { client_id?: string; client_secret?: string },
 ): Promise<StoredClient> {
-  if (authorization !== undefined && form.client_secret !== undefined) {
+  const { id, secret } = authorization === undefined ? fromForm(form) : fromBasic(authorization);
+  if (authorization !== undefined && (form.client_secret || (form.client_id && form.client_id !== id))) {
     throw new InvalidRequestError('Authenticate the client by the header or by the form, not by both.');
   }
-  const { id, secret } = authorization === undefined ? fromForm(form) : fromBasic(authorization);
   const client = CLIENT_ID.test(id) ? await findClient(db, id) : undefined;
   if (!client || !isClientSecret(secret, client.secretHashes) || client.disabled) throw new InvalidClientError();
   return client;

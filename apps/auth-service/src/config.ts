@@ -3,6 +3,9 @@ import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema
 import { Type } from '@sinclair/typebox';
 import { parseSecrets, type Secrets } from './secrets.js';
 
+/** The longest life that an access token may be given, in seconds. */
+export const MAX_ACCESS_TOKEN_TTL_S = 86_400;
+
 const Environment = Type.Object({
   NODE_ENV: Type.String({
     default: 'development',
@@ -61,7 +64,7 @@ const Environment = Type.Object({
   ACCESS_TOKEN_TTL_S: Type.Integer({
     default: 600,
     minimum: 1,
-    maximum: 86_400,
+    maximum: MAX_ACCESS_TOKEN_TTL_S,
     description: 'Lifetime of an access token, in seconds',
   }),
   REFRESH_TOKEN_TTL_S: Type.Integer({

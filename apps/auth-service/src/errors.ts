@@ -10,7 +10,7 @@ export const InvalidClientError = define('invalid_client', 'Client authenticatio
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
 export const InvalidJsonError = define('invalid_json', 'The body is not valid JSON: %s.', 400);
 export const InvalidRequestError = define('invalid_request', '%s', 400);
-export const InvalidScopeError = define('invalid_scope', 'The client may not have the scope %s.', 400);
+export const InvalidScopeError = define('invalid_scope', 'The client may not have that scope.', 400);
 export const InvalidRefreshTokenError = define(
   'invalid_refresh_token',
   'The refresh token is not valid any more; sign in again.',
@@ -19,13 +19,14 @@ export const InvalidRefreshTokenError = define(
 export const InvalidTokenError = define('invalid_token', 'The access token is not valid or has expired.', 401);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
+export const NotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const OverloadedError = define('service_unavailable', 'Too many passwords wait to be checked.', 503);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
 export const StaleError = define('service_unavailable', 'The database does not answer.', 503);
 export const UnsupportedGrantTypeError = define('unsupported_grant_type', 'Use client_credentials.', 400);
 export const UnsupportedTokenTypeError = define(
   'unsupported_token_type',
-  'A service’s access token cannot be revoked; disable the client.',
+  'The access token of a service cannot be revoked; disable the client.',
   400,
 );
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);

@@ -1,4 +1,4 @@
-import type { Config } from './config.js';
+import { type Config, MAX_ACCESS_TOKEN_TTL_S } from './config.js';
 import { type Origin, recordEvent } from './data/audit-events.js';
 import {
   advanceNextKey,
@@ -17,10 +17,11 @@ import { generateSealedKey, openKey, resealKey } from './signing-key.js';
 export const JWKS_MAX_AGE_S = 300;
 /** How long a key is published before it signs, in seconds: longer than anybody keeps keys that lack it. */
 export const KEY_LEAD_S = 2 * JWKS_MAX_AGE_S;
-// A retired key is published until its last token has expired, also by a clock that is behind.
-const OVERLAP_MARGIN_S = 300;
+// How long a retired key is published: longer than any setting lets a token live, because the service may have another one
+// than whoever rotates, and 5 minutes more for clocks that are behind.
+const OVERLAP_S = MAX_ACCESS_TOKEN_TTL_S + 300;
 
-type KeyConfig = Pick<Config, 'authSecrets' | 'tokenAlgorithm' | 'accessTokenTtlS'>;
+type KeyConfig = Pick<Config, 'authSecrets' | 'tokenAlgorithm'>;
 
 /** A wish that does not fit the state of the keys. */
 export class KeyLifeError extends Error {}
@@ -38,7 +39,7 @@ export async function ensureKeys(db: Queryable, config: KeyConfig, origin: Origi
     if (latest?.state === 'next') await deleteNextKey(db);
     if (active?.publicJwk.alg !== config.tokenAlgorithm) await addKey(db, config, keys, KEY_LEAD_S, origin);
   } else if (!active) {
-    await advanceNextKey(db, overlapS(config));
+    await advanceNextKey(db, OVERLAP_S);
   }
   for (const key of keys.filter(key => isSealedByOlder(key, config))) {
     await updateSeal(db, resealKey(key, config.authSecrets), key.secretId);
@@ -95,8 +96,14 @@ export async function retireKey(
   if (key.state === 'next') {
     await deleteNextKey(db);
   } else if (key.state === 'active') {
-    if (keys.some(({ state }) => state === 'next')) await advanceNextKey(db, overlapS(config));
-    else await addKey(db, config, keys, 0, origin);
+    const next = keys.find(({ state }) => state === 'next');
+    if (next && canOpen(next, config)) {
+      await advanceNextKey(db, OVERLAP_S);
+    } else {
+      // One that nobody can open must not be what takes over.
+      if (next) await deleteNextKey(db);
+      await addKey(db, config, keys, 0, origin);
+    }
   }
   if (distrust) await endKey(db, kid);
   const event = distrust ? 'signing_key_distrusted' : 'signing_key_retired';
@@ -116,14 +123,19 @@ async function addKey(
   // Where there is nobody to hand over, nobody can be surprised.
   const leadS = active ? lead : 0;
   const key = await generateSealedKey(config.tokenAlgorithm, config.authSecrets[0]);
-  await insertKey(db, key, leadS, overlapS(config));
+  await insertKey(db, key, leadS, OVERLAP_S);
   const details = { kid: key.kid, algorithm: config.tokenAlgorithm, leadS };
   await recordEvent(db, origin, 'signing_key_added', { details });
   return key.kid;
 }
 
-function overlapS({ accessTokenTtlS }: KeyConfig): number {
-  return accessTokenTtlS + OVERLAP_MARGIN_S;
+function canOpen(key: StoredKey, { authSecrets }: KeyConfig): boolean {
+  try {
+    openKey(key, authSecrets);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isActive({ state }: StoredKey): boolean {

@@ -27,6 +27,12 @@ const generators = {
 
 /** Makes a key (RFC 7518 §3.3, §3.4; RFC 8037 §3.1), its private half sealed by the secret. */
 export async function generateSealedKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
+  const key = await generateKey(algorithm, secret);
+  // A command line would take that for an option.
+  return key.kid.startsWith('-') ? generateSealedKey(algorithm, secret) : key;
+}
+
+async function generateKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
   const { publicKey, privateKey } = await generators[algorithm]();
   // Just the members that RFC 7638 §3.2 requires for the kind of key …
   const members = publicKey.export({ format: 'jwk' }) as Pick<PublicJwk, 'kty' | 'crv' | 'x' | 'y' | 'n' | 'e'>;

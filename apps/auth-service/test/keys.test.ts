@@ -162,6 +162,22 @@ t.test('another algorithm comes by a rotation, not by a break', async t => {
   t.same(await states(after), ['active', 'retired'], 'a restart changes nothing');
 });
 
+t.test('a key that cannot be used stops nobody, but a replica without the active one is not ready', async t => {
+  const service = await startService(t);
+  const old = await token(service);
+  await service.sql(
+    `INSERT INTO auth.signing_keys (kid, algorithm, public_jwk, sealed_private_key, secret_id, active_from)
+     VALUES ('broken', 'ES256', '{"kty":"EC","kid":"broken","alg":"ES256","use":"sig"}', '', 'one', now() + interval '1 hour')`,
+  );
+  await retire(service, kidOf(old), true);
+  await until(async () => !(await accepts(service, old)), 'the distrusted key is gone all the same');
+
+  const ready = async () => (await get(`${service.base}/readyz`)).status;
+  t.equal(await ready(), 200);
+  await service.sql(`UPDATE auth.signing_keys SET secret_id = 'gone', kid = kid || 'x'`);
+  await until(async () => (await ready()) === 503, 'it says so');
+});
+
 t.test('a change of mind about the algorithm drops the next key, and no more', async t => {
   const before = await startService(t);
   const after = await startService(t, { ...before.config, tokenAlgorithm: 'EdDSA' });

@@ -46,7 +46,9 @@ t.test('a service gets a token by its credentials', async t => {
   t.match(claims, { iss: service.config.publicUrl, aud: 'latchkey', sub: id, client_id: id, scope: body.scope });
   t.notOk('sid' in claims || 'username' in claims);
   t.equal(segment(body.access_token, 0).typ, 'at+jwt');
-  t.equal((await grant({ scope: 'notes:read' })).body.scope, 'notes:read', 'it may ask for less');
+  t.equal((await grant({ scope: 'notes:read notes:read' })).body.scope, 'notes:read', 'it may ask for less');
+  t.equal((await grant({ scope: '' })).body.scope, body.scope, 'an empty parameter counts as left out');
+  t.equal((await grant({ client_id: id, client_secret: '' })).status, 200);
 
   const form = { grant_type: 'client_credentials', client_id: id, client_secret: secret };
   t.equal((await formPost(`${service.base}/oauth/token`, form)).status, 200, 'or by the form');
@@ -96,6 +98,7 @@ t.test('errors are RFC 6749’s, and problems too', async t => {
       'invalid_client',
     ],
     ['another scheme', ask('token', valid, 'Bearer x'), 401, 'invalid_client'],
+    ['another client in the form', ask('token', { ...valid, client_id: 'other' }), 400, 'invalid_request'],
     ['both ways', ask('token', { ...valid, client_id: id, client_secret: secret }), 400, 'invalid_request'],
     ['another grant', ask('token', { grant_type: 'password' }), 400, 'unsupported_grant_type'],
     ['no grant', ask('token', { scope: 'x' }), 400, 'invalid_request'],
@@ -364,6 +367,31 @@ t.test('a revocation that is committed late is not missed', async t => {
     return found.length > 0;
   }, 'the slow one');
   t.same(found, [segment(slow.token, 1).sid], 'it, and nothing twice');
+});
+
+t.test('a restored database, whose transactions were counted elsewhere, is told as it is', async t => {
+  const service = await startService(t);
+  const { grant } = await newClient(service);
+  const token = (await grant()).body.access_token;
+  const read = async (query: Record<string, string> = {}) =>
+    (await get(`${service.base}/auth/revocations?${new URLSearchParams(query)}`, token)).body;
+  const { body } = await post(`${service.base}/auth/sign-up`, newCredentials());
+  const { sid } = segment(body.token, 1);
+  await post(`${service.base}/auth/sign-out`, {}, { authorization: `Bearer ${body.token}` });
+  await service.sql(`INSERT INTO auth.revocations VALUES (gen_random_uuid(), now() + interval '1 hour', '9999999999')`);
+  await until(async () => (await read()).revoked.length === 2, 'it is told');
+  await until(async () => {
+    const { cursor } = await read();
+    return (await read({ after: cursor })).revoked.length === 0;
+  }, 'and not for ever');
+
+  const { cursor } = await read();
+  const [, keys] = cursor.split('~');
+  const foreign = await read({ after: `99999999999:99999999999:~${keys}` });
+  t.ok(
+    foreign.revoked.some((revocation: { sid: string }) => revocation.sid === sid),
+    'a cursor from there hears everything',
+  );
 });
 
 t.test('whoever hangs up, or a service that closes, leaves nobody waiting', async t => {

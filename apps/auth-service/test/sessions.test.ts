@@ -264,6 +264,45 @@ t.test('no sign-in survives the disabling of its account', async t => {
   }
 });
 
+t.test('signing in on several devices at once works when the hash is due for renewal', async t => {
+  const before = await startService(t, { bcryptCost: 4 });
+  const { credentials } = await signUp(before);
+  const after = await startService(t, { ...before.config, bcryptCost: 5 });
+  const answers = await Promise.all([1, 2, 3, 4].map(() => post(`${after.base}/auth/sign-in`, credentials)));
+  t.same(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 200],
+  );
+});
+
+t.test('a token that is longer than today’s does not outlive its session', async t => {
+  const before = await startService(t, { accessTokenTtlS: 3600 });
+  const { token, refreshToken } = await signUp(before);
+  const after = await startService(t, { ...before.config, accessTokenTtlS: 1 });
+  const next = (await refresh(after, refreshToken)).body;
+  t.equal(next.expiresIn, 1);
+  await signOut(before, token);
+  const { rows } = await before.sql("SELECT expires_at > now() + interval '30 minutes' AS long FROM auth.revocations");
+  t.same(rows, [{ long: true }], 'it is told for as long as the longest lives');
+});
+
+t.test('password changes and sign-outs of all do not wait for each other', async t => {
+  const service = await startService(t, { logLevel: 'silent' });
+  for (let round = 0; round < 10; round++) {
+    const { credentials, ...first } = await signUp(service);
+    const others = await Promise.all(
+      Array.from({ length: 8 }, async () => (await post(`${service.base}/auth/sign-in`, credentials)).body),
+    );
+    const body = JSON.stringify({ currentPassword: credentials.password, newPassword: 'brand new 42' });
+    const headers = { 'content-type': 'application/json', ...bearer(first.token) };
+    const answers = await Promise.all([
+      call(`${service.base}/auth/password`, { method: 'PUT', headers, body }),
+      ...others.map(({ token }) => signOut(service, token, { scope: 'all' })),
+    ]);
+    for (const { status } of answers) t.ok([200, 204, 401].includes(status), String(status));
+  }
+});
+
 t.test('of two password changes at once, one wins', async t => {
   const service = await startService(t);
   const { credentials, token } = await signUp(service);

@@ -4,8 +4,8 @@ const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EH
 const CLIENT =
   /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error)/;
 // PostgreSQL's classes and codes (Appendix A): connection exceptions, operator intervention, too many connections,
-// a lock not had in time, a server that has become read-only.
-const SQLSTATE = /^(08...|57P0.|57014|53300|55P03|25006)$/;
+// a lock not had in time, two that waited for each other, a server that has become read-only.
+const SQLSTATE = /^(08...|57P0.|57014|53300|55P03|40001|40P01|25006)$/;
 
 /** Whether an error says that the database cannot be used for now, as opposed to a fault of ours. */
 export function isDatabaseUnavailable(error: unknown): boolean {

@@ -92,8 +92,7 @@ export async function listEvents(db: Queryable, which: { user?: string; limit: n
 export async function sweepEvents(db: Queryable, days: number, batch: number): Promise<number> {
   const { rowCount } = await db.query(
     `DELETE FROM auth.audit_events WHERE id IN (
-       SELECT id FROM (SELECT id, happened_at FROM auth.audit_events ORDER BY id LIMIT $2) AS oldest
-       WHERE happened_at < now() - make_interval(days => $1)
+       SELECT id FROM auth.audit_events WHERE happened_at < now() - make_interval(days => $1) LIMIT $2
      )`,
     [days, batch],
   );

@@ -1,17 +1,17 @@
 import { type Origin, originValue, recording } from './audit-events.js';
-import { type Queryable, utc } from './sql.js';
+import { epoch, type Queryable, utc } from './sql.js';
 
 /** A service that calls with credentials of its own. */
 export type Client = { id: string; scopes: string[]; disabled: boolean; createdAt: string };
 
-/** A client with the SHA-256 hashes of the secrets that are good now. */
-export type StoredClient = Pick<Client, 'id' | 'scopes' | 'disabled'> & { secretHashes: Buffer[] };
+/** A client with the SHA-256 hashes of the secrets that are good now, in seconds since 1970 by the database's clock. */
+export type StoredClient = Pick<Client, 'id' | 'scopes' | 'disabled'> & { secretHashes: Buffer[]; now: number };
 
 const COLUMNS = `id, scopes, disabled_at IS NOT NULL AS disabled, ${utc('created_at')} AS "createdAt"`;
 
 export async function findClient(db: Queryable, id: string): Promise<StoredClient | undefined> {
   const { rows } = await db.query<StoredClient>(
-    `SELECT id, scopes, disabled_at IS NOT NULL AS disabled,
+    `SELECT id, scopes, disabled_at IS NOT NULL AS disabled, ${epoch('now()')} AS now,
        CASE WHEN previous_secret_until > now() THEN ARRAY[secret_hash, previous_secret_hash] ELSE ARRAY[secret_hash] END
          AS "secretHashes"
      FROM auth.clients WHERE id = $1`,

@@ -1,18 +1,21 @@
 import type { User } from '@latchkey/user-schema';
 import { type Origin, originValue, recording } from './audit-events.js';
-import { IS_LIVE, type Lifetimes, type SessionState, STATE } from './sessions.js';
+import { IS_LIVE, type Lifetimes, type SessionState, state, tokenExpiry } from './sessions.js';
 import { epoch, type Queryable, utc } from './sql.js';
 
 /** A refresh token, with what makes its MAC genuine when hashed together with the salt of the session's row. */
 export type PresentedToken = { sessionId: string; generation: number; mac: Buffer; seeds: Buffer[] };
 
 /** What presenting a refresh token led to. */
-export type Refreshed = SessionState & Omit<User, 'id'> & { userId: string; stolen: boolean };
+export type Refreshed = SessionState & Omit<User, 'id'> & { userId: string; stolen: boolean; advanced: boolean };
 
 const IS_CURRENT = 's.generation = $2';
 const IS_IN_GRACE = 's.generation = $2 + 1 AND s.rotated_at > now() - make_interval(secs => $7::int)';
 const NEXT_EXPIRY = `CASE WHEN ${IS_CURRENT} THEN least(now() + make_interval(secs => $6::int), s.ends_at) ELSE s.expires_at END`;
 const IS_GENUINE = 'EXISTS (SELECT FROM unnest($3::bytea[]) AS seed WHERE sha256(seed || s.salt) = $4)';
+
+// Asking again within the grace period is no event: whoever holds a token could fill the table with that.
+const ADVANCED = 's.rotated_at = now()';
 
 /** The statement behind {@link refreshSession}. */
 export const REFRESH = `
@@ -22,7 +25,8 @@ export const REFRESH = `
       rotated_at = CASE WHEN ${IS_CURRENT} THEN now() ELSE s.rotated_at END,
       expires_at = ${NEXT_EXPIRY},
       token_expires_at = CASE
-        WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN least(now() + make_interval(secs => $5::int), ${NEXT_EXPIRY})
+        -- Never less: a token with a longer life may be out there, from before that setting was lowered.
+        WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN greatest(s.token_expires_at, ${tokenExpiry('$5', NEXT_EXPIRY)})
         ELSE s.token_expires_at END,
       revoked_at = CASE WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN NULL ELSE now() END
     FROM auth.users u
@@ -31,9 +35,9 @@ export const REFRESH = `
   ), recorded AS (${recording(
     '$8',
     `SELECT CASE WHEN s.revoked_at IS NULL THEN 'refresh' ELSE 'refresh_token_reuse' END, s.user_id, s.id, NULL, NULL::jsonb
-     FROM s`,
+     FROM s WHERE ${ADVANCED} OR s.revoked_at IS NOT NULL`,
   )})
-  SELECT ${STATE}, s.revoked_at IS NOT NULL AS stolen, s.user_id AS "userId", s.username,
+  SELECT ${state('$5')}, s.revoked_at IS NOT NULL AS stolen, ${ADVANCED} AS advanced, s.user_id AS "userId", s.username,
     ${utc('s.user_created_at')} AS "createdAt"
   FROM s`;
 

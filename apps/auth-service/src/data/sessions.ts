@@ -24,8 +24,15 @@ export type SessionState = NewSession & {
 };
 
 export const IS_LIVE = 's.revoked_at IS NULL AND s.expires_at > now()';
-export const STATE = `s.id, s.generation, s.salt, ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
-  ${epoch('now()')} AS "issuedAt", ${epoch('s.token_expires_at')} AS "tokenExpiresAt"`;
+// Whoever takes several sessions takes them in this order, so that two of them never wait for each other.
+const IN_ORDER = 'ORDER BY s.id FOR UPDATE';
+/** When an access token that is issued now expires: by its lifetime, and not after its session. */
+export const tokenExpiry = (tokenTtlS: string, sessionExpiry = 's.expires_at') =>
+  `least(now() + make_interval(secs => ${tokenTtlS}::int), ${sessionExpiry})`;
+/** The columns of {@link SessionState}. */
+export const state = (tokenTtlS: string) => `s.id, s.generation, s.salt,
+  ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
+  ${epoch('now()')} AS "issuedAt", ${epoch(tokenExpiry(tokenTtlS))} AS "tokenExpiresAt"`;
 const COLUMNS = 'id, user_id, salt, expires_at, ends_at, token_expires_at, user_agent, address';
 
 /** The values of {@link COLUMNS} behind `user_id`, from six parameters of which the first is `$first`. */
@@ -59,7 +66,7 @@ export async function insertUserWithSession(
        `SELECT 'sign_up', s.user_id, s.id, NULL, NULL::jsonb FROM s UNION ALL
         SELECT 'sign_up_failed', NULL, NULL, NULL, '{"reason":"username_taken"}' WHERE NOT EXISTS (SELECT FROM s)`,
      )})
-     SELECT ${STATE}, ${utc('added.created_at')} AS "createdAt" FROM s, added`,
+     SELECT ${state('$6')}, ${utc('added.created_at')} AS "createdAt" FROM s, added`,
     [
       ...[user.id, user.username, user.passwordHash, session.id],
       ...beginningValues(session, lifetimes, origin),
@@ -83,7 +90,7 @@ export async function insertSession(
        FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR SHARE
        RETURNING *
      ), recorded AS (${recording('$10', `SELECT 'sign_in', s.user_id, s.id, NULL, NULL::jsonb FROM s`)})
-     SELECT ${STATE} FROM s`,
+     SELECT ${state('$5')} FROM s`,
     [user.id, user.passwordHash, session.id, ...beginningValues(session, lifetimes, origin), originValue(origin)],
   );
   return rows[0];
@@ -134,12 +141,16 @@ export async function endSessions(
   origin: Origin,
 ): Promise<number> {
   const { rowCount } = await db.query(
-    `WITH s AS (
-       UPDATE auth.sessions s SET revoked_at = now()
-       WHERE s.user_id = $1 AND ${IS_LIVE} AND ($3::text = 'all' OR (s.id = $2) = ($3 = 'current')) RETURNING *
+    `WITH chosen AS (
+       SELECT s.id FROM auth.sessions s
+       WHERE s.user_id = $1 AND ${IS_LIVE} AND ($3::text = 'all' OR (s.id = $2) = ($3 = 'current'))
+       ${IN_ORDER}
+     ), s AS (
+       UPDATE auth.sessions s SET revoked_at = now() FROM chosen WHERE s.id = chosen.id AND ${IS_LIVE} RETURNING s.*
      ), recorded AS (${recording(
        '$4',
-       `SELECT 'sign_out', $1::uuid, $2::uuid, NULL, jsonb_build_object('scope', $3::text, 'ended', (SELECT count(*) FROM s))`,
+       `SELECT 'sign_out', $1::uuid, $2::uuid, NULL, jsonb_build_object('scope', $3::text, 'ended', count(*)) FROM s
+        HAVING count(*) > 0`,
      )})
      SELECT FROM s`,
     [session.userId, session.sessionId, scope, originValue(origin)],
@@ -166,19 +177,20 @@ export async function changePassword(
     [change.userId, change.sessionId, change.from, change.to],
   );
   if (rowCount !== 1) return undefined;
+  await db.query(`SELECT FROM auth.sessions s WHERE s.user_id = $1 AND ${IS_LIVE} ${IN_ORDER}`, [change.userId]);
   const { rows } = await db.query<SessionState>(
     `WITH others AS (
        UPDATE auth.sessions s SET revoked_at = now() WHERE s.user_id = $1 AND s.id <> $2 AND ${IS_LIVE} RETURNING s.id
      ), s AS (
        UPDATE auth.sessions s SET salt = $3, generation = s.generation + 1, rotated_at = now(),
          expires_at = least(now() + make_interval(secs => $5::int), s.ends_at),
-         token_expires_at = least(now() + make_interval(secs => least($4::int, $5::int)), s.ends_at)
+         token_expires_at = greatest(s.token_expires_at, now() + make_interval(secs => least($4::int, $5::int)))
        WHERE s.id = $2 AND ${IS_LIVE} RETURNING *
      ), recorded AS (${recording(
        '$6',
        `SELECT 'password_changed', s.user_id, s.id, NULL, jsonb_build_object('ended', (SELECT count(*) FROM others)) FROM s`,
      )})
-     SELECT ${STATE} FROM s`,
+     SELECT ${state('$4')} FROM s`,
     [change.userId, change.sessionId, change.salt, accessTokenTtlS, refreshTokenTtlS, originValue(origin)],
   );
   return rows[0];

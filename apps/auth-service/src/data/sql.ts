@@ -7,4 +7,4 @@ export type Queryable = Pick<Pool | PoolClient, 'query'>;
 export const utc = (time: string) => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 /** A time as whole seconds since 1970, as in a JWT. */
-export const epoch = (time: string) => `floor(extract(epoch FROM ${time}))::int`;
+export const epoch = (time: string) => `floor(extract(epoch FROM ${time}))::float8`;

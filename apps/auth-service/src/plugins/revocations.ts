@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Revocations } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
-import { listRevocations, REVOCATION_MARGIN_S } from '../data/revocations.js';
+import { adoptRevocations, listRevocations } from '../data/revocations.js';
 import { StaleError } from '../errors.js';
-import { isVisible, parseSnapshot, type Snapshot } from '../snapshot.js';
+import { createRevocationLog } from '../revocation-log.js';
+import { parseSnapshot, type Snapshot } from '../snapshot.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,51 +18,70 @@ type RevocationFeed = {
   /** Hears of what has ended now, so that whoever ends a session and asks next is told so. */
   reload(): Promise<void>;
   /**
-   * What has come since a cursor, or everything when there is none. When that is nothing, waits until there is something,
-   * the time is over, the caller has gone or the service closes.
+   * What has come since a cursor, or everything when there is none: {@link Revocations} as JSON, which those who ask the
+   * same share. When there is nothing, waits until there is something, the time is over, the caller has gone or the service
+   * closes.
    *
    * @throws StaleError when the database has not answered for a while
    */
-  read(after: Cursor | undefined, waitMs: number, signal: AbortSignal): Promise<Revocations>;
+  read(after: Cursor | undefined, waitMs: number, caller: AbortSignal): Promise<Buffer>;
 };
 
 /** How far a reader is: what it has seen of the database, and of the keys. */
-export type Cursor = { snapshot: Snapshot; keys: string };
+export type Cursor = { text: string; snapshot: Snapshot; keys: string };
 
 // Replicas hear of an ended session at once; this is for when they cannot.
 const RELOAD_EVERY_MS = 1000;
 const STALE_AFTER_MS = 5000;
+const MAX_SHARED = 100;
 
 /** Reads a cursor; `undefined` when it is not one of ours. */
 export function parseCursor(text: string): Cursor | undefined {
   const [snapshotText = '', keys = ''] = text.split('~');
   const snapshot = parseSnapshot(snapshotText);
-  return snapshot && { snapshot, keys };
+  return snapshot && { text, snapshot, keys };
 }
 
 /** Keeps the sessions that ended while tokens of them live, and hands them on. */
 export default fp(
   async app => {
-    const ended = new Map<string, { exp: number; xid: bigint }>();
+    const log = createRevocationLog();
     const waiting = new Set<() => void>();
-    let snapshot: string | undefined;
+    const answers = new Map<string, Buffer>();
+    let snapshotText: string | undefined;
+    let snapshot: Snapshot | undefined;
     let freshAt = performance.now();
+    let keys: string[] = [];
+    let keysTag = '';
 
     const wake = () => {
+      answers.clear();
       for (const resume of waiting) resume();
     };
 
     const reload = await app.follow('revocations', RELOAD_EVERY_MS, async () => {
       const askedAt = performance.now();
-      const found = await listRevocations(app.pg, snapshot);
-      for (const { sid, exp, xid } of found.revocations) ended.set(sid, { exp, xid: BigInt(xid) });
-      snapshot = found.snapshot;
+      const found = await listRevocations(app.pg, snapshotText);
+      snapshotText = found.snapshot;
+      snapshot = parseSnapshot(snapshotText) as Snapshot;
       freshAt = askedAt;
-      if (found.revocations.length > 0) wake();
-      const forgotten = Date.now() / 1000 - REVOCATION_MARGIN_S;
-      for (const [sid, { exp }] of ended) if (exp < forgotten) ended.delete(sid);
+      log.prune();
+      if (found.revocations.length === 0) return;
+      log.add(found.revocations);
+      wake();
+      const { xmax } = snapshot;
+      if (found.revocations.some(({ xid }) => BigInt(xid) >= xmax)) await adoptRevocations(app.pg);
     });
+
     app.signingKeys.onChange(wake);
+    const publishedKeys = () => {
+      const published = app.signingKeys.jwks().keys.map(({ kid }) => kid);
+      if (published.join() !== keys.join()) {
+        keys = published;
+        keysTag = createHash('sha256').update(keys.join()).digest('base64url').slice(0, 11);
+      }
+      return { keys, keysTag };
+    };
 
     let closing = false;
     app.addHook('preClose', async () => {
@@ -70,45 +90,57 @@ export default fp(
     });
 
     /** Resolves when there may be news. */
-    const pause = (waitMs: number, signal: AbortSignal) =>
+    const pause = (waitMs: number, caller: AbortSignal) =>
       new Promise<void>(resolve => {
         const resume = () => {
           clearTimeout(timer);
-          signal.removeEventListener('abort', resume);
+          caller.removeEventListener('abort', resume);
           waiting.delete(resume);
           resolve();
         };
         const timer = setTimeout(resume, waitMs);
-        signal.addEventListener('abort', resume);
+        caller.addEventListener('abort', resume);
         waiting.add(resume);
       });
 
-    const since = (after: Cursor | undefined) => {
+    /** The answer for now, `undefined` when there is no news. */
+    const since = (after: Cursor | undefined): Buffer | undefined => {
       if (performance.now() - freshAt > STALE_AFTER_MS) throw new StaleError();
-      const revoked = [...ended]
-        .filter(([, { xid }]) => !after || !isVisible(xid, after.snapshot))
-        .map(([sid, { exp }]) => ({ sid, exp }));
-      const keys = app.signingKeys.jwks().keys.map(({ kid }) => kid);
-      const tag = createHash('sha256').update(keys.join()).digest('base64url').slice(0, 11);
-      return {
-        answer: { cursor: `${snapshot}~${tag}`, revoked, keys },
-        isNews: revoked.length > 0 || after?.keys !== tag,
-      };
+      const known = answers.get(after?.text ?? '');
+      if (known) return known;
+      const { keys, keysTag } = publishedKeys();
+      const revoked = log.since(after?.snapshot);
+      if (revoked.length === 0 && after?.keys === keysTag) return undefined;
+      const answer = toJson({ cursor: `${snapshotText}~${keysTag}`, revoked, keys });
+      if (answers.size >= MAX_SHARED) answers.clear();
+      answers.set(after?.text ?? '', answer);
+      return answer;
     };
 
     app.decorate('revocations', {
-      has: sessionId => ended.has(sessionId),
+      has: log.has,
       reload,
-      async read(after, waitMs, signal) {
+      async read(cursor, waitMs, caller) {
         const deadline = performance.now() + waitMs;
+        const isAhead = () => cursor !== undefined && snapshot !== undefined && cursor.snapshot.xmax > snapshot.xmax;
+        // It comes from a replica that has heard more, or from a life of the database that a restore has undone.
+        if (isAhead()) await reload();
+        const after = isAhead() ? undefined : cursor;
         for (;;) {
-          const { answer, isNews } = since(after);
+          const answer = since(after);
           const leftMs = deadline - performance.now();
-          if (isNews || leftMs <= 0 || closing || signal.aborted) return answer;
-          await pause(leftMs, signal);
+          if (answer) return answer;
+          if (leftMs <= 0 || closing || caller.aborted) {
+            return toJson({ cursor: `${snapshotText}~${publishedKeys().keysTag}`, revoked: [], keys });
+          }
+          await pause(leftMs, caller);
         }
       },
     });
   },
   { name: 'revocations', dependencies: ['changes', 'signing-keys'] },
 );
+
+function toJson(answer: Revocations): Buffer {
+  return Buffer.from(JSON.stringify(answer));
+}

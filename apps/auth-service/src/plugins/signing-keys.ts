@@ -23,6 +23,8 @@ type SigningKeys = {
   verify(token: string): Claims;
   /** The public halves of the keys that tokens may be signed with (RFC 7517). */
   jwks(): Jwks;
+  /** Whether the key that is active can be used here, as it cannot without its secret. */
+  isReady(): boolean;
   /** Calls when other keys are published than before. */
   onChange(listener: () => void): void;
 };
@@ -65,32 +67,47 @@ export default fp<WithConfig>(
       const before = ring.map(({ kid }) => kid).join();
       const known = new Map(ring.map(key => [key.kid, key]));
       const live = keys.filter(({ state }) => state !== 'gone');
-      ring = await Promise.all(
-        live.map(async key => ({ ...(known.get(key.kid) ?? (await open(key))), ...times(key) })),
+      const opened = await Promise.all(
+        live.map(async key => {
+          const openKey = known.get(key.kid) ?? (await open(key));
+          return openKey && { ...openKey, ...times(key) };
+        }),
       );
+      ring = opened.filter(key => key !== undefined);
       byHeader = new Map(ring.map(key => [headerOf(key), key]));
       if (ring.map(({ kid }) => kid).join() !== before) for (const listener of listeners) listener();
     };
 
+    /** Opens a key; one that only verifies when its private half cannot be opened, none when it is no key at all. */
     const open = async (key: StoredKey) => {
+      const { kid, publicJwk } = key;
+      const complain = (error: unknown) => {
+        // At the start the operator must hear of it; later on the keys that are open do.
+        if (ring.length === 0 && key.state === 'active') throw error;
+        app.log.error({ err: error, kid }, 'cannot open a signing key');
+        return undefined;
+      };
       let privatePem: string | undefined;
       try {
         privatePem = openKey(key, config.authSecrets);
       } catch (error) {
-        // At the start the operator must hear of it; later on the keys that are open do.
-        if (ring.length === 0 && key.state === 'active') throw error;
-        app.log.error({ err: error, kid: key.kid }, 'cannot open a signing key');
+        complain(error);
       }
-      const { kid, publicJwk } = key;
-      return { kid, publicJwk, canSign: privatePem !== undefined, jwt: await createJwt(publicJwk, privatePem, config) };
+      const jwt = await createJwt(publicJwk, privatePem, config).catch(complain);
+      return jwt && { kid, publicJwk, canSign: privatePem !== undefined, jwt };
+    };
+
+    const active = () => {
+      const now = performance.now();
+      return ring.filter(({ signsFrom, goneFrom }) => signsFrom <= now && now < goneFrom);
     };
 
     await app.follow('signing_keys', RELOAD_EVERY_MS, load);
 
     app.decorate('signingKeys', {
       sign(claims) {
-        const now = performance.now();
-        const key = ring.find(({ canSign, signsFrom, goneFrom }) => canSign && signsFrom <= now && now < goneFrom);
+        // One that has retired, when the active one cannot be opened here.
+        const key = active().find(({ canSign }) => canSign);
         if (!key) throw new Error('There is no signing key.');
         return key.jwt.sign(claims);
       },
@@ -105,6 +122,7 @@ export default fp<WithConfig>(
         return { keys: ring.filter(({ goneFrom }) => now < goneFrom).map(({ publicJwk }) => publicJwk) };
       },
       onChange: listener => void listeners.push(listener),
+      isReady: () => active()[0]?.canSign === true,
     });
   },
   { name: 'signing-keys', dependencies: ['changes'] },

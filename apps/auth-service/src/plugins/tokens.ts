@@ -3,6 +3,7 @@ import type { AccessTokenClaims, ServiceToken, SignedIn, User } from '@latchkey/
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
+import type { StoredClient } from '../data/clients.js';
 import type { SessionState } from '../data/sessions.js';
 import { InsufficientScopeError, InvalidTokenError, MissingTokenError } from '../errors.js';
 import { createRefreshTokens, type RefreshTokens } from '../refresh-token.js';
@@ -18,7 +19,7 @@ declare module 'fastify' {
     /** Issues the tokens of a session. */
     issueTokens(user: User, session: SessionState): SignedIn;
     /** Issues an access token of a service. */
-    issueServiceToken(clientId: string, scope: string): ServiceToken;
+    issueServiceToken(client: StoredClient, scope: string): ServiceToken;
     refreshTokens: RefreshTokens;
   }
 }
@@ -58,10 +59,9 @@ export default fp<WithConfig>(
       user,
     }));
 
-    app.decorate('issueServiceToken', (clientId, scope) => {
-      const iat = Math.floor(Date.now() / 1000);
+    app.decorate('issueServiceToken', ({ id, now: iat }, scope) => {
       const exp = iat + config.accessTokenTtlS;
-      const claims = { sub: clientId, client_id: clientId, jti: randomUUID(), scope, iat, exp };
+      const claims = { sub: id, client_id: id, jti: randomUUID(), scope, iat, exp };
       return {
         access_token: app.signingKeys.sign(claims),
         token_type: 'Bearer',

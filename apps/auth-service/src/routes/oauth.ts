@@ -48,10 +48,12 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
   app.post('/oauth/token', { schema: token }, async request => {
     const client = await authenticateClient(app.pg, request.headers.authorization, request.body);
     if (request.body.grant_type !== 'client_credentials') throw new UnsupportedGrantTypeError();
-    const scopes = request.body.scope?.split(' ').filter(Boolean) ?? client.scopes;
-    for (const scope of scopes) if (!client.scopes.includes(scope)) throw new InvalidScopeError(scope);
+    const asked = new Set(request.body.scope?.split(' ').filter(Boolean));
+    // A parameter without a value counts as left out (RFC 6749 §3.2).
+    const scopes = asked.size > 0 ? [...asked] : client.scopes;
+    if (scopes.some(scope => !client.scopes.includes(scope))) throw new InvalidScopeError();
     request.log.info({ event: 'service_token', clientId: client.id, scopes }, 'service_token');
-    return app.issueServiceToken(client.id, scopes.join(' '));
+    return app.issueServiceToken(client, scopes.join(' '));
   });
 
   const introspect = {

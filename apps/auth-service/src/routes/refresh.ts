@@ -23,7 +23,9 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     const session = await refreshSession(app.pg, presented, config, originOf(request));
     if (!session) throw new InvalidRefreshTokenError();
     const event = session.stolen ? 'refresh_token_reuse' : 'refresh';
-    logEvent(request, event, { userId: session.userId, sessionId: session.id });
+    if (session.stolen || session.advanced) {
+      logEvent(request, event, { userId: session.userId, sessionId: session.id });
+    }
     if (session.stolen) {
       await app.revocations.reload();
       throw new InvalidRefreshTokenError();

@@ -34,6 +34,11 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     const cursor = after === undefined ? undefined : parseCursor(after);
     if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
     const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
-    return reply.header('cache-control', 'no-store').send(await app.revocations.read(cursor, waitMs, untilGone(reply)));
+    const answer = await app.revocations.read(cursor, waitMs, untilGone(reply));
+    // As bytes, which Fastify's types do not know for a JSON answer.
+    return reply
+      .header('cache-control', 'no-store')
+      .type('application/json')
+      .send(answer as never);
   });
 };

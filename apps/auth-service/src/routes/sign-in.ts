@@ -19,32 +19,41 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
   app.post('/auth/sign-in', { schema, onRequest: app.admitHash }, async (request, reply) => {
     const { username, password } = request.body;
     const origin = originOf(request);
-    const found = await findCredentials(app.pg, username);
-    // Whoever may not sign in costs the same hash as whoever may, so that nobody can tell them apart by time.
     const caller = untilGone(reply);
-    const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash, caller);
-    if (unknownPepper)
-      request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
-    if (!found?.passwordHash || found.disabled || !matches) {
-      const subject = { ...(found && { userId: found.id }), details: { reason: reasonOf(found) } };
+
+    const refuse = async (reason: string, userId?: string): Promise<never> => {
+      const subject = { ...(userId !== undefined && { userId }), details: { reason } };
       await recordEvent(app.pg, origin, 'sign_in_failed', subject);
       logEvent(request, 'sign_in_failed', subject);
       throw new InvalidCredentialsError();
-    }
+    };
 
-    const { id, createdAt } = found;
-    let { passwordHash } = found;
-    if (outdated) {
-      // Where there is no room for another hash, the next sign-in does it.
-      const upgraded = await app.passwords.hash(password, caller).catch(ignoreOverload);
-      if (upgraded && (await replacePasswordHash(app.pg, id, passwordHash, upgraded))) passwordHash = upgraded;
-    }
-    const session = await insertSession(app.pg, { id, passwordHash }, newSession(), config, origin);
-    // Disabled, or another password, while this one was hashed.
-    if (!session) throw new InvalidCredentialsError();
-    logEvent(request, 'sign_in', { userId: id, sessionId: session.id });
-    const signedIn = app.issueTokens({ id, username: found.username, createdAt }, session);
-    return reply.header('cache-control', 'no-store').send(signedIn);
+    /** Answers `undefined` when the account's hash was replaced meanwhile. */
+    const attempt = async () => {
+      const found = await findCredentials(app.pg, username);
+      // Whoever may not sign in costs the same hash as whoever may, so that nobody can tell them apart by time.
+      const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash, caller);
+      if (unknownPepper)
+        request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
+      if (!found?.passwordHash || found.disabled || !matches) return refuse(reasonOf(found), found?.id);
+
+      const { id, createdAt } = found;
+      let { passwordHash } = found;
+      if (outdated) {
+        // Where there is no room for another hash, the next sign-in does it.
+        const upgraded = await app.passwords.hash(password, caller).catch(ignoreOverload);
+        if (upgraded && !(await replacePasswordHash(app.pg, id, passwordHash, upgraded))) return undefined;
+        passwordHash = upgraded ?? passwordHash;
+      }
+      const session = await insertSession(app.pg, { id, passwordHash }, newSession(), config, origin);
+      return session && { user: { id, username: found.username, createdAt }, session };
+    };
+
+    // Once more, for those who sign in on two devices when their hash is due for renewal.
+    const signedIn = (await attempt()) ?? (await attempt()) ?? (await refuse('changed_meanwhile'));
+    const { user, session } = signedIn;
+    logEvent(request, 'sign_in', { userId: user.id, sessionId: session.id });
+    return reply.header('cache-control', 'no-store').send(app.issueTokens(user, session));
   });
 };
 

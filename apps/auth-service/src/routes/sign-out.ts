@@ -27,8 +27,10 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     const session = { userId: request.account.id, sessionId: request.user.sid };
     const { scope = 'current' } = request.body;
     const ended = await endSessions(app.pg, session, scope, originOf(request));
-    await app.revocations.reload();
-    logEvent(request, 'sign_out', { ...session, details: { scope, ended } });
+    if (ended > 0) {
+      await app.revocations.reload();
+      logEvent(request, 'sign_out', { ...session, details: { scope, ended } });
+    }
     return reply.status(204).send(null);
   });
 };
