@@ -7,11 +7,10 @@ import type { HashResult, HashTask } from './hash-worker.js';
 /** Where passwords are hashed: a few threads at low priority, and a queue that is never long. */
 export type HashLane = {
   /**
-   * Asks for room before anything else is done for a caller, so that a refusal costs next to nothing.
-   *
-   * @throws OverloadedError when a newcomer would have to wait too long
+   * Whether there is room, to be asked before anything else is done for a caller: `undefined`, or after how many seconds
+   * to come back.
    */
-  admit(): void;
+  refusal(): number | undefined;
   /**
    * Runs a task when its turn comes.
    *
@@ -107,17 +106,19 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
     }
   };
 
-  const admit = () => {
+  const refusal = () => {
     const waitMs = predictedWaitMs();
-    if (waitMs > maxWaitMs) throw overloaded(waitMs);
+    // Not all at the same moment.
+    return waitMs > maxWaitMs ? Math.ceil(waitMs / 1000) + randomInt(MAX_JITTER_S) : undefined;
   };
 
   return {
-    admit,
+    refusal,
     run(task, cost, caller) {
       return new Promise((resolve, reject) => {
         if (caller.aborted) return reject(new CallerGoneError());
-        admit();
+        const retryAfterS = refusal();
+        if (retryAfterS !== undefined) return reject(overloaded(retryAfterS));
         const onGone = () => {
           leave(job);
           reject(new CallerGoneError());
@@ -135,8 +136,6 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
   };
 }
 
-/** Says when to come back, not to all at the same moment. */
-function overloaded(waitMs: number): Error {
-  const seconds = Math.ceil(waitMs / 1000) + randomInt(MAX_JITTER_S);
-  return Object.assign(new OverloadedError(), { headers: { 'retry-after': String(seconds) } });
+function overloaded(retryAfterS: number): Error {
+  return Object.assign(new OverloadedError(), { headers: { 'retry-after': String(retryAfterS) } });
 }

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { toProblem } from '@latchkey/service-kit';
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
@@ -15,6 +16,7 @@ declare module 'fastify' {
   }
 }
 
+const OVERLOADED = { status: 503, code: 'service_unavailable', detail: 'Try again shortly.' } as const;
 const COSTS_EVERY_MS = 60_000;
 
 /** Hashes and verifies passwords, in threads of their own: `app.passwords`. */
@@ -28,13 +30,15 @@ export default fp<WithConfig>(
       app.log.warn('password hashing runs at normal priority: only Linux can lower that of single threads');
     }
     app.decorate('hashLane', lane);
-    app.decorate('admitHash', (_request, _reply, done) => {
-      try {
-        lane.admit();
-        done();
-      } catch (error) {
-        done(error as Error);
-      }
+    // Made by hand: an error and its way through the handlers cost more than all the rest of a refusal.
+    app.decorate('admitHash', (request, reply, done) => {
+      const retryAfterS = lane.refusal();
+      if (retryAfterS === undefined) return done();
+      reply
+        .status(503)
+        .header('retry-after', retryAfterS)
+        .type('application/problem+json')
+        .send(JSON.stringify(toProblem(OVERLOADED, request.id)));
     });
 
     const passwords = createPasswords(config.authSecrets, config.bcryptCost, lane);
