@@ -42,7 +42,7 @@ export default fp<WithConfig>(
     };
 
     app.decorate('checkNewPassword', async (request, password, username, pointer) => {
-      const rejection = judgePassword(password, username, passwordMinLength);
+      const rejection = await judgePassword(password, username, passwordMinLength);
       if (rejection) throw rejected(rejection, pointer);
       if (await isBreached(request, password)) throw rejected(BREACHED, pointer);
     });
