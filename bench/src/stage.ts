@@ -32,6 +32,7 @@ export async function setStage(settings: Record<string, string> = {}): Promise<S
     AUTH_SECRETS: `bench:${randomBytes(32).toString('base64')}`,
     PUBLIC_URL: ISSUER,
     BCRYPT_COST: '4',
+    THROTTLE_ENABLED: 'false',
     LOG_LEVEL: 'warn',
     ...settings,
   };

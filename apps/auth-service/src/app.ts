@@ -14,6 +14,8 @@ import revocations from './plugins/revocations.js';
 import sessions from './plugins/sessions.js';
 import signingKeys from './plugins/signing-keys.js';
 import sweep from './plugins/sweep.js';
+import throttleStore from './plugins/throttle-store.js';
+import throttles from './plugins/throttles.js';
 import tokens from './plugins/tokens.js';
 import { healthRoutes } from './routes/health.js';
 import { meRoute } from './routes/me.js';
@@ -59,6 +61,8 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(sessions);
   await app.register(passwords, { config });
   await app.register(passwordPolicy, { config });
+  await app.register(throttleStore, { config });
+  await app.register(throttles, { config });
   await app.register(firstClient, { config });
   await app.register(sweep, { config });
 

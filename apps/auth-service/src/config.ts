@@ -1,10 +1,15 @@
 import { ConfigError, isCidr, readEnvironment } from '@latchkey/service-kit';
 import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema';
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import { parseSecrets, type Secrets } from './secrets.js';
 
 /** The longest life that an access token may be given, in seconds. */
 export const MAX_ACCESS_TOKEN_TTL_S = 86_400;
+
+const failures = (value: number, description: string) =>
+  Type.Integer({ default: value, minimum: 1, maximum: 1_000_000, description });
+const durationS = (value: number, description: string) =>
+  Type.Integer({ default: value, minimum: 1, maximum: 30 * 86_400, description });
 
 const Environment = Type.Object({
   NODE_ENV: Type.String({
@@ -98,6 +103,34 @@ const Environment = Type.Object({
     maximum: 36_500,
     description: 'How long audit events are kept, in days; 0 for ever',
   }),
+  REDIS_URL: Type.Optional(
+    Type.String({ pattern: '^rediss?://', description: 'Redis or Valkey that keeps the throttles, not PostgreSQL' }),
+  ),
+  THROTTLE_ENABLED: Type.Boolean({ default: true, description: '`false` switches the throttles off, for benchmarks' }),
+  THROTTLE_ACCOUNT_FAILURES: Type.Integer({
+    default: 20,
+    minimum: 1,
+    // NIST SP 800-63B-4 §3.2.2.
+    maximum: 100,
+    description: 'Failed sign-ins to an account, from anywhere, until it is closed to unknown addresses',
+  }),
+  THROTTLE_ACCOUNT_WAIT_S: durationS(3600, 'For how long it is closed the first time, in seconds'),
+  THROTTLE_PAIR_FAILURES: failures(
+    10,
+    'Failed sign-ins to an account from one address until it is closed to that address',
+  ),
+  THROTTLE_PAIR_WAIT_S: durationS(900, 'For how long it is closed the first time, in seconds'),
+  THROTTLE_MAX_WAIT_S: durationS(86_400, 'For how long they are closed at most: each time twice as long, in seconds'),
+  THROTTLE_ADDRESS_FAILURES: failures(100, 'Failed sign-ins from an address, to any account'),
+  THROTTLE_ADDRESS_WINDOW_S: durationS(3600, 'Within how long, in seconds'),
+  THROTTLE_SIGN_UPS: failures(30, 'Sign-ups from an address'),
+  THROTTLE_SIGN_UP_WINDOW_S: durationS(3600, 'Within how long, in seconds'),
+  THROTTLE_KNOWN_ADDRESS_DAYS: Type.Integer({
+    default: 30,
+    minimum: 1,
+    maximum: 365,
+    description: 'How long an address is known to an account after a sign-in from it, in days',
+  }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
   LOG_LEVEL: Type.String({
     enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -137,10 +170,22 @@ export type Config = {
   auditRetentionDays: number;
   /** Client that is there from the start, in development. */
   firstClient?: { id: string; secret: string; scopes: string[] };
+  redisUrl?: string;
+  throttle: {
+    enabled: boolean;
+    account: Quota;
+    pair: Quota;
+    address: Quota;
+    signUp: Quota;
+    maxWaitS: number;
+    knownAddressDays: number;
+  };
   /** CIDR blocks, or single addresses. */
   trustProxy: string[];
   logLevel: string;
 };
+
+type Quota = { quota: number; windowS: number };
 
 /** Options of the plugins that need settings. */
 export type WithConfig = { config: Config };
@@ -172,6 +217,11 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     if (!isCidr(block))
       complaints.push(`TRUST_PROXY: "${block}" is not an address or a CIDR block (a hop count can be spoofed).`);
   }
+  const throttle = readThrottle(settings);
+  if (throttle.pair.quota > throttle.account.quota)
+    complaints.push('THROTTLE_PAIR_FAILURES: must not be above THROTTLE_ACCOUNT_FAILURES.');
+  if (throttle.maxWaitS < Math.max(throttle.pair.windowS, throttle.account.windowS))
+    complaints.push('THROTTLE_MAX_WAIT_S: must not be below THROTTLE_ACCOUNT_WAIT_S or THROTTLE_PAIR_WAIT_S.');
   if (complaints.length > 0) throw new ConfigError(complaints);
 
   return {
@@ -193,10 +243,24 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     refreshGraceS: settings.REFRESH_GRACE_S,
     tokenAlgorithm: settings.TOKEN_ALGORITHM,
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
+    throttle,
     trustProxy,
     logLevel: settings.LOG_LEVEL,
+    ...(settings.REDIS_URL && { redisUrl: settings.REDIS_URL }),
     ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),
     ...(authSecrets && { authSecrets }),
+  };
+}
+
+function readThrottle(settings: Static<typeof Environment>): Config['throttle'] {
+  return {
+    enabled: settings.THROTTLE_ENABLED,
+    account: { quota: settings.THROTTLE_ACCOUNT_FAILURES, windowS: settings.THROTTLE_ACCOUNT_WAIT_S },
+    pair: { quota: settings.THROTTLE_PAIR_FAILURES, windowS: settings.THROTTLE_PAIR_WAIT_S },
+    address: { quota: settings.THROTTLE_ADDRESS_FAILURES, windowS: settings.THROTTLE_ADDRESS_WINDOW_S },
+    signUp: { quota: settings.THROTTLE_SIGN_UPS, windowS: settings.THROTTLE_SIGN_UP_WINDOW_S },
+    maxWaitS: settings.THROTTLE_MAX_WAIT_S,
+    knownAddressDays: settings.THROTTLE_KNOWN_ADDRESS_DAYS,
   };
 }
 

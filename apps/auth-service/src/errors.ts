@@ -23,6 +23,12 @@ export const NotReadyError = define('service_unavailable', 'The active signing k
 export const OverloadedError = define('service_unavailable', 'Too many passwords wait to be checked.', 503);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
 export const StaleError = define('service_unavailable', 'The database does not answer.', 503);
+export const ThrottleStoreError = define('service_unavailable', 'The throttles cannot be asked.', 503);
+export const TooManyRequestsError = define(
+  'too_many_requests',
+  'Too many attempts; try again when Retry-After says.',
+  429,
+);
 export const UnsupportedGrantTypeError = define('unsupported_grant_type', 'Use client_credentials.', 400);
 export const UnsupportedTokenTypeError = define(
   'unsupported_token_type',

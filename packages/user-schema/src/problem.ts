@@ -20,6 +20,7 @@ export const PROBLEM_CODES = [
   'username_taken',
   'payload_too_large',
   'unsupported_media_type',
+  'too_many_requests',
   'headers_too_large',
   'internal_error',
   'service_unavailable',

@@ -15,9 +15,15 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     summary: 'Change the password; every other session ends',
     security: [{ bearer: [] }],
     body: PasswordChange,
-    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
+    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
   };
-  const options = { schema, onRequest: [app.authenticate, app.admitHash], preHandler: app.requireSession };
+  const { preHandler, onSend } = app.throttles.passwordChange;
+  const options = {
+    schema,
+    onRequest: [app.authenticate, app.admitHash],
+    preHandler: [app.requireSession, ...preHandler],
+    onSend,
+  };
   app.put('/auth/password', options, async (request, reply) => {
     const { account, body, user } = request;
     const origin = originOf(request);

@@ -14,9 +14,9 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     tags: ['auth'],
     summary: 'Sign in',
     body: Credentials,
-    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
+    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
   };
-  app.post('/auth/sign-in', { schema, onRequest: app.admitHash }, async (request, reply) => {
+  app.post('/auth/sign-in', { schema, onRequest: app.admitHash, ...app.throttles.signIn }, async (request, reply) => {
     const { username, password } = request.body;
     const origin = originOf(request);
     const caller = untilGone(reply);

@@ -13,9 +13,9 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     tags: ['auth'],
     summary: 'Sign up',
     body: Credentials,
-    response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 503) },
+    response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 429, 503) },
   };
-  app.post('/auth/sign-up', { schema, onRequest: app.admitHash }, async (request, reply) => {
+  app.post('/auth/sign-up', { schema, onRequest: app.admitHash, ...app.throttles.signUp }, async (request, reply) => {
     const { username, password } = request.body;
     await app.checkNewPassword(request, password, username, '/password');
     const passwordHash = await app.passwords.hash(password, untilGone(reply));

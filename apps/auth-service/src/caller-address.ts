@@ -1,0 +1,36 @@
+import { isIPv4, isIPv6 } from 'node:net';
+
+/**
+ * Whom an address stands for, as far as throttles go: an IPv4 address for itself, also when it comes mapped into IPv6,
+ * and an IPv6 address for its /64, since whoever has one of those has all of them.
+ */
+export function foldAddress(ip: string): string {
+  const [address = ''] = ip.split('%');
+  if (!isIPv6(address)) return address;
+  const groups = expand(address);
+  const isMapped = groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff;
+  if (isMapped) return [groups[6], groups[7]].flatMap(group => bytes(group as number)).join('.');
+  const network = groups.slice(0, 4).map(group => group.toString(16));
+  return `${network.join(':')}::/64`;
+}
+
+/** The eight groups of an IPv6 address. */
+function expand(address: string): number[] {
+  const [head = '', tail] = address.split('::');
+  const [before, after] = [parseGroups(head), parseGroups(tail ?? '')];
+  const zeros = new Array<number>(tail === undefined ? 0 : 8 - before.length - after.length).fill(0);
+  return [...before, ...zeros, ...after];
+}
+
+function parseGroups(text: string): number[] {
+  return text.split(':').flatMap(group => {
+    if (group === '') return [];
+    if (!isIPv4(group)) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
+    return [a * 256 + b, c * 256 + d];
+  });
+}
+
+function bytes(group: number): [number, number] {
+  return [group >> 8, group & 0xff];
+}

@@ -1,0 +1,112 @@
+import type { Credentials } from '@latchkey/user-schema';
+import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler, preHandlerAsyncHookHandler } from 'fastify';
+import fp from 'fastify-plugin';
+import { type Attempt, createAttempts, type Outcome } from '../attempts.js';
+import { foldAddress } from '../caller-address.js';
+import type { WithConfig } from '../config.js';
+import { ThrottleStoreError, TooManyRequestsError } from '../errors.js';
+import { rateLimit, rateLimitPolicy, secondsUntil } from '../rate-limit-headers.js';
+import { deriveKey } from '../secrets.js';
+import type { Policy, Refusal } from '../throttle-limit.js';
+
+/** Hooks of a route: the first spends an attempt, the other settles it by the status of the answer. */
+type Throttle = { preHandler: preHandlerAsyncHookHandler[]; onSend: onSendAsyncHookHandler[] };
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    throttles: {
+      signIn: Throttle;
+      signUp: Throttle;
+      /** Goes behind `requireSession`. */
+      passwordChange: Throttle;
+    };
+  }
+  interface FastifyRequest {
+    attempt: Attempt | undefined;
+  }
+}
+
+/** Limits how often passwords are tried and accounts are made. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    if (!config.throttle.enabled) {
+      if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');
+      const none = { preHandler: [], onSend: [] };
+      app.decorate('throttles', { signIn: none, signUp: none, passwordChange: none });
+      return;
+    }
+    const attempts = createAttempts(
+      config.throttle,
+      deriveKey(config.authSecrets[0], 'throttle-keys'),
+      app.createLimiter,
+    );
+    const { guess, signUp, policies } = attempts;
+    app.decorateRequest('attempt');
+
+    /** Spends an attempt, or refuses the request. */
+    const spending = (policies: Policy[], spend: (request: FastifyRequest) => Promise<Attempt | Refusal>) => {
+      const policy = rateLimitPolicy(policies);
+      return async (request: FastifyRequest, reply: FastifyReply) => {
+        const result = await spend(request).catch(cause => {
+          throw new ThrottleStoreError({ cause });
+        });
+        reply.header('ratelimit-policy', policy);
+        if ('until' in result) {
+          const waitS = secondsUntil(result.until);
+          reply.headers({ 'retry-after': waitS, ratelimit: rateLimit(result.policy, 0, waitS) });
+          throw new TooManyRequestsError();
+        }
+        request.attempt = result;
+      };
+    };
+
+    const settle: onSendAsyncHookHandler = async (request, reply, payload) => {
+      const { attempt } = request;
+      if (!attempt) return payload;
+      request.attempt = undefined;
+      try {
+        const { left, blocks } = await attempt.settle(outcomeOf(reply.statusCode));
+        const { policy, resetsAt } = attempt.shown;
+        const until = blocks.find(block => block.policy === policy)?.until ?? resetsAt;
+        reply.header('ratelimit', rateLimit(policy, left, secondsUntil(until)));
+        for (const block of blocks) logBlock(request, block);
+      } catch (error) {
+        // What was spent stays spent.
+        request.log.warn({ err: error }, 'cannot settle an attempt with the throttles');
+      }
+      return payload;
+    };
+
+    const callerOf = (request: FastifyRequest) => ({
+      username: (request.body as Credentials).username,
+      address: foldAddress(request.ip),
+    });
+    const changerOf = ({ account, ip, user }: FastifyRequest) => ({
+      username: account.username,
+      address: foldAddress(ip),
+      sessionId: user.sid,
+    });
+    const throttle = (...spend: Parameters<typeof spending>) => ({
+      preHandler: [spending(...spend)],
+      onSend: [settle],
+    });
+    app.decorate('throttles', {
+      signIn: throttle(policies.guess, request => guess(callerOf(request))),
+      signUp: throttle(policies.signUp, request => signUp(callerOf(request))),
+      passwordChange: throttle(policies.guess, request => guess(changerOf(request))),
+    });
+  },
+  { name: 'throttles', dependencies: ['throttle-store', 'sessions'] },
+);
+
+/** Once a block, so that a flood does not fill the log; and no audit event. */
+function logBlock(request: FastifyRequest, { policy, key, until }: Refusal): void {
+  const details = { limit: policy.name, key, waitS: secondsUntil(until), address: request.ip };
+  request.log.warn({ event: 'throttled', ...details }, 'throttled');
+}
+
+/** A wrong password and a taken username have cost a hash; what was refused for another reason has not been tried. */
+function outcomeOf(status: number): Outcome {
+  if (status < 300) return 'succeeded';
+  return status === 401 || status === 409 ? 'failed' : 'withdrawn';
+}

@@ -1,0 +1,495 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import t, { type Test } from 'tap';
+import { foldAddress } from '../src/caller-address.js';
+import { type Config, loadSettings } from '../src/config.js';
+import { sweepThrottles } from '../src/data/throttles.js';
+import { createRefusals } from '../src/refusals.js';
+import { type Answer, call, newCredentials, post, type Service, startService } from './helper.js';
+
+const installed = spawnSync('redis-server', ['--version']).status === 0;
+if (!installed && process.env['CI']) t.fail('redis-server is not installed, and in CI it must be');
+const skip = installed ? false : 'redis-server is not installed';
+
+const DEFAULTS = loadSettings({}).throttle;
+type Throttle = Partial<Config['throttle']>;
+
+/** A service with throttles, which takes the addresses of its callers from this test as from a gateway. */
+const startThrottled = (t: Test, throttle: Throttle = {}, overrides: Partial<Config> = {}): Promise<Service> =>
+  startService(t, { trustProxy: ['127.0.0.1'], throttle: { ...DEFAULTS, ...throttle }, ...overrides });
+
+let addresses = 0;
+const newAddress = () => `198.51.${++addresses >> 8}.${addresses & 0xff}`;
+const from = (address: string) => ({ 'x-forwarded-for': address });
+
+const signIn = ({ base }: Service, username: string, password: string, address: string): Promise<Answer> =>
+  post(`${base}/auth/sign-in`, { username, password }, from(address));
+const guess = (service: Service, username: string, address: string) => signIn(service, username, 'wrong', address);
+
+/** Guesses so often, one after the other; answers the statuses. */
+async function guesses(service: Service, times: number, username: string, address = newAddress()): Promise<number[]> {
+  const statuses = [];
+  for (let i = 0; i < times; i++) statuses.push((await guess(service, username, address)).status);
+  return statuses;
+}
+
+async function signUp({ base }: Service, address = newAddress()) {
+  const credentials = newCredentials();
+  const { status, body } = await post(`${base}/auth/sign-up`, credentials, from(address));
+  if (status !== 201) throw new Error(`sign-up was answered ${status}`);
+  return { ...credentials, address, token: body.token as string };
+}
+
+const changePassword = ({ base }: Service, token: string, currentPassword: string, newPassword: string) =>
+  call(`${base}/auth/password`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...from(newAddress()) },
+    body: JSON.stringify({ currentPassword, newPassword }),
+  });
+
+const times = <T>(count: number, value: T): T[] => new Array(count).fill(value);
+const blocks = ({ logs }: Service) => logs.map(line => JSON.parse(line)).filter(line => line.event === 'throttled');
+
+/** Runs a Redis of its own. `start` starts it again on the same port, with nothing in it. */
+async function startRedis(t: Test) {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  const url = `redis://127.0.0.1:${port}`;
+  let server: ChildProcess;
+  const start = async () => {
+    const options = ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', t.testdir()];
+    server = spawn('redis-server', options.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
+    for await (const chunk of server.stdout ?? []) if (/Ready to accept connections/.test(String(chunk))) break;
+  };
+  const signal = (name: NodeJS.Signals) => server.kill(name);
+  const stop = async () => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    server.kill('SIGKILL');
+    await once(server, 'exit');
+  };
+  await start();
+  t.teardown(stop);
+  return { url, start, stop, signal };
+}
+
+t.test('wrong passwords from one address close the account to that address, and to no other', async t => {
+  const service = await startThrottled(t);
+  const owner = await signUp(service);
+  const attacker = newAddress();
+
+  const first = await guess(service, owner.username, attacker);
+  t.equal(first.status, 401);
+  t.equal(first.headers.get('ratelimit-policy'), '"pair";q=10;w=900, "account";q=20;w=3600, "address";q=100;w=3600');
+  t.equal(first.headers.get('ratelimit'), '"pair";r=9;t=900');
+  t.same(await guesses(service, 9, owner.username, attacker), times(9, 401));
+
+  const refused = await signIn(service, owner.username.toUpperCase(), owner.password, attacker);
+  t.equal(refused.status, 429, 'also with the right password, and in another case');
+  t.match(refused.body, { status: 429, code: 'too_many_requests' });
+  t.equal(refused.headers.get('retry-after'), '900');
+  t.equal(refused.headers.get('ratelimit'), '"pair";r=0;t=900');
+  t.equal(refused.headers.get('ratelimit-policy'), first.headers.get('ratelimit-policy'));
+
+  t.equal((await guess(service, newCredentials().username, attacker)).status, 401, 'another account');
+  const right = await signIn(service, owner.username, owner.password, newAddress());
+  t.equal(right.status, 200);
+  t.equal(right.headers.get('ratelimit'), '"pair";r=10');
+});
+
+t.test('wrong passwords from everywhere close the account, but not to addresses that it knows', async t => {
+  const service = await startThrottled(t);
+  const owner = await signUp(service);
+  const elsewhere = newAddress();
+  t.equal((await signIn(service, owner.username, owner.password, elsewhere)).status, 200);
+
+  const statuses = [];
+  for (let i = 0; i < 25; i++) statuses.push(...(await guesses(service, 1, owner.username)));
+  t.same(statuses, [...times(20, 401), ...times(5, 429)]);
+  const stranger = await signIn(service, owner.username, owner.password, newAddress());
+  t.equal(stranger.status, 429);
+  t.match(stranger.headers.get('ratelimit'), /^"account";r=0;t=3(600|59\d)$/);
+
+  for (const address of [owner.address, elsewhere]) {
+    t.equal((await signIn(service, owner.username, owner.password, address)).status, 200);
+    t.same(await guesses(service, 11, owner.username, address), [...times(10, 401), 429], 'an allowance of its own');
+  }
+});
+
+t.test('unknown, disabled and known accounts are throttled alike', async t => {
+  const service = await startThrottled(t, { pair: { quota: 2, windowS: 900 }, account: { quota: 4, windowS: 3600 } });
+  const [known, disabled] = [await signUp(service), await signUp(service)];
+  await service.sql('UPDATE auth.users SET disabled_at = now() WHERE lower(username) = $1', [disabled.username]);
+  const seen = async (username: string) => {
+    const [one, other, third] = [newAddress(), newAddress(), newAddress()];
+    const answers = [];
+    for (const address of [one, one, one, other, other, third, third]) {
+      const { status, headers, body } = await guess(service, username, address);
+      const { requestId, ...problem } = body;
+      const { date, 'x-request-id': id, ...rest } = Object.fromEntries(headers);
+      // A second may pass meanwhile.
+      const text = JSON.stringify(rest).replace(
+        /(t=|"retry-after":")(\d+)/g,
+        (_, name, s) => name + Math.round(+s / 10),
+      );
+      answers.push([status, text, JSON.stringify(problem)]);
+    }
+    return answers;
+  };
+  const unknown = await seen(newCredentials().username);
+  t.same(
+    unknown.map(([status]) => status),
+    [401, 401, 429, 401, 401, 429, 429],
+  );
+  t.same(await seen(known.username), unknown);
+  t.same(await seen(disabled.username), unknown);
+});
+
+t.test('one address may fail only so often, whatever the usernames, and owes nobody else anything', async t => {
+  const service = await startThrottled(t, { address: { quota: 5, windowS: 3600 } });
+  const address = newAddress();
+  const statuses = [];
+  for (let i = 0; i < 8; i++) statuses.push(...(await guesses(service, 1, newCredentials().username, address)));
+  t.same(statuses, [...times(5, 401), ...times(3, 429)]);
+
+  const owner = await signUp(service);
+  const refused = await signIn(service, owner.username, owner.password, address);
+  t.match(refused.headers.get('ratelimit'), /^"address";r=0;t=3(600|59\d)$/);
+  const flood = await Promise.all(times(100, 0).map(() => guess(service, owner.username, address)));
+  t.same(new Set(flood.map(({ status }) => status)), new Set([429]));
+  t.same(await guesses(service, 5, owner.username), times(5, 401), 'the account has paid for none of them');
+});
+
+t.test('a flood from one address uses up neither the account nor its neighbours', async t => {
+  const first = await startThrottled(t, { address: { quota: 12, windowS: 3600 } });
+  const { databaseUrl, authSecrets, throttle } = first.config;
+  const services: Service[] = [first];
+  for (let i = 0; i < 2; i++) services.push(await startThrottled(t, throttle, { databaseUrl, authSecrets }));
+  const owner = await signUp(services[0] as Service);
+  const attacker = newAddress();
+  const flood = times(300, 0).map((_, i) => guess(services[i % 3] as Service, owner.username, attacker));
+  const guessed = (await Promise.all(flood)).filter(({ status }) => status === 401).length;
+  t.ok(guessed > 0 && guessed <= 10, `${guessed} guesses`);
+  const { rows } = await first.sql(`SELECT points FROM auth.throttles WHERE key ~ '^(account|address):'`);
+  t.same(rows, times(2, { points: guessed }), 'what is refused is given back');
+});
+
+t.test('sign-ups from an address are counted, whether the username is free or not', async t => {
+  const service = await startThrottled(t, { signUp: { quota: 3, windowS: 3600 } });
+  const address = newAddress();
+  const send = (body: object) => post(`${service.base}/auth/sign-up`, body, from(address));
+  const first = await send(newCredentials());
+  t.equal(first.status, 201);
+  t.equal(first.headers.get('ratelimit-policy'), '"sign-up";q=3;w=3600');
+  t.match(first.headers.get('ratelimit'), /^"sign-up";r=2;t=3600$/);
+  t.equal((await send({ ...newCredentials(), password: 'password' })).status, 400, 'this one cost no hash');
+  const { username } = first.body.user;
+  t.equal((await send({ ...newCredentials(), username })).status, 409);
+  t.equal((await send(newCredentials())).status, 201);
+  const refused = await send(newCredentials());
+  t.equal(refused.status, 429);
+  t.match(refused.headers.get('ratelimit'), /^"sign-up";r=0;t=3(600|59\d)$/);
+  t.ok(Number(refused.headers.get('retry-after')) > 3590);
+  await signUp(service);
+  t.match(await signIn(service, first.body.user.username, 'open sesame 42', address), { status: 200 });
+});
+
+t.test('whoever signs in correctly is not throttled by that', async t => {
+  const small = { quota: 3, windowS: 3600 };
+  const service = await startThrottled(t, { pair: small, account: small, address: small });
+  const { username, password, address } = await signUp(service);
+  for (let i = 0; i < 12; i++) t.equal((await signIn(service, username, password, address)).status, 200);
+
+  t.same(await guesses(service, 2, username, address), [401, 401]);
+  t.equal((await signIn(service, username, password, address)).status, 200);
+  t.equal((await guess(service, username, address)).headers.get('ratelimit'), '"pair";r=2;t=3600', 'forgiven');
+});
+
+t.test('an attempt that overload or a fault cut short is no guess', async t => {
+  const service = await startThrottled(t, { pair: { quota: 2, windowS: 900 } });
+  const { username, password, address } = await signUp(service);
+  const { verify } = service.app.passwords;
+  service.app.passwords.verify = async () => {
+    throw Object.assign(new Error('too busy'), { statusCode: 503 });
+  };
+  t.same(await guesses(service, 5, username, address), times(5, 503));
+  service.app.passwords.verify = verify;
+  t.same(await guesses(service, 1, username, address), [401]);
+  t.equal((await signIn(service, username, password, address)).status, 200);
+});
+
+t.test('guesses at the current password count on the account; the session has an allowance of its own', async t => {
+  const service = await startThrottled(t, { pair: { quota: 3, windowS: 900 }, account: { quota: 4, windowS: 3600 } });
+  const { username, password, token } = await signUp(service);
+  const statuses = [];
+  for (let i = 0; i < 4; i++) statuses.push((await changePassword(service, token, 'wrong', 'new password 42')).status);
+  t.same(statuses, [401, 401, 401, 429], 'from whatever address');
+  t.same(await guesses(service, 2, username), [401, 429]);
+
+  const other = await signIn(service, username, password, newAddress());
+  t.equal(other.status, 429);
+  const owner = await signUp(service);
+  for (let i = 0; i < 5; i++) await guesses(service, 1, owner.username);
+  t.equal((await guess(service, owner.username, newAddress())).status, 429);
+  const changed = await changePassword(service, owner.token, owner.password, 'new password 42');
+  t.equal(changed.status, 200, 'whoever holds a session may still change the password');
+});
+
+t.test('a spent quota opens again after the wait that it told, and waits longer the next time', async t => {
+  const small = { quota: 2, windowS: 1 };
+  const service = await startThrottled(t, { pair: small, maxWaitS: 3 });
+  const [username, address] = [newCredentials().username, newAddress()];
+  for (const waitS of [1, 2, 3, 3]) {
+    t.same(await guesses(service, 2, username, address), [401, 401]);
+    const refused = await guess(service, username, address);
+    t.equal(refused.status, 429);
+    t.equal(refused.headers.get('retry-after'), String(waitS));
+    await sleep(waitS * 1000);
+  }
+});
+
+t.test('slow guesses gain nothing', async t => {
+  const [pair, account] = [
+    { quota: 2, windowS: 1 },
+    { quota: 3, windowS: 1 },
+  ];
+  const service = await startThrottled(t, { pair, account, maxWaitS: 60 });
+  const { username, password, address } = await signUp(service);
+  t.same(await guesses(service, 1, username), [401]);
+  t.equal((await guess(service, username, address)).headers.get('ratelimit'), '"pair";r=1;t=1');
+  await sleep(1100);
+  const last = await guess(service, username, address);
+  t.equal(last.status, 401);
+  t.equal(last.headers.get('ratelimit'), '"pair";r=0;t=1');
+  t.same(
+    blocks(service)
+      .map(({ limit }) => limit)
+      .sort(),
+    ['account', 'pair'],
+    'two for the pair, three for the account',
+  );
+  for (const other of [address, newAddress()]) t.same(await guesses(service, 1, username, other), [429]);
+  await sleep(1100);
+  t.equal((await signIn(service, username, password, address)).status, 200);
+  t.equal((await guess(service, username, address)).headers.get('ratelimit'), '"pair";r=1;t=1', 'forgiven again');
+});
+
+for (const store of ['PostgreSQL', 'Redis']) {
+  t.test(
+    `on ${store}, 200 guesses at once over three replicas are the budget and not one more`,
+    {
+      skip: store === 'Redis' && skip,
+    },
+    async t => {
+      const redis = store === 'Redis' ? await startRedis(t) : undefined;
+      const first = await startThrottled(t, {}, { ...(redis && { redisUrl: redis.url }) });
+      const { trustProxy, throttle, databaseUrl, authSecrets, redisUrl } = first.config;
+      const shared = { trustProxy, throttle, databaseUrl, authSecrets, ...(redisUrl && { redisUrl }) };
+      const services = [first, await startService(t, shared), await startService(t, shared)];
+      const owner = await signUp(first);
+
+      const flood = async (username: string, addressOf: () => string) => {
+        const answers = await Promise.all(
+          times(200, 0).map((_, i) => guess(services[i % 3] as Service, username, addressOf())),
+        );
+        const counted = (status: number) => answers.filter(answer => answer.status === status).length;
+        return { guessed: counted(401), refused: counted(429) };
+      };
+      const one = newAddress();
+      t.same(await flood(newCredentials().username, () => one), { guessed: 10, refused: 190 }, 'a pair');
+      t.same(await flood(owner.username, newAddress), { guessed: 20, refused: 180 }, 'an account');
+      const other = newAddress();
+      const usernames = Array.from({ length: 200 }, newCredentials);
+      const answers = await Promise.all(
+        usernames.map(({ username }, i) => guess(services[i % 3] as Service, username, other)),
+      );
+      t.equal(answers.filter(({ status }) => status === 401).length, 100, 'an address');
+
+      t.equal((await signIn(services[2] as Service, owner.username, owner.password, owner.address)).status, 200);
+      const begun = services.flatMap(blocks).map(({ limit }) => limit);
+      t.same(begun.sort(), ['account', 'address', 'pair'], 'and one line in the log for each block');
+      const { rows } = await first.sql(`SELECT count(*)::int FROM auth.audit_events WHERE event = 'sign_in_failed'`);
+      t.equal(rows[0].count, 130, 'what is refused leaves no audit event');
+    },
+  );
+}
+
+t.test('who is refused already costs the store nothing, and is refused while it is away', async t => {
+  const postgres = await startThrowawayPostgres();
+  const service = await startThrottled(t, {}, { databaseUrl: postgres.url });
+  const [username, address] = [newCredentials().username, newAddress()];
+  for (let i = 0; i < 2; i++) await guesses(service, 10, username);
+  await guesses(service, 11, newCredentials().username, address);
+  const pair = newCredentials().username;
+  await guesses(service, 10, pair, address);
+
+  let statements = 0;
+  service.app.pg.pool.on('acquire', () => statements++);
+  const stranger = newAddress();
+  const before = performance.now();
+  for (let i = 0; i < 20; i++) {
+    const flood = times(25, 0).flatMap(() => [guess(service, pair, address), guess(service, username, stranger)]);
+    t.same(new Set((await Promise.all(flood)).map(({ status }) => status)), new Set([429]));
+  }
+  // The stranger is looked up by the first 25, who come at once; in a while somebody asks again, and the feeds go on.
+  const background = Math.ceil((performance.now() - before) / 250) + 5;
+  t.ok(statements <= 25 + background, `${statements} statements for 1000 requests`);
+
+  await postgres.stop();
+  t.equal((await guess(service, pair, address)).status, 429);
+  t.equal((await guess(service, username, stranger)).status, 429);
+  const unknown = await guess(service, username, newAddress());
+  t.equal(unknown.status, 503);
+  t.match(unknown.body, { code: 'service_unavailable' });
+  t.ok(unknown.headers.get('retry-after'));
+  t.equal((await post(`${service.base}/auth/sign-up`, newCredentials())).status, 503);
+});
+
+t.test('what is remembered of the refused is bounded', async t => {
+  const refusals = createRefusals();
+  const until = performance.now() + 60_000;
+  for (let i = 0; i <= 10_000; i++) refusals.add(String(i), until);
+  t.equal(refusals.find('0'), undefined);
+  t.equal(refusals.find('1'), until);
+  refusals.add('gone', performance.now() - 1);
+  t.equal(refusals.find('gone'), undefined);
+});
+
+t.test('without its Redis the service answers 503 at once, until it is back', { skip }, async t => {
+  const redis = await startRedis(t);
+  const service = await startThrottled(t, {}, { redisUrl: redis.url });
+  const { username, password, address } = await signUp(service);
+  t.equal((await signIn(service, username, password, address)).status, 200);
+
+  for (const away of [() => redis.stop(), () => void redis.signal('SIGSTOP')]) {
+    await away();
+    const before = performance.now();
+    const answers = await Promise.all([
+      signIn(service, username, password, address),
+      guess(service, username, newAddress()),
+      post(`${service.base}/auth/sign-up`, newCredentials()),
+    ]);
+    t.ok(performance.now() - before < 3000, 'nobody hangs');
+    for (const answer of answers) {
+      t.equal(answer.status, 503);
+      t.equal(answer.body.code, 'service_unavailable');
+      t.ok(answer.headers.get('retry-after'));
+    }
+    if (away.toString().includes('SIGSTOP')) redis.signal('SIGCONT');
+    else await redis.start();
+    const deadline = performance.now() + 5000;
+    while ((await signIn(service, username, password, address)).status === 503) {
+      if (performance.now() > deadline) throw new Error('not back in time');
+      await sleep(20);
+    }
+    t.equal((await signIn(service, username, password, address)).status, 200);
+  }
+  await redis.stop();
+  await t.rejects(startThrottled(t, {}, { redisUrl: redis.url }), { message: /Redis does not answer .*REDIS_URL/ });
+});
+
+t.test(
+  'the store holds no usernames, for people type passwords there, and sessions hold no prepared statements',
+  async t => {
+    const typed = `hunter2-${randomUUID()}`;
+    const service = await startThrottled(t);
+    const { username } = await signUp(service);
+    await guesses(service, 20, typed);
+    await guesses(service, 1, username);
+    const { rows } = await service.sql(`SELECT * FROM auth.throttles`);
+    t.ok(rows.length > 5);
+    t.notMatch(JSON.stringify(rows) + service.logs.join(''), /hunter2|198\.51.*"key/);
+    for (const { key } of rows) t.match(key, /^[a-z-]+:[\w-]{22}$/);
+
+    const { pool } = service.app.pg;
+    const clients = await Promise.all(times(pool.totalCount, 0).map(() => pool.connect()));
+    for (const client of clients) {
+      t.same((await client.query('SELECT name FROM pg_prepared_statements')).rows, [], 'as PgBouncer needs it');
+      client.release();
+    }
+  },
+);
+
+t.test('Redis holds no usernames either', { skip }, async t => {
+  const typed = `hunter2-${randomUUID()}`;
+  const { url } = await startRedis(t);
+  const onRedis = await startThrottled(t, {}, { redisUrl: url });
+  await guesses(onRedis, 10, typed);
+  const redis = new Redis(url);
+  const keys = await redis.keys('*');
+  redis.disconnect();
+  t.ok(keys.length >= 4);
+  for (const key of keys) t.match(key, /^latchkey:[a-z-]+:[\w-]{22}$/);
+});
+
+t.test('an address is what the gateway says it is, an IPv6 one its /64, and a forged header is nothing', async t => {
+  const small = { address: { quota: 2, windowS: 3600 } };
+  const service = await startThrottled(t, small);
+  const other = () => newCredentials().username;
+  const cases = [
+    ['2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', '2001:DB8:0001:2::7', '2001:db8:1:3::1'],
+    ['203.0.113.5', '::ffff:203.0.113.5', '::ffff:cb00:7105', '203.0.113.6'],
+  ] as const;
+  for (const [first, second, same, different] of cases) {
+    t.same(await guesses(service, 1, other(), first), [401]);
+    t.same(await guesses(service, 1, other(), second), [401]);
+    t.same(await guesses(service, 1, other(), same), [429]);
+    t.same(await guesses(service, 1, other(), different), [401]);
+  }
+  const wary = await startThrottled(t, small, { trustProxy: [] });
+  for (const status of [401, 401, 429, 429]) t.same(await guesses(wary, 1, other()), [status]);
+
+  const hex = fc.integer({ min: 0, max: 0xffff }).map(group => group.toString(16));
+  const halves = fc.tuple(fc.array(hex, { minLength: 4, maxLength: 4 }), fc.array(hex, { minLength: 4, maxLength: 4 }));
+  fc.assert(
+    fc.property(halves, halves, ([network, host], [, otherHost]) => {
+      fc.pre(network.some(group => group !== '0'));
+      const folded = foldAddress([...network, ...host].join(':'));
+      t.equal(folded, foldAddress([...network, ...otherHost].join(':').toUpperCase()));
+      t.equal(folded, `${network.join(':')}::/64`);
+    }),
+  );
+  t.equal(foldAddress('fe80::1%eth0'), 'fe80:0:0:0::/64');
+  t.equal(foldAddress('::1'), '0:0:0:0::/64');
+  t.equal(foldAddress('::ffff:1.2.3.4'), '1.2.3.4');
+});
+
+t.test('counters that are over are swept away', async t => {
+  const service = await startThrottled(t);
+  const { username } = await signUp(service);
+  await guesses(service, 1, username);
+  const { rows } = await service.sql(`UPDATE auth.throttles SET expire = 1 WHERE key LIKE 'account:%' RETURNING key`);
+  t.equal(await sweepThrottles(service.app.pg, 1000), rows.length);
+  const left = await service.sql('SELECT count(*)::int FROM auth.throttles');
+  t.ok(left.rows[0].count >= 3);
+});
+
+t.test('settings', async t => {
+  t.match(DEFAULTS, { enabled: true, account: { quota: 20, windowS: 3600 }, knownAddressDays: 30 });
+  t.equal(loadSettings({ THROTTLE_ENABLED: 'false' }).throttle.enabled, false);
+  t.equal(loadSettings({ REDIS_URL: 'rediss://redis:6380/1' }).redisUrl, 'rediss://redis:6380/1');
+  const cases: [env: Record<string, string>, message: RegExp][] = [
+    [{ THROTTLE_ACCOUNT_FAILURES: '101' }, /THROTTLE_ACCOUNT_FAILURES: must be <= 100/],
+    [{ THROTTLE_PAIR_FAILURES: '0' }, /THROTTLE_PAIR_FAILURES: must be >= 1/],
+    [{ THROTTLE_PAIR_FAILURES: '21' }, /THROTTLE_PAIR_FAILURES: must not be above THROTTLE_ACCOUNT_FAILURES/],
+    [{ THROTTLE_MAX_WAIT_S: '3599' }, /THROTTLE_MAX_WAIT_S: must not be below THROTTLE_ACCOUNT_WAIT_S/],
+    [{ THROTTLE_ENABLED: 'no' }, /THROTTLE_ENABLED: must be boolean/],
+    [{ THROTTLE_ENABELD: 'false' }, /THROTTLE_ENABELD is not a setting; did you mean THROTTLE_ENABLED\?/],
+    [{ REDIS_URL: 'http://redis' }, /REDIS_URL: must match/],
+  ];
+  for (const [env, message] of cases) t.throws(() => loadSettings(env), { name: 'ConfigError', message });
+
+  const off = { throttle: { ...DEFAULTS, enabled: false }, production: true };
+  const service = await startService(t, off);
+  const answer = await guess(service, newCredentials().username, newAddress());
+  t.equal(answer.headers.get('ratelimit'), null);
+  t.match(service.logs.join(''), /the throttles are off \(THROTTLE_ENABLED\)/);
+});
