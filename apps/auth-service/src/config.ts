@@ -1,4 +1,4 @@
-import { ConfigError, isCidr, readEnvironment } from '@latchkey/service-kit';
+import { ConfigError, isCidr, readEnvironment, serviceSettings } from '@latchkey/service-kit';
 import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema';
 import { type Static, Type } from '@sinclair/typebox';
 import { parseSecrets, type Secrets } from './secrets.js';
@@ -12,29 +12,14 @@ const durationS = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 30 * 86_400, description });
 
 const Environment = Type.Object({
-  NODE_ENV: Type.String({
-    default: 'development',
-    description: '`production` refuses to start on development defaults',
-  }),
-  HOST: Type.Optional(Type.String({ description: 'Address to listen on' })),
+  ...serviceSettings,
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
-  DATABASE_URL: Type.Optional(
-    Type.String({
-      pattern: '^postgres(ql)?://',
-      description: 'PostgreSQL to use; without it, an embedded one is started',
-    }),
-  ),
-  DATA_DIR: Type.String({
-    default: '.data',
-    description: 'Folder of the embedded database and the development secret',
-  }),
   PUBLIC_URL: Type.Optional(
     Type.String({
       pattern: '^https?://[^?#]+$',
       description: 'Where clients reach the service; the issuer of its tokens',
     }),
   ),
-  TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Whom the access tokens are for' }),
   AUTH_SECRETS: Type.Optional(
     Type.String({ description: 'Secrets as `id:base64,…`, at least 32 bytes each; the first is the current one' }),
   ),
@@ -132,11 +117,6 @@ const Environment = Type.Object({
     description: 'How long an address is known to an account after a sign-in from it, in days',
   }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
-  LOG_LEVEL: Type.String({
-    enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
-    default: 'info',
-    description: 'How much is logged',
-  }),
 });
 
 /** What the environment says; what it leaves open is filled in for development. */

@@ -1,21 +1,10 @@
 import type { ServiceCredentials } from '@latchkey/auth-client';
-import { ConfigError, readEnvironment } from '@latchkey/service-kit';
+import { ConfigError, readEnvironment, serviceSettings } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 
 const Environment = Type.Object({
-  NODE_ENV: Type.String({
-    default: 'development',
-    description: '`production` refuses to start on development defaults',
-  }),
-  HOST: Type.Optional(Type.String({ description: 'Address to listen on' })),
+  ...serviceSettings,
   PORT: Type.Integer({ default: 3001, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
-  DATABASE_URL: Type.Optional(
-    Type.String({
-      pattern: '^postgres(ql)?://',
-      description: 'PostgreSQL to use; without it, an embedded one is started',
-    }),
-  ),
-  DATA_DIR: Type.String({ default: '.data', description: 'Folder of the embedded database and the client’s secret' }),
   AUTH_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'Where auth-service answers this service' }),
   ),
@@ -35,12 +24,6 @@ const Environment = Type.Object({
       description: 'What to do beyond that: `open` accepts tokens, `closed` answers 503',
     }),
   ),
-  TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Audience that tokens must be for' }),
-  LOG_LEVEL: Type.String({
-    enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
-    default: 'info',
-    description: 'How much is logged',
-  }),
 });
 
 /** Everything that the service needs to know. */

@@ -1,0 +1,33 @@
+import { type TOptional, type TString, Type } from '@sinclair/typebox';
+
+/** The settings that every service has, for its schema. */
+export const serviceSettings: {
+  NODE_ENV: TString;
+  HOST: TOptional<TString>;
+  DATABASE_URL: TOptional<TString>;
+  DATA_DIR: TString;
+  TOKEN_AUDIENCE: TString;
+  LOG_LEVEL: TString;
+} = {
+  NODE_ENV: Type.String({
+    default: 'development',
+    description: '`production` refuses to start on development defaults',
+  }),
+  HOST: Type.Optional(Type.String({ description: 'Address to listen on' })),
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description: 'PostgreSQL to use; without it, an embedded one is started',
+    }),
+  ),
+  DATA_DIR: Type.String({
+    default: '.data',
+    description: 'Folder of the embedded database and the development secrets',
+  }),
+  TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Whom the access tokens are for' }),
+  LOG_LEVEL: Type.String({
+    enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+    default: 'info',
+    description: 'How much is logged',
+  }),
+};
