@@ -4,13 +4,24 @@ import { Command } from 'commander';
 import { clientCommands } from './commands/clients.js';
 import { eventsCommand } from './commands/events.js';
 import { keyCommands } from './commands/keys.js';
+import { passwordCommands } from './commands/passwords.js';
+import { userCommands } from './commands/users.js';
+
+// Who has read enough, such as `head`, closes the pipe.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  console.error(`latchkey: ${explain(error)}`);
+  process.exit(1);
+});
 
 const program = new Command('latchkey')
   .description(
-    'Runs the auth-service: its signing keys and its clients. Settings come from the environment, as for the service.',
+    'Runs the auth-service: its signing keys, clients, users and passwords. Settings come from the environment, as for the service.',
   )
   .addCommand(keyCommands())
   .addCommand(clientCommands())
+  .addCommand(userCommands())
+  .addCommand(passwordCommands())
   .addCommand(eventsCommand());
 
 try {

@@ -1,7 +1,9 @@
-import { createHmac, randomInt } from 'node:crypto';
+import { createHash, createHmac, randomInt } from 'node:crypto';
 import bcrypt from 'bcrypt';
+import { readForeignHash } from './foreign-hashes/index.js';
 import type { HashLane } from './hash-lane.js';
 import { deriveKey, type Secrets } from './secrets.js';
+import { type BcryptHash, readBcryptHash } from './stored-hash.js';
 
 /** What comparing a password with a stored hash showed. */
 export type Verdict = {
@@ -21,8 +23,8 @@ export type Passwords = {
   matchCost(highestStored: number): void;
 };
 
-// Ours: `$bcrypt-hmac-sha384$k=<pepper>$2b$<cost>$<salt and hash>`. Plain `$2a$`, `$2b$` and `$2y$` rows come from elsewhere.
-const STORED = /^(?:\$bcrypt-hmac-sha384\$k=([A-Za-z0-9_-]{1,32}))?\$2[aby](\$(\d\d)\$[./A-Za-z0-9]{53})$/;
+// A row beyond it, which nothing here writes, would keep a thread for minutes.
+const MAX_COST = 20;
 
 /**
  * Hashes and verifies passwords with bcrypt over an HMAC.
@@ -32,7 +34,8 @@ const STORED = /^(?:\$bcrypt-hmac-sha384\$k=([A-Za-z0-9_-]{1,32}))?\$2[aby](\$(\
  *
  * Every comparison takes the time of the dearest row there is, so that nobody can tell by it whether an account exists or
  * how old its hash is: a row of a lower cost `c` is followed by hashes for nothing of the costs `c`, `c + 1`, … below the
- * highest, and 2^c + 2^c + 2^(c+1) + … is 2^highest.
+ * highest, and 2^c + 2^c + 2^(c+1) + … is 2^highest. A row that other software made is followed by as many as fill the
+ * time; one that takes longer by itself stands out until its first sign-in.
  *
  * @param secrets their derived peppers; the first is used for new hashes
  * @param cost bcrypt's cost, the base-2 logarithm of its rounds
@@ -47,8 +50,12 @@ export function createPasswords(secrets: Secrets, cost: number, lane: HashLane):
     const key = peppers.get(id);
     return key && createHmac('sha384', key).update(password, 'utf8').digest('base64');
   };
+  const inputFor = ({ scheme, pepperId }: BcryptHash, password: string) => {
+    if (pepperId !== undefined) return pepper(pepperId, password);
+    return scheme === 'bcrypt_sha256' ? createHash('sha256').update(password, 'utf8').digest('hex') : password;
+  };
   const matchCost = (highestStored: number) => {
-    const wanted = Math.max(cost, highestStored);
+    const wanted = Math.max(cost, Math.min(highestStored, MAX_COST));
     if (wanted === highest) return;
     highest = wanted;
     decoy = randomHash(highest);
@@ -66,23 +73,23 @@ export function createPasswords(secrets: Secrets, cost: number, lane: HashLane):
     },
 
     async verify(password, stored, caller) {
-      const [, pepperId, rest, storedCost] = STORED.exec(stored ?? '') ?? [];
-      const input = pepperId === undefined ? password : pepper(pepperId, password);
-      if (rest === undefined || input === undefined) {
-        const task = {
-          kind: 'compare',
-          input: pepper(current, password) as string,
-          stored: decoy,
-          paddings: [],
-        } as const;
-        await lane.run(task, highest, caller);
-        return { matches: false, outdated: false, ...(pepperId !== undefined && { unknownPepper: pepperId }) };
+      const row = readBcryptHash(stored ?? '');
+      const input = row && inputFor(row, password);
+      if (row && input !== undefined && row.cost <= MAX_COST) {
+        if (row.cost > highest) matchCost(row.cost);
+        const task = { kind: 'compare', input, stored: row.hash, paddings: paddings(row.cost) } as const;
+        const matches = (await lane.run(task, highest, caller)) === true;
+        return { matches, outdated: row.pepperId !== current || row.cost < cost };
       }
-      if (Number(storedCost) > highest) matchCost(Number(storedCost));
-      // The variants differ only in bugs of long-gone implementations; the library knows `$2b$`.
-      const task = { kind: 'compare', input, stored: `$2b${rest}`, paddings: paddings(Number(storedCost)) } as const;
-      const matches = (await lane.run(task, highest, caller)) === true;
-      return { matches, outdated: pepperId !== current || Number(storedCost) < cost };
+      const foreign = readForeignHash(stored ?? '');
+      if (stored && foreign && !foreign.excess) {
+        const task = { kind: 'compare-foreign', input: password, stored, asDearAs: highest } as const;
+        const matches = (await lane.run(task, Math.max(highest, Math.log2(foreign.rounds)), caller)) === true;
+        return { matches, outdated: true };
+      }
+      const nothing = pepper(current, password) as string;
+      await lane.run({ kind: 'compare', input: nothing, stored: decoy, paddings: [] }, highest, caller);
+      return { matches: false, outdated: false, ...(row?.pepperId !== undefined && { unknownPepper: row.pepperId }) };
     },
   };
 }

@@ -1,32 +1,8 @@
 import { spawn } from 'node:child_process';
-import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
+import { openSync } from 'node:fs';
 import t from 'tap';
+import { CLI, commandLine, environment } from './command-line.js';
 import { call, get, newCredentials, post, type Service, startService, until } from './helper.js';
-
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
-
-/** Runs the built command line on the database of a service, with its settings. */
-function commandLine({ config }: Service) {
-  const [{ id, key }] = config.authSecrets;
-  const env = {
-    PATH: process.env['PATH'],
-    DATABASE_URL: config.databaseUrl,
-    AUTH_SECRETS: `${id}:${key.toString('base64')}`,
-    PUBLIC_URL: config.publicUrl,
-    NODE_ENV: 'production',
-  };
-  return async (args: string, input = '', more: Record<string, string> = {}) => {
-    const child = spawn(process.execPath, [CLI, ...args.split(' ')], { env: { ...env, ...more } });
-    child.stdin.end(input);
-    const [stdout, stderr, code] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      new Promise<number | null>(resolve => child.once('close', resolve)),
-    ]);
-    return { stdout, stderr, code };
-  };
-}
 
 const grant = ({ base }: Service, id: string, secret: string) =>
   call(`${base}/oauth/token`, {
@@ -119,6 +95,18 @@ t.test('whoever has other secrets adds no key that the replicas cannot open', as
   const refused = await latchkey('keys rotate', '', { AUTH_SECRETS: other });
   t.match(refused, { code: 1, stdout: '', stderr: /sealed by the secret "one", which is not in AUTH_SECRETS/ });
   t.equal(JSON.parse((await latchkey('keys list --json')).stdout).length, 1);
+});
+
+t.test('a secret that cannot be shown is not set', { skip: process.platform !== 'linux' }, async t => {
+  const service = await startService(t);
+  const child = spawn(process.execPath, [CLI, 'clients', 'create', 'notes'], {
+    env: environment(service),
+    stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
+  });
+  const code = await new Promise(resolve => child.once('close', resolve));
+  t.equal(code, 1);
+  const { rows } = await service.sql('SELECT FROM auth.clients');
+  t.equal(rows.length, 0);
 });
 
 t.test('mistakes are explained', async t => {

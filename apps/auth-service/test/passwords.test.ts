@@ -7,6 +7,8 @@ import t from 'tap';
 import { createHashLane } from '../src/hash-lane.js';
 import { createPasswords } from '../src/passwords.js';
 import type { Secrets } from '../src/secrets.js';
+import { commandLine } from './command-line.js';
+import { FOREIGN, PASSWORD } from './foreign-hashes.js';
 import { call, newCredentials, post, startService } from './helper.js';
 
 const lane = createHashLane({ workers: 2, maxWaitMs: 10_000 });
@@ -52,6 +54,8 @@ t.test('what is no hash at all does not match', async t => {
     'plain text',
     '$2b$04$short',
     '$argon2id$v=19$m=16,t=2,p=1$c2FsdA$aGFzaA',
+    // More than a worker may be made to do.
+    'pbkdf2_sha256$900000000$Cq3VxqvDKZyJNN5bAGiFZK$gIRi4O1QBsT94u/KlN+M4M2VGvc1Qm1grMGCWZsNZRM=',
   ]) {
     t.same(await make([first], 4).verify('plain text', stored, anybody), { matches: false, outdated: false });
   }
@@ -101,6 +105,76 @@ t.test('a row with an unknown pepper is reported to the operator, not to the cal
   await sql("UPDATE auth.users SET password_hash = replace(password_hash, 'k=first', 'k=gone')");
   t.match(await post(`${base}/auth/sign-in`, credentials), { status: 401, body: { code: 'invalid_credentials' } });
   t.match(logs.join(''), /"secretId":"gone".*not in AUTH_SECRETS/);
+});
+
+t.test('rows of other software verify as they are', async t => {
+  const passwords = make([first], 8);
+  for (const [, stored] of FOREIGN) {
+    t.same(await passwords.verify(PASSWORD, stored, anybody), { matches: true, outdated: true }, stored);
+    t.notOk((await passwords.verify(`${PASSWORD}!`, stored, anybody)).matches, stored);
+  }
+});
+
+t.test('a report counts the accounts by scheme, cost and secret', async t => {
+  const service = await startService(t, { authSecrets: [second, first], bcryptCost: 5 });
+  const rows = [
+    ...[1, 2, 3].map(() => `$bcrypt-hmac-sha384$k=second$2b$05$${'a'.repeat(53)}`),
+    ...[1, 2].map(() => `$bcrypt-hmac-sha384$k=first$2b$05$${'a'.repeat(53)}`),
+    `$bcrypt-hmac-sha384$k=gone$2b$05$${'a'.repeat(53)}`,
+    `$bcrypt-hmac-sha384$k=second$2b$04$${'a'.repeat(53)}`,
+    'plain text $ with $ signs',
+    null,
+    ...FOREIGN.map(([, stored]) => stored),
+  ];
+  for (const [i, hash] of rows.entries()) {
+    await service.sql('INSERT INTO auth.users (id, username, password_hash) VALUES (gen_random_uuid(), $1, $2)', [
+      `user-${i}`,
+      hash,
+    ]);
+  }
+  const latchkey = commandLine(service);
+  const { stdout, code } = await latchkey('passwords report --json');
+  t.equal(code, 0);
+  const report: Record<string, unknown>[] = JSON.parse(stdout);
+  t.equal(
+    report.reduce((sum, { accounts }) => sum + Number(accounts), 0),
+    rows.length,
+  );
+  const outdated = 'outdated: hashed again at the next sign-in';
+  for (const expected of [
+    { scheme: 'bcrypt-hmac-sha384', cost: 5, secret: 'second', accounts: 3, state: 'current' },
+    { scheme: 'bcrypt-hmac-sha384', cost: 5, secret: 'first', accounts: 2, state: outdated },
+    { scheme: 'bcrypt-hmac-sha384', cost: 4, secret: 'second', accounts: 1, state: outdated },
+    { scheme: 'bcrypt-hmac-sha384', secret: 'gone', state: 'cannot sign in: needs the secret "gone"' },
+    { scheme: 'unknown', cost: null, accounts: 1, state: 'cannot sign in: no form that is known here' },
+    { scheme: 'none', accounts: 1, state: 'no password' },
+    { scheme: 'bcrypt_sha256', cost: 5, state: outdated },
+    { scheme: 'argon2id', cost: 'm=65536,t=3,p=4', accounts: 1, state: outdated },
+    { scheme: 'pbkdf2_sha256', cost: '1200', secret: null, accounts: 1, state: outdated },
+    { scheme: 'scrypt', cost: 'N=32768,r=8,p=1', state: outdated },
+  ]) {
+    t.hasStrict(
+      report.filter(row => Object.entries(expected).every(([name, value]) => row[name] === value)),
+      [expected],
+      `${expected.scheme} ${expected.cost}`,
+    );
+  }
+  t.notMatch(stdout, /aaaa/);
+  t.match((await latchkey('passwords report')).stdout, /bcrypt-hmac-sha384 +5 +second +3 +current/);
+});
+
+t.test('calibration proposes a cost for a time', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const { stdout, stderr, code } = await latchkey('passwords calibrate --budget 120 --json');
+  t.equal(code, 0);
+  const { bcryptCost, cores, measured } = JSON.parse(stdout);
+  t.ok(bcryptCost >= 10 && bcryptCost <= 20, `${bcryptCost}`);
+  t.match(stderr, `BCRYPT_COST=${bcryptCost}`);
+  const { medianMs, signInsPerSecond } = measured.find(({ cost }: { cost: number }) => cost === bcryptCost);
+  t.ok(Math.abs(signInsPerSecond - (cores * 1000) / medianMs) < 1);
+  const tight = await latchkey('passwords calibrate --budget 1');
+  t.match(tight, { code: 0, stdout: /^cost +medianMs/, stderr: /BCRYPT_COST=10: .*over the budget/s });
 });
 
 t.test('a breached password is refused, without being told to anybody', async t => {

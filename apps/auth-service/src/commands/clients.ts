@@ -5,7 +5,7 @@ import { hashClientSecret, newClientSecret } from '../client-secret.js';
 import { insertClient, listClients, replaceClientSecret, setClientDisabled } from '../data/clients.js';
 import { withDatabase } from './database.js';
 import { wholeSeconds } from './keys.js';
-import { printRows } from './output.js';
+import { printRows, writeOut } from './output.js';
 
 type Json = { json?: boolean };
 type Secret = { secretFile?: string };
@@ -44,10 +44,14 @@ export function clientCommands(): Command {
       if (bad !== undefined) throw new Error(`"${bad}" is not a scope (RFC 6749 §3.3).`);
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };
-      const created = await withDatabase(({ db, origin }) => insertClient(db, client, origin));
-      if (!created && !options.ifMissing) throw new Error(`There is a client ${id} already.`);
-      if (created) printSecret(id, secret, options);
-      else console.error(`There is a client ${id} already.`);
+      const created = await withDatabase(async ({ db, origin }) => {
+        const added = await insertClient(db, client, origin);
+        if (added) await printSecret(id, secret, options);
+        return added;
+      });
+      if (created) return;
+      if (!options.ifMissing) throw new Error(`There is a client ${id} already.`);
+      console.error(`There is a client ${id} already.`);
     });
 
   clients
@@ -60,9 +64,10 @@ export function clientCommands(): Command {
     .action(async (id: string, options: Json & Secret & { grace: number }) => {
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), graceS: options.grace };
-      const found = await withDatabase(({ db, origin }) => replaceClientSecret(db, client, origin));
-      if (!found) throw new Error(`There is no client ${id}.`);
-      printSecret(id, secret, options);
+      await withDatabase(async ({ db, origin }) => {
+        if (!(await replaceClientSecret(db, client, origin))) throw new Error(`There is no client ${id}.`);
+        await printSecret(id, secret, options);
+      });
     });
 
   for (const [name, disabled, description] of [
@@ -98,10 +103,10 @@ async function secretFor({ secretFile }: Secret): Promise<string> {
   return secret;
 }
 
-/** A secret that the caller brought is not shown again. */
-function printSecret(id: string, secret: string, { json, secretFile }: Json & Secret): void {
+/** Inside the transaction: a secret that could not be shown is not set. One that the caller brought is not shown again. */
+async function printSecret(id: string, secret: string, { json, secretFile }: Json & Secret): Promise<void> {
   const shown = { clientId: id, ...(secretFile === undefined && { clientSecret: secret }) };
   const lines = Object.entries(shown).map(([name, value]) => `${name.padEnd(12)}  ${value}`);
-  console.log(json ? JSON.stringify(shown, null, 2) : lines.join('\n'));
+  await writeOut(json ? JSON.stringify(shown, null, 2) : lines.join('\n'));
   if (secretFile === undefined) console.error('Keep the secret now: it cannot be shown again.');
 }

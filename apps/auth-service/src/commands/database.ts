@@ -8,21 +8,28 @@ import { migrate } from '../migrate.js';
 export type Context = { db: pg.Client; config: Config; origin: Origin };
 
 /** Runs a command in one transaction on the database that the environment names. */
-export async function withDatabase<T>(command: (context: Context) => Promise<T>): Promise<T> {
+export function withDatabase<T>(command: (context: Context) => Promise<T>): Promise<T> {
+  return withConnection(async context => {
+    await context.db.query('BEGIN');
+    // Somebody else may be at it, and may never end.
+    await context.db.query("SET LOCAL lock_timeout = '10s'");
+    const result = await command(context);
+    await context.db.query('COMMIT');
+    return result;
+  });
+}
+
+/** Runs a command that makes its transactions itself. */
+export async function withConnection<T>(command: (context: Context) => Promise<T>): Promise<T> {
   const { config, release } = await prepare(loadSettings());
   try {
     await migrate(config.databaseUrl);
     const db = new pg.Client({ connectionString: config.databaseUrl, connectionTimeoutMillis: 5000 });
+    // The query that waits then hears of it.
+    db.on('error', () => undefined);
     await db.connect();
     try {
-      await db.query('BEGIN');
-      const result = await command({
-        db,
-        config,
-        origin: { requestId: null, address: null, userAgent: 'latchkey CLI' },
-      });
-      await db.query('COMMIT');
-      return result;
+      return await command({ db, config, origin: { requestId: null, address: null, userAgent: 'latchkey CLI' } });
     } finally {
       // What has not been committed is undone.
       await db.end();

@@ -14,19 +14,20 @@ export function keyCommands(): Command {
     .command('list')
     .description('list the keys and where they are in their life: next, active, retired, gone')
     .option('--json', 'print JSON')
-    .action(({ json }: Json) => withDatabase(async ({ db }) => printKeys(await listKeys(db), json)));
+    .action(async ({ json }: Json) => printKeys(await withDatabase(({ db }) => listKeys(db)), json));
 
   keys
     .command('rotate')
     .description('add a key; the active one hands over to it when everybody can know it, and retires')
     .option('--lead <seconds>', 'how long the key is published before it signs', wholeSeconds, KEY_LEAD_S)
     .option('--json', 'print JSON')
-    .action(({ lead, json }: Json & { lead: number }) =>
-      withDatabase(async ({ db, config, origin }) => {
+    .action(async ({ lead, json }: Json & { lead: number }) => {
+      const after = await withDatabase(async ({ db, config, origin }) => {
         await rotateKeys(db, config, lead, origin);
-        printKeys(await listKeys(db), json);
-      }),
-    );
+        return listKeys(db);
+      });
+      printKeys(after, json);
+    });
 
   keys
     .command('retire')
@@ -34,12 +35,13 @@ export function keyCommands(): Command {
     .argument('<kid>', 'id of the key')
     .option('--distrust', 'refuse the tokens that it has signed: for a key that has leaked', false)
     .option('--json', 'print JSON')
-    .action((kid: string, { distrust, json }: Json & { distrust: boolean }) =>
-      withDatabase(async ({ db, config, origin }) => {
+    .action(async (kid: string, { distrust, json }: Json & { distrust: boolean }) => {
+      const after = await withDatabase(async ({ db, config, origin }) => {
         await retireKey(db, config, { kid, distrust }, origin);
-        printKeys(await listKeys(db), json);
-      }),
-    );
+        return listKeys(db);
+      });
+      printKeys(after, json);
+    });
 
   return keys;
 }

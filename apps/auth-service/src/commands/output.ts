@@ -1,5 +1,12 @@
 import Table from 'cli-table3';
 
+/** Writes to standard output and waits until that is done; rejects when it cannot be, as when nobody reads it. */
+export function writeOut(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(`${text}\n`, error => (error ? reject(error) : resolve()));
+  });
+}
+
 /** Prints rows for people, or for scripts when they asked for JSON. */
 export function printRows(rows: Record<string, unknown>[], { json, empty }: { json?: boolean; empty: string }): void {
   if (json) console.log(JSON.stringify(rows, null, 2));

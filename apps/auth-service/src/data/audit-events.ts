@@ -20,7 +20,10 @@ export type AuditEventName =
   | 'client_created'
   | 'client_secret_rotated'
   | 'client_disabled'
-  | 'client_enabled';
+  | 'client_enabled'
+  | 'user_disabled'
+  | 'user_enabled'
+  | 'users_imported';
 
 /** Where an event comes from. */
 export type Origin = { requestId: string | null; address: string | null; userAgent: string | null };

@@ -1,4 +1,5 @@
 import type { User } from '@latchkey/user-schema';
+import { type Origin, originValue, recording } from './audit-events.js';
 import { type Queryable, utc } from './sql.js';
 
 /** What sign-in needs to know of an account. */
@@ -41,4 +42,37 @@ export async function replacePasswordHash(db: Queryable, id: string, from: strin
     to,
   ]);
   return rowCount === 1;
+}
+
+/** Disables an account, which ends its sessions, or enables it; `false` when there is none with that name. */
+export async function setUserDisabled(
+  db: Queryable,
+  user: { username: string; disabled: boolean },
+  origin: Origin,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `WITH u AS (
+       UPDATE auth.users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END
+       WHERE lower(username COLLATE "C") = lower($1 COLLATE "C") RETURNING id
+     ), recorded AS (${recording(
+       '$3',
+       `SELECT CASE WHEN $2 THEN 'user_disabled' ELSE 'user_enabled' END, u.id, NULL::uuid, NULL::text, NULL::jsonb FROM u`,
+     )})
+     SELECT FROM u`,
+    [user.username, user.disabled, originValue(origin)],
+  );
+  return rowCount === 1;
+}
+
+/** How many accounts have hashes of one kind; `head` says which, and is empty for those of no known form. */
+export type HashCount = { head: string | null; hasHash: boolean; accounts: number };
+
+/** Counts accounts by what `heads`, a regular expression, finds in their hashes. */
+export async function countHashes(db: Queryable, heads: string): Promise<HashCount[]> {
+  const { rows } = await db.query<HashCount>(
+    `SELECT substring(password_hash FROM $1) AS head, password_hash IS NOT NULL AS "hasHash", count(*)::int AS accounts
+     FROM auth.users GROUP BY 1, 2 ORDER BY 3 DESC`,
+    [heads],
+  );
+  return rows;
 }

@@ -1,0 +1,31 @@
+import { pbkdf2Sync } from 'node:crypto';
+import type { Scheme, Settings } from './scheme.js';
+
+// Processors compute SHA-1 and SHA-256 in hardware, mostly.
+const ITERATIONS_A_ROUND: Record<string, number> = { sha1: 200, sha256: 200, sha384: 90, sha512: 90 };
+
+const read =
+  (separator: string) =>
+  ([digest = '', iterations = '']: string[]): Settings => ({
+    scheme: `pbkdf2${separator}${digest}`,
+    cost: iterations,
+    rounds: Number(iterations) / (ITERATIONS_A_ROUND[digest] as number) || Number.POSITIVE_INFINITY,
+    memoryBytes: 0,
+    derive: (password, salt, length) => pbkdf2Sync(password, salt, Number(iterations), length, digest),
+  });
+
+/** Django's default. */
+export const djangoPbkdf2: Scheme = {
+  head: 'pbkdf2_(sha1|sha256)\\$(\\d{1,9})\\$',
+  salt: 'utf8',
+  digest: 'base64',
+  read: read('_'),
+};
+
+/** Werkzeug's, and so Flask's, default before 3.0. */
+export const werkzeugPbkdf2: Scheme = {
+  head: 'pbkdf2:(sha1|sha256|sha384|sha512):(\\d{1,9})\\$',
+  salt: 'utf8',
+  digest: 'hex',
+  read: read(':'),
+};

@@ -1,0 +1,352 @@
+import { once } from 'node:events';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { commandLine, startLatchkey } from './command-line.js';
+import { FIREBASE, FOREIGN, PASSWORD } from './foreign-hashes.js';
+import { get, newCredentials, post, type Service, startService, until } from './helper.js';
+
+const BCRYPT = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
+const [[, PBKDF2], [, SHA1]] = FOREIGN as [[string, string], [string, string]];
+
+const toNdjson = (rows: unknown[]) => rows.map(row => `${JSON.stringify(row)}\n`).join('');
+const signIn = ({ base }: Service, username: string, password: string) =>
+  post(`${base}/auth/sign-in`, { username, password });
+const importEvents = async ({ sql }: Service) =>
+  (await sql(`SELECT details FROM auth.audit_events WHERE event = 'users_imported' ORDER BY id`)).rows.map(
+    ({ details }) => details,
+  );
+const hashOf = async ({ sql }: Service, username: string) =>
+  (await sql('SELECT password_hash AS hash FROM auth.users WHERE username = $1', [username])).rows[0]?.hash;
+
+t.test('accounts of other software move in, sign in, and are upgraded by it', async t => {
+  const service = await startService(t, { bcryptCost: 5 });
+  const latchkey = commandLine(service);
+  const rows = FOREIGN.map(([, passwordHash], i) => ({ username: `foreign-${i}@example.com`, passwordHash }));
+  const imported = await latchkey('users import - --json', toNdjson(rows));
+  t.match(imported, { code: 0, stderr: '' });
+  t.match(JSON.parse(imported.stdout), { rows: rows.length, added: rows.length, rejected: 0, conflicts: 0 });
+  for (const { username, passwordHash } of rows) {
+    t.equal((await signIn(service, username, 'wrong password')).status, 401, passwordHash);
+    t.equal(await hashOf(service, username), passwordHash, 'a wrong password changes nothing');
+    t.equal((await signIn(service, username, PASSWORD)).status, 200, passwordHash);
+    const upgraded = await hashOf(service, username);
+    t.match(upgraded, /^\$bcrypt-hmac-sha384\$k=one\$2b\$05\$/);
+    t.equal((await signIn(service, username, PASSWORD)).status, 200);
+    t.equal(await hashOf(service, username), upgraded, 'once');
+  }
+  t.notMatch(service.logs.join(''), /"level":[56]0/);
+});
+
+t.test('Firebase accounts move in with the parameters of their project', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const { signerKey, options, password, ...hashes } = FIREBASE;
+  const keyFile = join(t.testdir({ key: `${signerKey}\n` }), 'key');
+  const file = toNdjson([{ username: 'firebase@example.com', ...hashes }]);
+  const without = await latchkey('users import -', file);
+  t.match(without, { code: 1, stderr: /Line 1 has a salt of its own.*--firebase-signer-key-file/ });
+  const command = `users import - --firebase-signer-key-file ${keyFile} ${options}`;
+  t.match(await latchkey(command, file), { code: 0, stderr: '' });
+  t.match(await hashOf(service, 'firebase@example.com'), /^\$firebase-scrypt\$ln=14,r=8\$/);
+  const { rows } = await service.sql('SELECT password_hash AS hash FROM auth.users');
+  t.notMatch(rows[0].hash, signerKey.slice(0, 40), 'the signer key is not in the database');
+  t.equal((await signIn(service, 'firebase@example.com', 'wrong password')).status, 401);
+  t.equal((await signIn(service, 'firebase@example.com', password)).status, 200);
+  t.match(await hashOf(service, 'firebase@example.com'), /^\$bcrypt-hmac-sha384/);
+});
+
+t.test('rows that are no accounts are told of by line and reason, never by what they hold', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const user = (username: string, more: object) => ({ username, passwordHash: BCRYPT, ...more });
+  const argon2 = (parameters: string) => ({
+    passwordHash: `$argon2id$v=19$${parameters}$c2FsdHNhbHRzYWx0MTIzNA$hbJSZJjurw+mC1wo8eJcHtC6LSZrsGstJToPHT4VOX4`,
+  });
+  const scrypt = (parameters: string) => ({ passwordHash: `scrypt:${parameters}$salt$${'ab'.repeat(64)}` });
+  const cases: [row: unknown, reason: RegExp | undefined][] = [
+    [user('fine.1', {}), undefined],
+    [user('x y', {}), /has no valid username/],
+    [user('nul\0l', {}), /has no valid username/],
+    [{ username: BCRYPT, passwordHash: 'ada' }, /has no valid username/],
+    [{ username: 'ada' }, /has no passwordHash/],
+    [user('ada', { passwordHash: 42 }), /has a passwordHash that is not text/],
+    [user('ada', { passwordHash: 'hunter2-canary' }), /is of no form that is known here/],
+    [user('ada', { passwordHash: 'sha1$salt$0c49fbcdbfc1a5b4c8d0b1a5b4c8d0b1a5b4c8d0' }), /is of no form/],
+    [user('ada', { passwordHash: `${PBKDF2}$more` }), /is of no form/],
+    [user('ada', { passwordHash: 'pbkdf2:sha256:1000$salt$ab' }), /is of no form/],
+    [user('ada', { passwordHash: BCRYPT.replace('05', '99') }), /is of no form/],
+    [user('ada', { passwordHash: BCRYPT.replace('05', '31') }), /has bcrypt cost 31; 14 is the most/],
+    [user('ada', { passwordHash: `$bcrypt-hmac-sha384$k=gone${BCRYPT}` }), /needs the secret "gone"/],
+    [user('ada', { passwordHash: PBKDF2.replace('1200', '900000000') }), /takes longer than bcrypt of cost 14/],
+    [user('ada', { passwordHash: PBKDF2.replace('1200', '0') }), /which is impossible/],
+    [user('ada', argon2('m=4194304,t=1,p=1')), /needs more than 128 MiB/],
+    [user('ada', argon2('m=65536,t=9999999,p=1')), /takes longer/],
+    [user('ada', argon2('m=8,t=1,p=4')), /which is impossible/],
+    [user('ada', scrypt('1048576:8:1')), /needs more than 128 MiB/],
+    [user('ada', scrypt('1023:8:1')), /which is impossible/],
+    [user('ada', scrypt('2:1:999999999')), /needs more than 128 MiB/],
+    [user('ada', { id: 7 }), /has an id that is not a UUID/],
+    [user('ada', { createdAt: '2024-02-30T00:00:00Z' }), /has a createdAt that is not a time/],
+    [user('ada', { createdAt: 'soon' }), /has a createdAt that is not a time/],
+    [user('ada', { disabled: 'perhaps' }), /has "disabled" that is neither/],
+    [user('ada', { email: 'ada@example.com' }), /has a member that is unknown: email/],
+    [['ada', BCRYPT], /is not a JSON object/],
+    [user('long', { passwordHash: 'a'.repeat(1_000_000) }), /is longer than 65536 bytes/],
+    [user('fine.2', { passwordHash: null, disabled: true, createdAt: '2024-05-06 07:08:09.123456+02' }), undefined],
+    [user('unusable', { passwordHash: '!Ab3dEf', id: '' }), undefined],
+    [user('FINE.1', {}), /has the username of another account/],
+  ];
+  const { code, stdout, stderr } = await latchkey(
+    'users import - --json',
+    `${toNdjson(cases.map(([row]) => row))}not json canary\n`,
+  );
+  t.equal(code, 1);
+  t.match(JSON.parse(stdout), { rows: cases.length + 1, added: 3, unchanged: 0, conflicts: 1, dryRun: false });
+  const told = new Map(stderr.split('\n').map(line => [Number(/^Line (\d+)/.exec(line)?.[1]), line]));
+  for (const [i, [, reason]] of cases.entries()) {
+    if (reason) t.match(told.get(i + 1), reason);
+    else t.notOk(told.has(i + 1), `line ${i + 1} is fine`);
+  }
+  t.match(told.get(cases.length + 1), /is not JSON/);
+  t.notMatch(stderr, /canary|CCCCC|^ +at /m);
+  const { rows } = await service.sql(
+    `SELECT username, password_hash AS hash, disabled_at IS NOT NULL AS disabled, created_at AS at
+     FROM auth.users ORDER BY username`,
+  );
+  t.match(rows, [
+    { username: 'fine.1', hash: BCRYPT, disabled: false },
+    { username: 'fine.2', hash: null, disabled: true, at: new Date('2024-05-06T05:08:09.123Z') },
+    { username: 'unusable', hash: null },
+  ]);
+  t.match(await importEvents(service), [{ rows: cases.length + 1, added: 3, conflicts: 1 }]);
+});
+
+t.test('CSV is read by RFC 4180, and not beyond a quote that breaks it', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const names = async () =>
+    (await service.sql('SELECT username FROM auth.users ORDER BY 1')).rows.map(({ username }) => username);
+  const csv = (text: string) => latchkey('users import - --format csv', text);
+  const argon2 = FOREIGN.find(([, stored]) => stored.startsWith('$argon2'))?.[1];
+
+  const fine = `\uFEFFpasswordHash,username,disabled\r\n"${argon2}","ada",\r\n\r\n${BCRYPT},bob,t\r\n`;
+  t.match(await csv(fine), { code: 0, stderr: '' });
+  t.same(await names(), ['ada', 'bob']);
+
+  const injected = `username,passwordHash\n"eve\nroot,${BCRYPT}\n",${BCRYPT}\ncarl,${BCRYPT},more\ndora,${BCRYPT}\n`;
+  const told = await csv(injected);
+  t.match(told, {
+    code: 1,
+    stderr: /Line 4 has no valid username.+\nLine 5 has 3 columns where the first line names 2/,
+  });
+  t.same(await names(), ['ada', 'bob', 'dora'], 'a field with a line of its own is no row');
+
+  for (const broken of [`"eve\\"s"`, `"eve`]) {
+    const text = `username,passwordHash\nfrank${broken.length},${BCRYPT}\n${broken}\nroot,${BCRYPT}\n`;
+    t.match(await csv(text), { code: 1, stderr: /has a quote .*nothing from there on was read/ });
+  }
+  t.same(await names(), ['ada', 'bob', 'dora', 'frank4', 'frank8'], 'what stands before it is in, and nothing behind');
+  t.match(await csv(`username,passwordHash\n"${'a'.repeat(1_000_000)}`), {
+    code: 1,
+    stderr: /is longer than 65536 bytes/,
+  });
+
+  for (const [first, reason] of [
+    ['username;passwordHash', /wrong at column 1\. It must name the columns/],
+    ['username,password_hash', /wrong at column 2 \("password_hash"\)/],
+    ['username,disabled', /lacks a name/],
+    ['username,passwordHash,username', /has a name twice/],
+    [`ada,${BCRYPT}`, /wrong at column 1/],
+  ] as const) {
+    const { code, stdout, stderr } = await csv(`${first}\nada,${BCRYPT}\n`);
+    t.match({ code, stdout }, { code: 1, stdout: '' });
+    t.match(stderr, reason);
+    t.notMatch(stderr, /CCCCC|^ +at /m);
+  }
+});
+
+t.test('an import changes no account that is there', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const run = async (rows: unknown[], options = '') => {
+    const { stdout, stderr, code } = await latchkey(`users import - --json${options}`, toNdjson(rows));
+    return { ...JSON.parse(stdout), stderr, code };
+  };
+  const id = '018f0000-0000-7000-8000-000000000001';
+  const rows = [
+    { username: 'ada', passwordHash: PBKDF2, id },
+    { username: 'bob', passwordHash: SHA1 },
+  ];
+  const state = async () => (await service.sql('SELECT * FROM auth.users ORDER BY username')).rows;
+  t.match(await run(rows, ' --dry-run'), { added: 2, conflicts: 0, code: 0, dryRun: true });
+  t.same(await state(), []);
+  t.same(await importEvents(service), []);
+  t.match(await run(rows), { added: 2, code: 0 });
+  const before = await state();
+  for (const options of ['', ' --dry-run']) {
+    t.match(await run(rows, options), { added: 0, unchanged: 2, code: 0 }, 'again');
+    const conflicts = await run(
+      [
+        { username: 'Ada', passwordHash: PBKDF2 },
+        { username: 'ada', passwordHash: PBKDF2, id: id.replace('1', '2') },
+        { username: 'ada', passwordHash: SHA1, id },
+        { username: 'bob', passwordHash: SHA1, disabled: true },
+        { username: 'carl', passwordHash: SHA1, id },
+        { username: 'bob', passwordHash: SHA1 },
+      ],
+      options,
+    );
+    t.match(conflicts, { added: 0, unchanged: 1, conflicts: 5, code: 1 });
+    const told = conflicts.stderr.replaceAll(/\.$/gm, '').split('\n').slice(0, 5);
+    for (const [i, reason] of [
+      /^Line 1 has the username of another account/,
+      /^Line 2 has the username of another account/,
+      /^Line 3 .*another password hash/,
+      /^Line 4 .*disabled there and not here/,
+      /^Line 5 has the id of another account/,
+    ].entries()) {
+      t.match(told[i], reason);
+    }
+  }
+  t.same(await state(), before);
+  const twice = { username: 'twice', passwordHash: SHA1, id: id.replace('1', '3') };
+  for (const options of [' --dry-run', '']) {
+    t.match(await run([twice, twice, { ...twice, username: 'other' }], options), {
+      added: 1,
+      unchanged: 1,
+      conflicts: 1,
+    });
+  }
+});
+
+t.test('an import that is killed goes on when it runs again, to the same end', async t => {
+  const service = await startService(t);
+  const rows = Array.from({ length: 12_000 }, (_, i) => ({ username: `user-${i}`, passwordHash: PBKDF2 }));
+  const file = join(t.testdir(), 'users.ndjson');
+  writeFileSync(file, toNdjson(rows));
+  const count = async () => (await service.sql('SELECT count(*)::int AS count FROM auth.users')).rows[0].count;
+  const child = startLatchkey(service, `users import ${file}`);
+  const ended = once(child, 'exit');
+  await until(async () => (await count()) > 0, 'some are in');
+  child.kill('SIGKILL');
+  await ended;
+  const some = await count();
+  t.ok(some > 0 && some < rows.length && some % 1000 === 0, `${some} are in, in whole batches`);
+  t.match(await importEvents(service), [{ added: some }], 'and are told of');
+
+  const again = startLatchkey(service, `users import ${file}`);
+  const interrupted = once(again, 'exit');
+  await until(async () => (await count()) > some, 'more are in');
+  again.kill('SIGINT');
+  t.same(await interrupted, [130, null]);
+
+  const { code, stdout } = await commandLine(service)(`users import ${file} --json`);
+  const { added, unchanged } = JSON.parse(stdout);
+  t.equal(code, 0);
+  t.equal(added + unchanged, rows.length);
+  t.equal(await count(), rows.length);
+  const total = (await importEvents(service)).reduce((sum, details) => sum + details.added, 0);
+  t.equal(total, rows.length);
+});
+
+t.test('what is exported can be imported elsewhere, and signs in there', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const credentials = newCredentials();
+  await post(`${service.base}/auth/sign-up`, credentials);
+  const rows = FOREIGN.slice(0, 6).map(([, passwordHash], i) => ({ username: `foreign-${i}`, passwordHash }));
+  const others = [
+    { username: 'gone', passwordHash: null, disabled: true },
+    { username: 'zero', passwordHash: BCRYPT, id: '00000000-0000-0000-0000-000000000000' },
+  ];
+  await latchkey('users import -', toNdjson([...rows, ...others]));
+  const dir = t.testdir();
+  const accounts = async ({ sql }: Service) =>
+    (
+      await sql(
+        `SELECT id, username, password_hash, date_trunc('milliseconds', created_at), disabled_at IS NULL AS enabled
+         FROM auth.users ORDER BY id`,
+      )
+    ).rows;
+
+  for (const format of ['ndjson', 'csv']) {
+    const file = join(dir, `users.${format}`);
+    t.match(await latchkey(`users export ${file}`), { code: 0, stdout: '', stderr: '9 accounts.\n' });
+    t.equal(statSync(file).mode & 0o777, 0o600);
+    const elsewhere = await startService(t, { authSecrets: service.config.authSecrets });
+    t.match(await commandLine(elsewhere)(`users import ${file}`), { code: 0, stderr: '' });
+    t.same(await accounts(elsewhere), await accounts(service));
+    t.equal((await signIn(elsewhere, credentials.username, credentials.password)).status, 200);
+    t.equal((await signIn(elsewhere, 'foreign-0', PASSWORD)).status, 200);
+    t.equal((await signIn(elsewhere, 'gone', PASSWORD)).status, 401);
+  }
+  const stranger = await commandLine(await startService(t))(`users import ${dir}/users.csv`, '', {
+    AUTH_SECRETS: `two:${Buffer.alloc(32).toString('base64')}`,
+  });
+  t.match(stranger, { code: 1, stderr: /needs the secret "one", which is not in AUTH_SECRETS/ });
+
+  const { stdout } = await latchkey('users export --format csv');
+  t.equal(stdout, readFileSync(join(dir, 'users.csv'), 'utf8'));
+  const before = readFileSync(join(dir, 'users.ndjson'), 'utf8');
+  t.match(await latchkey(`users export ${dir}/users.ndjson`), { code: 1, stderr: /there is such a file already/ });
+  t.equal(readFileSync(join(dir, 'users.ndjson'), 'utf8'), before);
+});
+
+t.test('a reader that has enough ends an export quietly', async t => {
+  const service = await startService(t);
+  const rows = Array.from({ length: 5000 }, (_, i) => ({ username: `user-${i}`, passwordHash: PBKDF2 }));
+  await commandLine(service)('users import -', toNdjson(rows));
+  const child = startLatchkey(service, 'users export');
+  let stderr = '';
+  child.stderr.on('data', chunk => {
+    stderr += chunk;
+  });
+  child.stdout.once('data', () => child.stdout.destroy());
+  t.same(await once(child, 'close'), [0, null]);
+  t.notMatch(stderr, /EPIPE|^ +at /m);
+});
+
+t.test('an account is disabled, which ends its sessions, and enabled again', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const { username, password } = newCredentials();
+  const { body } = await post(`${service.base}/auth/sign-up`, { username, password });
+  t.match(await latchkey(`users disable ${username.toUpperCase()}`), { code: 0, stdout: '' });
+  t.equal((await signIn(service, username, password)).status, 401);
+  await until(
+    async () => (await get(`${service.base}/auth/verify`, body.token)).status === 401,
+    'the token is refused',
+  );
+  t.equal((await latchkey(`users enable ${username}`)).code, 0);
+  t.equal((await signIn(service, username, password)).status, 200);
+  t.match(await latchkey('users disable nobody'), { code: 1, stderr: /There is no account nobody/ });
+  const { rows } = await service.sql(
+    `SELECT event, user_id FROM auth.audit_events WHERE event LIKE 'user_%' ORDER BY id`,
+  );
+  t.match(rows, [
+    { event: 'user_disabled', user_id: body.user.id },
+    { event: 'user_enabled', user_id: body.user.id },
+  ]);
+});
+
+t.test('mistakes are explained', async t => {
+  const latchkey = commandLine(await startService(t));
+  const dir = t.testdir({ 'users.txt': '', 'a.csv': {} });
+  for (const [args, message] of [
+    [`users import ${dir}/nowhere.csv`, /Cannot read .*no such file/],
+    [`users import ${dir}/users.txt`, /Say which format/],
+    [`users import ${dir}/a.csv`, /Cannot read .*it is a directory/],
+    ['users import - --format xml', /Allowed choices are ndjson, csv/],
+    ['users import - --firebase-rounds many', /must be a whole number from 1 to 99/],
+    ['users import - --firebase-signer-key-file /nowhere', /no such file/],
+    [`users export ${dir}/nowhere/users.csv`, /Cannot write .*no such file/],
+    [`users export ${dir}/users.txt`, /Say which format/],
+    ['passwords calibrate --budget soon', /must be a whole number of milliseconds/],
+  ] as const) {
+    const { code, stdout, stderr } = await latchkey(args);
+    t.match({ code, stdout }, { code: 1, stdout: '' }, args);
+    t.match(stderr, message, args);
+    t.notMatch(stderr, /^ +at /m, args);
+  }
+});
