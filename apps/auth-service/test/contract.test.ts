@@ -11,7 +11,7 @@ import {
 } from '@latchkey/auth-client';
 import { createTestIssuer } from '@latchkey/auth-client/testing';
 import t, { type Test } from 'tap';
-import { hashClientSecret } from '../src/client-secret.js';
+import { hashClientSecret } from '../src/clients/secret.js';
 import { insertClient } from '../src/data/clients.js';
 import { newCredentials, segment, startService } from './helper.js';
 

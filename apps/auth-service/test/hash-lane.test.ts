@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import bcrypt from 'bcrypt';
 import t from 'tap';
-import { createHashLane } from '../src/hash-lane.js';
+import { createHashLane } from '../src/passwords/hash-lane.js';
 import { get, newCredentials, post, startService, until } from './helper.js';
 
 const anybody = new AbortController().signal;

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import type { Config } from '../src/config.js';
 import { advanceNextKey, listKeys } from '../src/data/signing-keys.js';
-import { KEY_LEAD_S, retireKey, rotateKeys } from '../src/key-life.js';
+import { KEY_LEAD_S, retireKey, rotateKeys } from '../src/tokens/key-life.js';
 import { createDatabase, get, newCredentials, post, type Service, segment, startService, until } from './helper.js';
 
 const origin = { requestId: null, address: null, userAgent: 'test' };

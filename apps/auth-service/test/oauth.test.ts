@@ -1,5 +1,5 @@
 import t from 'tap';
-import { hashClientSecret, newClientSecret } from '../src/client-secret.js';
+import { hashClientSecret, newClientSecret } from '../src/clients/secret.js';
 import { insertClient, replaceClientSecret, setClientDisabled } from '../src/data/clients.js';
 import {
   call,

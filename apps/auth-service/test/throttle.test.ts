@@ -7,10 +7,10 @@ import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
-import { foldAddress } from '../src/caller-address.js';
 import { type Config, loadSettings } from '../src/config.js';
 import { sweepThrottles } from '../src/data/throttles.js';
-import { createRefusals } from '../src/refusals.js';
+import { foldAddress } from '../src/throttles/caller-address.js';
+import { createRefusals } from '../src/throttles/refusals.js';
 import { type Answer, call, newCredentials, post, type Service, startService } from './helper.js';
 
 const installed = spawnSync('redis-server', ['--version']).status === 0;

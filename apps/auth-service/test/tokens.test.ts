@@ -2,7 +2,7 @@ import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, typ
 import fc from 'fast-check';
 import t from 'tap';
 import { listKeys } from '../src/data/signing-keys.js';
-import { openKey } from '../src/signing-key.js';
+import { openKey } from '../src/tokens/signing-key.js';
 import { get, newCredentials, post, segment, startService } from './helper.js';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');

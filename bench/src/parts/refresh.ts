@@ -17,7 +17,7 @@ type Refresh = { token: string; values: unknown[] };
  * same statement as any refresh, and writes as much.
  */
 export async function prepareRefreshes(stage: Stage, server: Server): Promise<Refresh[]> {
-  const { createRefreshTokens, parseRefreshToken } = await fromService('refresh-token.js');
+  const { createRefreshTokens, parseRefreshToken } = await fromService('tokens/refresh-token.js');
   const { parseSecrets } = await fromService('secrets.js');
   const refreshTokens = createRefreshTokens(parseSecrets(stage.env['AUTH_SECRETS']));
   const client = clientOf(server);

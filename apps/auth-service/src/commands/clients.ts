@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
-import { hashClientSecret, newClientSecret } from '../client-secret.js';
+import { hashClientSecret, newClientSecret } from '../clients/secret.js';
 import { insertClient, listClients, replaceClientSecret, setClientDisabled } from '../data/clients.js';
 import { withDatabase } from './database.js';
 import { wholeSeconds } from './keys.js';

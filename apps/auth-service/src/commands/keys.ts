@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { listKeys } from '../data/signing-keys.js';
-import { KEY_LEAD_S, retireKey, rotateKeys } from '../key-life.js';
+import { KEY_LEAD_S, retireKey, rotateKeys } from '../tokens/key-life.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
 

@@ -4,7 +4,7 @@ import bcrypt from 'bcrypt';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config.js';
 import { countHashes, type HashCount } from '../data/users.js';
-import { HEADS, readHead } from '../stored-hash.js';
+import { HEADS, readHead } from '../passwords/stored-hash.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
 import { showProgress } from './progress.js';

@@ -5,7 +5,7 @@ import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { setUserDisabled } from '../data/users.js';
-import type { FirebaseProject } from '../foreign-hashes/scrypt.js';
+import type { FirebaseProject } from '../passwords/foreign-hashes/scrypt.js';
 import { COLUMNS } from '../transfer/account-row.js';
 import { exportAccounts } from '../transfer/export-accounts.js';
 import { importAccounts } from '../transfer/import-accounts.js';

@@ -1,4 +1,4 @@
-import type { SealedKey } from '../signing-key.js';
+import type { SealedKey } from '../tokens/signing-key.js';
 import { type Queryable, utc } from './sql.js';
 
 /** Where a key is in its life. */

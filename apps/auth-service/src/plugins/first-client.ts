@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin';
-import { hashClientSecret, isClientSecret } from '../client-secret.js';
+import { hashClientSecret, isClientSecret } from '../clients/secret.js';
 import type { WithConfig } from '../config.js';
 import { findClient, insertClient, replaceClientSecret } from '../data/clients.js';
 

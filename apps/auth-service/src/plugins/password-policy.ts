@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { PasswordRejectedError } from '../errors.js';
-import { judgePassword, type Rejection } from '../password-policy.js';
+import { judgePassword, type Rejection } from '../passwords/policy.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

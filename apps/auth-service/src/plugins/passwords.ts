@@ -4,8 +4,8 @@ import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { findHighestCost } from '../data/users.js';
-import { createHashLane, type HashLane } from '../hash-lane.js';
-import { createPasswords, type Passwords } from '../passwords.js';
+import { createHashLane, type HashLane } from '../passwords/hash-lane.js';
+import { createPasswords, type Passwords } from '../passwords/passwords.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

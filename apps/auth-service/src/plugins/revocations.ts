@@ -3,8 +3,8 @@ import type { Revocations } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
 import { adoptRevocations, listRevocations } from '../data/revocations.js';
 import { StaleError } from '../errors.js';
-import { createRevocationLog } from '../revocation-log.js';
-import { parseSnapshot, type Snapshot } from '../snapshot.js';
+import { createRevocationLog } from '../tokens/revocation-log.js';
+import { parseSnapshot, type Snapshot } from '../tokens/snapshot.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

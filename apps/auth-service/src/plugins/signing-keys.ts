@@ -4,8 +4,8 @@ import { fastify } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Config, WithConfig } from '../config.js';
 import { listKeys, type StoredKey } from '../data/signing-keys.js';
-import { ensureKeys, needAttention } from '../key-life.js';
-import { openKey, publicPem } from '../signing-key.js';
+import { ensureKeys, needAttention } from '../tokens/key-life.js';
+import { openKey, publicPem } from '../tokens/signing-key.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

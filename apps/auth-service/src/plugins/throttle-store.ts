@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
-import { connectRedis } from '../redis.js';
-import type { CreateLimiter } from '../throttle-limit.js';
+import type { CreateLimiter } from '../throttles/limit.js';
+import { connectRedis } from '../throttles/redis.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

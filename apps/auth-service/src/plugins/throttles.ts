@@ -1,13 +1,13 @@
 import type { Credentials } from '@latchkey/user-schema';
 import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler, preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { type Attempt, createAttempts, type Outcome } from '../attempts.js';
-import { foldAddress } from '../caller-address.js';
 import type { WithConfig } from '../config.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../errors.js';
-import { rateLimit, rateLimitPolicy, secondsUntil } from '../rate-limit-headers.js';
 import { deriveKey } from '../secrets.js';
-import type { Policy, Refusal } from '../throttle-limit.js';
+import { type Attempt, createAttempts, type Outcome } from '../throttles/attempts.js';
+import { foldAddress } from '../throttles/caller-address.js';
+import type { Policy, Refusal } from '../throttles/limit.js';
+import { rateLimit, rateLimitPolicy, secondsUntil } from '../throttles/rate-limit-headers.js';
 
 /** Hooks of a route: the first spends an attempt, the other settles it by the status of the answer. */
 type Throttle = { preHandler: preHandlerAsyncHookHandler[]; onSend: onSendAsyncHookHandler[] };

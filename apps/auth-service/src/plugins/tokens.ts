@@ -6,8 +6,8 @@ import type { WithConfig } from '../config.js';
 import type { StoredClient } from '../data/clients.js';
 import type { SessionState } from '../data/sessions.js';
 import { InsufficientScopeError, InvalidTokenError, MissingTokenError } from '../errors.js';
-import { createRefreshTokens, type RefreshTokens } from '../refresh-token.js';
-import { createTokenCache } from '../token-cache.js';
+import { createRefreshTokens, type RefreshTokens } from '../tokens/refresh-token.js';
+import { createTokenCache } from '../tokens/token-cache.js';
 import type { Claims } from './signing-keys.js';
 
 declare module 'fastify' {

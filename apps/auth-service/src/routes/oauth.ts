@@ -4,7 +4,7 @@ import { describeError, type RequestError, toProblem } from '@latchkey/service-k
 import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { logEvent, originOf } from '../audit.js';
-import { authenticateClient } from '../client-authentication.js';
+import { authenticateClient } from '../clients/authentication.js';
 import type { WithConfig } from '../config.js';
 import { endSession } from '../data/sessions.js';
 import {
@@ -13,7 +13,7 @@ import {
   UnsupportedGrantTypeError,
   UnsupportedTokenTypeError,
 } from '../errors.js';
-import { createTokenInspector } from '../token-inspector.js';
+import { createTokenInspector } from '../tokens/token-inspector.js';
 
 const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is good for nothing any more' });
 

@@ -4,7 +4,7 @@ import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { refreshSession } from '../data/refresh.js';
 import { InvalidRefreshTokenError } from '../errors.js';
-import { parseRefreshToken } from '../refresh-token.js';
+import { parseRefreshToken } from '../tokens/refresh-token.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { AuthorizationServerMetadata, Jwks, REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import type { WithConfig } from '../config.js';
-import { JWKS_MAX_AGE_S } from '../key-life.js';
+import { JWKS_MAX_AGE_S } from '../tokens/key-life.js';
 
 export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const caching = `public, max-age=${JWKS_MAX_AGE_S}`;

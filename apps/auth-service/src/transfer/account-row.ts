@@ -2,8 +2,8 @@ import { Username } from '@latchkey/user-schema';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { uuidv7 } from 'uuidv7';
 import type { GivenAccount } from '../data/account-transfer.js';
-import { type FirebaseProject, toFirebaseHash } from '../foreign-hashes/scrypt.js';
-import { refusalOf } from '../stored-hash.js';
+import { type FirebaseProject, toFirebaseHash } from '../passwords/foreign-hashes/scrypt.js';
+import { refusalOf } from '../passwords/stored-hash.js';
 import type { FileRow } from './rows.js';
 
 /** Members of a row, and columns of a CSV file. Firebase's rows have a `salt` too. */

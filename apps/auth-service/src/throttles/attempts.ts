@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
-import type { Config } from './config.js';
+import type { Config } from '../config.js';
+import { type CreateLimiter, createLimit, isRefusal, type Policy, type Refusal, type Spent } from './limit.js';
 import { createRefusals } from './refusals.js';
-import { type CreateLimiter, createLimit, isRefusal, type Policy, type Refusal, type Spent } from './throttle-limit.js';
 
 /** How an attempt ended; `withdrawn` when nothing was tried after all. */
 export type Outcome = 'failed' | 'succeeded' | 'withdrawn';

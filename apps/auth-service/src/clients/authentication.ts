@@ -1,7 +1,7 @@
-import { isClientSecret } from './client-secret.js';
-import { findClient, type StoredClient } from './data/clients.js';
-import type { Queryable } from './data/sql.js';
-import { InvalidClientError, InvalidRequestError } from './errors.js';
+import { findClient, type StoredClient } from '../data/clients.js';
+import type { Queryable } from '../data/sql.js';
+import { InvalidClientError, InvalidRequestError } from '../errors.js';
+import { isClientSecret } from './secret.js';
 
 type Credentials = { id: string; secret: string };
 

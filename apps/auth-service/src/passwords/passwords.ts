@@ -1,8 +1,8 @@
 import { createHash, createHmac, randomInt } from 'node:crypto';
 import bcrypt from 'bcrypt';
+import { deriveKey, type Secrets } from '../secrets.js';
 import { readForeignHash } from './foreign-hashes/index.js';
 import type { HashLane } from './hash-lane.js';
-import { deriveKey, type Secrets } from './secrets.js';
 import { type BcryptHash, readBcryptHash } from './stored-hash.js';
 
 /** What comparing a password with a stored hash showed. */

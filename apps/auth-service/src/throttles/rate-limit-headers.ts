@@ -1,4 +1,4 @@
-import type { Policy } from './throttle-limit.js';
+import type { Policy } from './limit.js';
 
 /** `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-09: how much is allowed in how many seconds. */
 export function rateLimitPolicy(policies: Policy[]): string {

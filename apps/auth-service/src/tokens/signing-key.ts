@@ -9,7 +9,7 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { PublicJwk, SigningAlgorithm } from '@latchkey/user-schema';
-import { deriveKey, type Secret, type Secrets } from './secrets.js';
+import { deriveKey, type Secret, type Secrets } from '../secrets.js';
 
 /** A signing key as it rests in the database. */
 export type SealedKey = { kid: string; publicJwk: PublicJwk; sealedPrivateKey: Buffer; secretId: string };

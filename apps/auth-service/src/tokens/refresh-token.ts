@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import { deriveKey, type Secrets } from './secrets.js';
+import { deriveKey, type Secrets } from '../secrets.js';
 
 /** What a refresh token says; whether it is genuine only its session's row can tell. */
 export type RefreshToken = { sessionId: string; generation: number; mac: Buffer };

@@ -1,11 +1,11 @@
 import type { Introspection } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from './config.js';
-import { findClient } from './data/clients.js';
-import { findRefreshGrant, findSessionOfToken, type PresentedToken } from './data/refresh.js';
-import { findSessionUser } from './data/sessions.js';
-import type { Claims } from './plugins/signing-keys.js';
-import { isUsers } from './plugins/tokens.js';
+import type { Config } from '../config.js';
+import { findClient } from '../data/clients.js';
+import { findRefreshGrant, findSessionOfToken, type PresentedToken } from '../data/refresh.js';
+import { findSessionUser } from '../data/sessions.js';
+import type { Claims } from '../plugins/signing-keys.js';
+import { isUsers } from '../plugins/tokens.js';
 import { parseRefreshToken } from './refresh-token.js';
 
 const INACTIVE: Introspection = { active: false };

@@ -1,5 +1,5 @@
 import type { Revocation } from '@latchkey/user-schema';
-import type { StoredRevocation } from './data/revocations.js';
+import type { StoredRevocation } from '../data/revocations.js';
 import { isVisible, type Snapshot } from './snapshot.js';
 
 type Entry = Revocation & { xid: bigint; until: number };

@@ -1,5 +1,5 @@
-import { type Config, MAX_ACCESS_TOKEN_TTL_S } from './config.js';
-import { type Origin, recordEvent } from './data/audit-events.js';
+import { type Config, MAX_ACCESS_TOKEN_TTL_S } from '../config.js';
+import { type Origin, recordEvent } from '../data/audit-events.js';
 import {
   advanceNextKey,
   deleteNextKey,
@@ -9,8 +9,8 @@ import {
   lockKeys,
   type StoredKey,
   updateSeal,
-} from './data/signing-keys.js';
-import type { Queryable } from './data/sql.js';
+} from '../data/signing-keys.js';
+import type { Queryable } from '../data/sql.js';
 import { generateSealedKey, openKey, resealKey } from './signing-key.js';
 
 /** How long clients may keep the published keys, in seconds. */

@@ -1,4 +1,4 @@
-import type { Claims } from './plugins/signing-keys.js';
+import type { Claims } from '../plugins/signing-keys.js';
 
 const MAX_ENTRIES = 1000;
 

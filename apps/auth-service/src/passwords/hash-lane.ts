@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import { CallerGoneError, HashFailedError, OverloadedError } from './errors.js';
+import { CallerGoneError, HashFailedError, OverloadedError } from '../errors.js';
 import type { HashResult, HashTask } from './hash-worker.js';
 
 /** Where passwords are hashed: a few threads at low priority, and a queue that is never long. */
@@ -36,7 +36,7 @@ type Job = {
 };
 
 // The built one, also when tests run the source: threads do not go through the tests' loader.
-const WORKER = fileURLToPath(new URL('../dist/hash-worker.js', import.meta.url));
+const WORKER = fileURLToPath(new URL('../../dist/passwords/hash-worker.js', import.meta.url));
 // Threads that nobody needs give their memory back.
 const IDLE_MS = 60_000;
 // A guess, as if so many rounds had been measured already; the clock soon knows better.
