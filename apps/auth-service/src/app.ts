@@ -6,6 +6,7 @@ import database from './plugins/database.js';
 import draining from './plugins/draining.js';
 import firstClient from './plugins/first-client.js';
 import jsonBody from './plugins/json-body.js';
+import metrics from './plugins/metrics.js';
 import openapi from './plugins/openapi.js';
 import passwordPolicy from './plugins/password-policy.js';
 import passwords from './plugins/passwords.js';
@@ -53,6 +54,7 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(problems);
   await app.register(jsonBody);
   await app.register(openapi, { config });
+  await app.register(metrics, { config });
   await app.register(database, { config });
   await app.register(changes, { config });
   await app.register(signingKeys, { config });

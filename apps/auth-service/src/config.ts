@@ -14,6 +14,9 @@ const durationS = (value: number, description: string) =>
 const Environment = Type.Object({
   ...serviceSettings,
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
+  METRICS_PORT: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of /metrics, for Prometheus; none by default' }),
+  ),
   PUBLIC_URL: Type.Optional(
     Type.String({
       pattern: '^https?://[^?#]+$',
@@ -130,6 +133,8 @@ export type Config = {
   port: number;
   databaseUrl: string;
   dataDir: string;
+  /** Without it there are no metrics. */
+  metricsPort?: number;
   publicUrl: string;
   tokenAudience: string;
   authSecrets: Secrets;
@@ -224,6 +229,7 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     tokenAlgorithm: settings.TOKEN_ALGORITHM,
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
     throttle,
+    ...(settings.METRICS_PORT !== undefined && { metricsPort: settings.METRICS_PORT }),
     trustProxy,
     logLevel: settings.LOG_LEVEL,
     ...(settings.REDIS_URL && { redisUrl: settings.REDIS_URL }),

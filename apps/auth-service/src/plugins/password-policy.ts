@@ -35,6 +35,7 @@ export default fp<WithConfig>(
           (await hibp.pwnedPassword(password, { baseUrl, timeoutMs, addPadding: true, userAgent: 'latchkey' })) > 0
         );
       } catch (error) {
+        app.count('latchkey_breach_check_failures_total');
         // Whoever wants to sign up must not depend on somebody else's service.
         request.log.warn({ err: error, event: 'breach_check_failed' }, 'cannot ask the list of breached passwords');
         return false;
@@ -47,7 +48,7 @@ export default fp<WithConfig>(
       if (await isBreached(request, password)) throw rejected(BREACHED, pointer);
     });
   },
-  { name: 'password-policy' },
+  { name: 'password-policy', dependencies: ['metrics'] },
 );
 
 function rejected({ reason, detail }: Rejection, pointer: string): Error {

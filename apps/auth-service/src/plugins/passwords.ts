@@ -34,6 +34,7 @@ export default fp<WithConfig>(
     app.decorate('admitHash', (request, reply, done) => {
       const retryAfterS = lane.refusal();
       if (retryAfterS === undefined) return done();
+      app.count('latchkey_hash_refusals_total');
       reply
         .status(503)
         .header('retry-after', retryAfterS)
@@ -45,5 +46,5 @@ export default fp<WithConfig>(
     app.decorate('passwords', passwords);
     await app.follow('password_costs', COSTS_EVERY_MS, async () => passwords.matchCost(await findHighestCost(app.pg)));
   },
-  { name: 'passwords', dependencies: ['changes'] },
+  { name: 'passwords', dependencies: ['changes', 'metrics'] },
 );

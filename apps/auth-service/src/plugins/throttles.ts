@@ -54,6 +54,7 @@ export default fp<WithConfig>(
         if ('until' in result) {
           const waitS = secondsUntil(result.until);
           reply.headers({ 'retry-after': waitS, ratelimit: rateLimit(result.policy, 0, waitS) });
+          app.count('latchkey_throttled_total', { limit: result.policy.name });
           throw new TooManyRequestsError();
         }
         request.attempt = result;
@@ -69,7 +70,10 @@ export default fp<WithConfig>(
         const { policy, resetsAt } = attempt.shown;
         const until = blocks.find(block => block.policy === policy)?.until ?? resetsAt;
         reply.header('ratelimit', rateLimit(policy, left, secondsUntil(until)));
-        for (const block of blocks) logBlock(request, block);
+        for (const block of blocks) {
+          app.count('latchkey_throttle_blocks_total', { limit: block.policy.name });
+          logBlock(request, block);
+        }
       } catch (error) {
         // What was spent stays spent.
         request.log.warn({ err: error }, 'cannot settle an attempt with the throttles');
@@ -96,7 +100,7 @@ export default fp<WithConfig>(
       passwordChange: throttle(policies.guess, request => guess(changerOf(request))),
     });
   },
-  { name: 'throttles', dependencies: ['throttle-store', 'sessions'] },
+  { name: 'throttles', dependencies: ['metrics', 'throttle-store', 'sessions'] },
 );
 
 /** Once a block, so that a flood does not fill the log; and no audit event. */
