@@ -1,16 +1,12 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { arrive, type Flood, peak, startFlood } from '../load.js';
 import { type Part, percentile, progress, type Row, round } from '../report.js';
 import { clientOf, setStage } from '../stage.js';
 
-const FLOOD = new URL('../flood.js', import.meta.url);
 const FACTORS = [0, 1, 5, 50];
 const VERIFICATIONS_PER_S = 100;
 const REFRESHES_PER_S = 25;
 const IN_FLIGHT = 8;
 const SETTLE_MS = 1000;
-
-type Flood = { accepted: number[]; refused: number[]; others: number };
 
 /** What happens to everybody else while sign-ins arrive at 1, 5 and 50 times what the machine can hash. */
 export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
@@ -26,7 +22,7 @@ export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
     // The parent within the grace period: the same statement every time, whatever happened to the answer before.
     const refresh = () => client.refresh(refreshToken);
 
-    const capacity = await peak(() => client.signIn(credentials), seconds);
+    const capacity = await peak(() => client.signIn(credentials), IN_FLIGHT, seconds);
     const rows: Row[] = [
       { what: 'capacity, sign-ins/s', measured: round(capacity, 1), reference: `${IN_FLIGHT} in flight`, promise: '' },
     ];
@@ -97,48 +93,6 @@ function rowsOf(name: string, factor: number, flood: Flood, capacity: number, se
     },
     { what: `${name}: neither`, measured: flood.others, promise: '0', broken: flood.others > 0 },
   ];
-}
-
-async function startFlood(url: string, credentials: object, rate: number, seconds: number): Promise<Flood> {
-  const child: ChildProcess = fork(FLOOD, {
-    env: {
-      PATH: process.env['PATH'],
-      URL: url,
-      BODY: JSON.stringify(credentials),
-      RATE: String(Math.ceil(rate)),
-      SECONDS: String(seconds),
-    },
-  });
-  const [flood] = (await once(child, 'message')) as [Flood];
-  child.disconnect();
-  return flood;
-}
-
-/** Calls arrive at a fixed rate, whether those before are answered or not; how long each took since it was due, in ms. */
-async function arrive(call: () => Promise<unknown>, perSecond: number, seconds: number): Promise<number[]> {
-  const begin = performance.now();
-  const calls: Promise<number>[] = [];
-  for (let i = 0; i < perSecond * seconds; i++) {
-    const due = begin + (i * 1000) / perSecond;
-    const early = due - performance.now();
-    if (early > 1) await new Promise(resolve => setTimeout(resolve, early));
-    calls.push(call().then(() => performance.now() - due));
-  }
-  return Promise.all(calls);
-}
-
-/** Calls per second with some always in flight. */
-async function peak(call: () => Promise<unknown>, seconds: number): Promise<number> {
-  const begin = performance.now();
-  let calls = 0;
-  const worker = async () => {
-    while (performance.now() < begin + seconds * 1000) {
-      await call();
-      calls++;
-    }
-  };
-  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
-  return (calls * 1000) / (performance.now() - begin);
 }
 
 async function expectOk(answering: Promise<Response>): Promise<void> {
