@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
+const CROWD = new URL('crowd.js', import.meta.url);
 const FLOOD = new URL('flood.js', import.meta.url);
 
 /** What came of a flood of sign-ins: the times of the accepted and the refused in ms, and how many were neither. */
@@ -20,6 +21,34 @@ export async function startFlood(url: string, body: object, perSecond: number, s
   const [flood] = (await once(child, 'message')) as [Flood];
   child.disconnect();
   return flood;
+}
+
+/**
+ * So many people who sign in again and again, from a process of its own. Whoever is refused waits as told if patient, and
+ * comes back at once if not.
+ *
+ * @returns what ends it and tells what came of it, in how many seconds
+ */
+export function startCrowd(
+  { url, body }: { url: string; body: object },
+  people: number,
+  patient: boolean,
+): () => Promise<Flood & { seconds: number }> {
+  const child = fork(CROWD, {
+    env: {
+      PATH: process.env['PATH'],
+      URL: url,
+      BODY: JSON.stringify(body),
+      PEOPLE: String(people),
+      PATIENT: String(patient),
+    },
+  });
+  const ended = once(child, 'message') as Promise<[Flood & { seconds: number }]>;
+  return async () => {
+    child.send('end');
+    const [crowd] = await ended;
+    return crowd;
+  };
 }
 
 /** Calls arrive at a fixed rate, whether those before are answered or not; how long each took since it was due, in ms. */

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { forgery } from './parts/forgery.js';
 import { oracle } from './parts/oracle.js';
 import { outage } from './parts/outage.js';
+import { peers } from './parts/peers.js';
 import { races } from './parts/races.js';
 import { rotation } from './parts/rotation.js';
 import { scale } from './parts/scale.js';
@@ -19,6 +20,8 @@ const HELP = `Usage: pnpm bench [PART…] [options]
 Parts; all of them when none is named:
   speed      sign-ins, token checks and refreshes, each beside a reference in the same run; start and memory
   storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed
+  peers      sign-ins, and checks while 64 people sign in: here, at Better Auth and, where python3-flask is installed,
+             at a Flask app; who is refused comes back when told, or at once if they insist
   scale      sign-ins with a thousand, a hundred thousand and a million accounts
   oracle     whether the time of a refused sign-in tells why it was refused
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
@@ -28,8 +31,8 @@ Parts; all of them when none is named:
   forgery    mutated tokens, at the service and at a verifier
 
 Options:
-  --cost N         speed, storm: bcrypt's cost (10)
-  --seconds N      speed, storm, rotation: length of a measurement (5, 10), of the load (30)
+  --cost N         speed, storm, peers: bcrypt's cost (10)
+  --seconds N      speed, storm, peers, rotation: length of a measurement (5, 10, 10), of the load (30)
   --rounds N       speed: how often measurement and reference take turns (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300)
   --outage N       outage: how long, in seconds (30)
@@ -37,7 +40,7 @@ Options:
   --json           print JSON only`;
 
 const PARTS: Record<string, Part> = {
-  ...{ speed, storm, scale, oracle },
+  ...{ speed, storm, peers, scale, oracle },
   ...{ races, rotation, 'sign-out': signOut, outage, forgery },
 };
 

@@ -62,7 +62,7 @@ export async function setStage(settings: Record<string, string> = {}): Promise<S
   };
 }
 
-export const clientOf = ({ url }: Server): AuthClient => createAuthClient({ baseUrl: url, maxRetries: 0 });
+export const clientOf = ({ url }: Pick<Server, 'url'>): AuthClient => createAuthClient({ baseUrl: url, maxRetries: 0 });
 
 export const signUp = (client: AuthClient): Promise<SignedIn> =>
   client.signUp({ username: `user-${randomUUID()}`, password: 'open sesame 42' });
