@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { AuditEventName, Origin, Subject } from './data/audit-events.js';
+import { bareAddress } from './throttles/caller-address.js';
 
 const USER_AGENT_LENGTH = 256;
 
@@ -20,8 +21,8 @@ export function logEvent(request: FastifyRequest, event: AuditEventName, subject
   request.log[level]({ event, ...subject, address, userAgent }, event);
 }
 
-/** The caller's IP address without an IPv6 zone, which PostgreSQL's `inet` does not take. */
+/** The caller's IP address, as PostgreSQL's `inet` takes it. */
 function addressOf({ ip }: FastifyRequest): string | null {
-  const [address = ''] = ip.split('%');
+  const address = bareAddress(ip);
   return isIP(address) ? address : null;
 }

@@ -37,7 +37,8 @@ const Environment = Type.Object({
   HASH_MAX_WAIT_MS: Type.Integer({
     default: 1000,
     minimum: 0,
-    maximum: 60_000,
+    // Whoever waits must be answered before a service that closes is ended.
+    maximum: 8000,
     description:
       'How long a hash may have to wait for its turn; beyond that the answer is 503 at once, in milliseconds',
   }),

@@ -78,14 +78,20 @@ t.test('events are read', async t => {
   const { username, password } = newCredentials();
   await post(`${service.base}/auth/sign-up`, { username, password });
   await post(`${service.base}/auth/sign-up`, newCredentials());
+  await call(`${service.base}/auth/sign-in`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'user-agent': '\x9b31mred' },
+    body: JSON.stringify({ username, password: 'wrong' }),
+  });
+  t.notMatch((await latchkey('events')).stdout, /\x9b/, 'nobody sends commands to the terminal');
   const all = JSON.parse((await latchkey('events --json')).stdout);
   t.same(
     all.map(({ event }: { event: string }) => event),
-    ['sign_up', 'sign_up', 'signing_key_added'],
+    ['sign_in_failed', 'sign_up', 'sign_up', 'signing_key_added'],
   );
   const own = JSON.parse((await latchkey(`events --json --user ${username.toUpperCase()}`)).stdout);
-  t.match(own, [{ event: 'sign_up', username, address: '127.0.0.1', happenedAt: /Z$/ }]);
-  t.equal(own.length, 1);
+  t.match(own, [{ event: 'sign_in_failed' }, { event: 'sign_up', username, address: '127.0.0.1', happenedAt: /Z$/ }]);
+  t.equal(own.length, 2);
   t.equal(JSON.parse((await latchkey('events --json --limit 1')).stdout).length, 1);
 });
 

@@ -78,6 +78,17 @@ t.test('plain bcrypt rows of every variant verify as they are', async t => {
   }
 });
 
+t.test('what plain bcrypt did not read does not become the password', async t => {
+  const { base, sql } = await startService(t, { authSecrets: [first] });
+  const { username } = newCredentials();
+  const password = `${'k'.repeat(72)}the end`;
+  await post(`${base}/auth/sign-up`, { username, password: 'something else' });
+  await sql('UPDATE auth.users SET password_hash = $1', [await bcrypt.hash(password, 4)]);
+  const signIn = async (typed: string) => (await post(`${base}/auth/sign-in`, { username, password: typed })).status;
+  t.equal(await signIn(`${'k'.repeat(72)}a typo`), 200, 'bcrypt reads 72 bytes');
+  t.equal(await signIn(password), 200, 'and the row is as it was');
+});
+
 t.test('sign-in upgrades a row that came from elsewhere', async t => {
   const { base, sql } = await startService(t, { authSecrets: [first], bcryptCost: 5 });
   for (const prefix of ['$2a$', '$2b$', '$2y$']) {

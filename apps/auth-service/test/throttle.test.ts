@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
@@ -17,6 +18,7 @@ const installed = spawnSync('redis-server', ['--version']).status === 0;
 if (!installed && process.env['CI']) t.fail('redis-server is not installed, and in CI it must be');
 const skip = installed ? false : 'redis-server is not installed';
 
+const BREACHED = createHash('sha1').update('correct horse battery').digest('hex').toUpperCase();
 const DEFAULTS = loadSettings({}).throttle;
 type Throttle = Partial<Config['throttle']>;
 
@@ -180,6 +182,70 @@ t.test('a flood from one address uses up neither the account nor its neighbours'
   t.ok(guessed > 0 && guessed <= 10, `${guessed} guesses`);
   const { rows } = await first.sql(`SELECT points FROM auth.throttles WHERE key ~ '^(account|address):'`);
   t.same(rows, times(2, { points: guessed }), 'what is refused is given back');
+});
+
+t.test('an address that others have closed is open to who is at home there', async t => {
+  const service = await startThrottled(t, { address: { quota: 3, windowS: 3600 } });
+  const owner = await signUp(service);
+  for (let i = 0; i < 3; i++) await guess(service, newCredentials().username, owner.address);
+  t.equal((await guess(service, newCredentials().username, owner.address)).status, 429, 'to strangers it is closed');
+  t.equal((await signIn(service, owner.username, owner.password, owner.address)).status, 200);
+  const changed = await call(`${service.base}/auth/password`, {
+    method: 'PUT',
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${owner.token}`,
+      ...from(owner.address),
+    },
+    body: JSON.stringify({ currentPassword: owner.password, newPassword: 'brand new 42' }),
+  });
+  t.equal(changed.status, 200);
+});
+
+t.test('attempts that are not settled yet close nothing for long', async t => {
+  const service = await startThrottled(t, {}, { bcryptCost: 11, hashWorkers: 1 });
+  const owner = await signUp(service);
+  const answers = await Promise.all(
+    Array.from({ length: 30 }, () => signIn(service, owner.username, owner.password, owner.address)),
+  );
+  const refused = answers.filter(({ status }) => status === 429);
+  t.ok(refused.length > 0, 'more than the quota at once');
+  for (const { headers } of refused) t.equal(headers.get('retry-after'), '1');
+  t.equal((await signIn(service, owner.username, owner.password, owner.address)).status, 200);
+});
+
+t.test('a store that fails in the middle has nothing spent', async t => {
+  const service = await startThrottled(t);
+  const owner = await signUp(service);
+  await guess(service, owner.username, newAddress());
+  const lock = await service.app.pg.connect();
+  await lock.query('BEGIN');
+  await lock.query(`SELECT FROM auth.throttles WHERE key LIKE 'account:%' FOR UPDATE`);
+  const answers = await Promise.all(
+    Array.from({ length: 3 }, () => signIn(service, owner.username, owner.password, owner.address)),
+  );
+  t.same(
+    answers.map(({ status }) => status),
+    [503, 503, 503],
+  );
+  await lock.query('ROLLBACK');
+  lock.release();
+  const after = await signIn(service, owner.username, owner.password, newAddress());
+  t.equal(after.status, 200);
+  const { rows } = await service.sql(`SELECT points FROM auth.throttles WHERE key LIKE 'pair:%' AND points > 1`);
+  t.same(rows, [], 'those that were cut short are given back');
+});
+
+t.test('asking the list of breached passwords counts as a sign-up', async t => {
+  const list = createHttpServer((_, response) => response.end(`${BREACHED.slice(5)}:9`)).listen(0, '127.0.0.1');
+  await once(list, 'listening');
+  t.teardown(() => void list.close());
+  const passwordBreachUrl = `http://127.0.0.1:${(list.address() as AddressInfo).port}`;
+  const service = await startThrottled(t, { signUp: { quota: 2, windowS: 60 } }, { passwordBreachUrl });
+  const address = newAddress();
+  const tryBreached = () =>
+    post(`${service.base}/auth/sign-up`, { ...newCredentials(), password: 'correct horse battery' }, from(address));
+  t.same([(await tryBreached()).status, (await tryBreached()).status, (await tryBreached()).status], [400, 400, 429]);
 });
 
 t.test('sign-ups from an address are counted, whether the username is free or not', async t => {
@@ -460,6 +526,9 @@ t.test('an address is what the gateway says it is, an IPv6 one its /64, and a fo
   t.equal(foldAddress('fe80::1%eth0'), 'fe80:0:0:0::/64');
   t.equal(foldAddress('::1'), '0:0:0:0::/64');
   t.equal(foldAddress('::ffff:1.2.3.4'), '1.2.3.4');
+  t.equal(foldAddress('203.0.113.9:4000'), '203.0.113.9', 'some gateways add the port');
+  t.equal(foldAddress('[2001:db8::1]:4000'), '2001:db8:0:0::/64');
+  t.equal(foldAddress('garbage'), foldAddress('rubbish'), 'what is no address is no way out');
 });
 
 t.test('counters that are over are swept away', async t => {

@@ -22,7 +22,9 @@ function toTable(rows: Record<string, unknown>[]): string {
 }
 
 function toText(value: unknown): string {
-  return Array.isArray(value) ? value.join(' ') : String(value ?? '');
+  const text = Array.isArray(value) ? value.join(' ') : String(value ?? '');
+  // A user agent may hold what a terminal takes for a command.
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, '\uFFFD');
 }
 
 // Columns and nothing else: easy to read, and to cut.

@@ -117,7 +117,7 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
 /** Aborts by Ctrl-C; a second one ends the process. */
 function onInterrupt(): AbortSignal {
   const interrupt = new AbortController();
-  process.once('SIGINT', () => interrupt.abort());
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => interrupt.abort());
   return interrupt.signal;
 }
 

@@ -17,7 +17,10 @@ const IS_GENUINE = 'EXISTS (SELECT FROM unnest($3::bytea[]) AS seed WHERE sha256
 // Asking again within the grace period is no event: whoever holds a token could fill the table with that.
 const ADVANCED = 's.rotated_at = now()';
 
-/** The statement behind {@link refreshSession}. */
+/**
+ * The statement behind {@link refreshSession}. It never lowers `token_expires_at`: a token with a longer life may be out
+ * there, from before that setting was lowered.
+ */
 export const REFRESH = `
   WITH s AS (
     UPDATE auth.sessions s SET
@@ -25,7 +28,6 @@ export const REFRESH = `
       rotated_at = CASE WHEN ${IS_CURRENT} THEN now() ELSE s.rotated_at END,
       expires_at = ${NEXT_EXPIRY},
       token_expires_at = CASE
-        -- Never less: a token with a longer life may be out there, from before that setting was lowered.
         WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN greatest(s.token_expires_at, ${tokenExpiry('$5', NEXT_EXPIRY)})
         ELSE s.token_expires_at END,
       revoked_at = CASE WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN NULL ELSE now() END

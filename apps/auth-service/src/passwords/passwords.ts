@@ -23,6 +23,7 @@ export type Passwords = {
   matchCost(highestStored: number): void;
 };
 
+const BCRYPT_BYTES = 72;
 // A row beyond it, which nothing here writes, would keep a thread for minutes.
 const MAX_COST = 20;
 
@@ -79,7 +80,9 @@ export function createPasswords(secrets: Secrets, cost: number, lane: HashLane):
         if (row.cost > highest) matchCost(row.cost);
         const task = { kind: 'compare', input, stored: row.hash, paddings: paddings(row.cost) } as const;
         const matches = (await lane.run(task, highest, caller)) === true;
-        return { matches, outdated: row.pepperId !== current || row.cost < cost };
+        // Plain bcrypt reads 72 bytes: what was typed behind them is unknown, and must not become the password.
+        const isWhole = row.scheme !== 'bcrypt' || Buffer.byteLength(password) <= BCRYPT_BYTES;
+        return { matches, outdated: isWhole && (row.pepperId !== current || row.cost < cost) };
       }
       const foreign = readForeignHash(stored ?? '');
       if (stored && foreign && !foreign.excess) {

@@ -14,6 +14,10 @@ declare module 'fastify' {
      */
     checkNewPassword(request: FastifyRequest, password: string, username: string, pointer: string): Promise<void>;
   }
+  interface FastifyRequest {
+    /** Whether the list of breached passwords was asked for this request. */
+    hasConsultedList: boolean;
+  }
 }
 
 const BREACHED: Rejection = {
@@ -30,6 +34,7 @@ export default fp<WithConfig>(
     /** Asks the list by the first five characters of the password's SHA-1; whether it is there is decided here. */
     const isBreached = async (request: FastifyRequest, password: string): Promise<boolean> => {
       if (!hibp || baseUrl === undefined) return false;
+      request.hasConsultedList = true;
       try {
         return (
           (await hibp.pwnedPassword(password, { baseUrl, timeoutMs, addPadding: true, userAgent: 'latchkey' })) > 0
@@ -42,6 +47,7 @@ export default fp<WithConfig>(
       }
     };
 
+    app.decorateRequest('hasConsultedList', false);
     app.decorate('checkNewPassword', async (request, password, username, pointer) => {
       const rejection = await judgePassword(password, username, passwordMinLength);
       if (rejection) throw rejected(rejection, pointer);

@@ -66,7 +66,7 @@ export default fp<WithConfig>(
       if (!attempt) return payload;
       request.attempt = undefined;
       try {
-        const { left, blocks } = await attempt.settle(outcomeOf(reply.statusCode));
+        const { left, blocks } = await attempt.settle(outcomeOf(reply.statusCode, request.hasConsultedList));
         const { policy, resetsAt } = attempt.shown;
         const until = blocks.find(block => block.policy === policy)?.until ?? resetsAt;
         reply.header('ratelimit', rateLimit(policy, left, secondsUntil(until)));
@@ -100,7 +100,7 @@ export default fp<WithConfig>(
       passwordChange: throttle(policies.guess, request => guess(changerOf(request))),
     });
   },
-  { name: 'throttles', dependencies: ['metrics', 'throttle-store', 'sessions'] },
+  { name: 'throttles', dependencies: ['metrics', 'password-policy', 'throttle-store', 'sessions'] },
 );
 
 /** Once a block, so that a flood does not fill the log; and no audit event. */
@@ -109,8 +109,12 @@ function logBlock(request: FastifyRequest, { policy, key, until }: Refusal): voi
   request.log.warn({ event: 'throttled', ...details }, 'throttled');
 }
 
-/** A wrong password and a taken username have cost a hash; what was refused for another reason has not been tried. */
-function outcomeOf(status: number): Outcome {
+/**
+ * A wrong password and a taken username have cost a hash, and a breached one a request to somebody else; what was refused
+ * for another reason has not been tried.
+ */
+function outcomeOf(status: number, hasConsultedList: boolean): Outcome {
   if (status < 300) return 'succeeded';
-  return status === 401 || status === 409 ? 'failed' : 'withdrawn';
+  const isTried = status === 401 || status === 409 || (status === 400 && hasConsultedList);
+  return isTried ? 'failed' : 'withdrawn';
 }

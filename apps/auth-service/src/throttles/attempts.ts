@@ -60,7 +60,7 @@ export function createAttempts(throttle: Config['throttle'], hashKey: Buffer, cr
     };
   };
 
-  /** Whether the spent quota of an account is of no concern to a caller, who then has only an allowance of their own. */
+  /** Whether what others have spent is of no concern to a caller, who then has only an allowance of their own. */
   const isExempt = async ({ sessionId }: Caller, pairKey: string, until: number) => {
     if (sessionId !== undefined) return true;
     if (strangers.find(pairKey) !== undefined) return false;
@@ -75,35 +75,60 @@ export function createAttempts(throttle: Config['throttle'], hashKey: Buffer, cr
 
     async guess(caller) {
       const keys = keysOf(caller);
-      const refused = address.refusal(keys.address) ?? pair.refusal(keys.pair);
+      const isStranger = async (closed: Refusal) => !(await isExempt(caller, keys.pair, closed.until));
+      const refused = pair.refusal(keys.pair);
       if (refused) return refused;
-      const spent = account.refusal(keys.account);
-      if (spent && !(await isExempt(caller, keys.pair, spent.until))) return spent;
+      const closedAddress = address.refusal(keys.address);
+      const closedAccount = account.refusal(keys.account);
+      const closed = closedAddress ?? closedAccount;
+      if (closed && (await isStranger(closed))) return closed;
 
-      // The account comes last: what the other two refuse must not use up what its owner has.
-      const first = await Promise.all([address.spend(keys.address), pair.spend(keys.pair)]);
-      const [ofAddress, ofPair] = first;
-      if (isRefusal(ofAddress) || isRefusal(ofPair)) {
-        await giveBack(first);
-        return isRefusal(ofAddress) ? ofAddress : (ofPair as Refusal);
+      const taken: Spent[] = [];
+      const take = async (spending: Promise<Spent | Refusal>) => {
+        const result = await spending;
+        if (!isRefusal(result)) taken.push(result);
+        return result;
+      };
+      /** What is refused, or cut short by a fault, is spent nowhere. */
+      const undo = async () => void (await Promise.allSettled(taken.map(spent => spent.giveBack())));
+
+      let ofPair: Spent | Refusal;
+      let ofAddress: Spent | Refusal;
+      let ofAccount: Spent | Refusal;
+      try {
+        const first = [take(pair.spend(keys.pair)), closedAddress ?? take(address.spend(keys.address))] as const;
+        await Promise.allSettled(first);
+        [ofPair, ofAddress] = await Promise.all(first);
+        // The account comes last: what the other two refuse must not use up what its owner has.
+        const isRefused =
+          isRefusal(ofPair) || (!closedAddress && isRefusal(ofAddress) && (await isStranger(ofAddress)));
+        const refusedBy = isRefusal(ofPair) ? ofPair : ofAddress;
+        if (isRefused) {
+          await undo();
+          return refusedBy as Refusal;
+        }
+        ofAccount = closedAccount ?? (await take(account.spend(keys.account)));
+        if (!closedAccount && isRefusal(ofAccount) && (await isStranger(ofAccount))) {
+          await undo();
+          return ofAccount;
+        }
+      } catch (error) {
+        await undo();
+        throw error;
       }
-      const ofAccount = spent ?? (await account.spend(keys.account));
-      if (!spent && isRefusal(ofAccount) && !(await isExempt(caller, keys.pair, ofAccount.until))) {
-        await giveBack(first);
-        return ofAccount;
-      }
+      const shown = ofPair as Spent;
 
       return {
-        shown: ofPair,
+        shown,
         async settle(outcome) {
-          if (outcome === 'failed') return keep([ofPair, ofAddress, ofAccount]);
+          if (outcome === 'failed') return keep([shown, ofAddress, ofAccount]);
           const isRemembered = outcome === 'succeeded' && caller.sessionId === undefined;
           await Promise.all([
-            outcome === 'succeeded' ? ofPair.reset() : ofPair.giveBack(),
+            outcome === 'succeeded' ? shown.reset() : shown.giveBack(),
             giveBack([ofAddress, ofAccount]),
             isRemembered && familiar.set(keys.pair, 1, familiarS),
           ]);
-          return { left: outcome === 'succeeded' ? pair.policy.quota : ofPair.left + 1, blocks: [] };
+          return { left: outcome === 'succeeded' ? pair.policy.quota : shown.left + 1, blocks: [] };
         },
       };
     },

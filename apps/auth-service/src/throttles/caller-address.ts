@@ -1,12 +1,19 @@
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+
+/** An address as gateways write it: some add the port, IPv6 then in brackets, or a zone. */
+export function bareAddress(ip: string): string {
+  const [, inBrackets, withPort] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(ip) ?? [];
+  const [address = ''] = (inBrackets ?? withPort ?? ip).split('%');
+  return address;
+}
 
 /**
  * Whom an address stands for, as far as throttles go: an IPv4 address for itself, also when it comes mapped into IPv6,
- * and an IPv6 address for its /64, since whoever has one of those has all of them.
+ * and an IPv6 address for its /64, since whoever has one of those has all of them. What is no address stands for one and the same.
  */
 export function foldAddress(ip: string): string {
-  const [address = ''] = ip.split('%');
-  if (!isIPv6(address)) return address;
+  const address = bareAddress(ip);
+  if (!isIPv6(address)) return isIP(address) ? address : 'unknown';
   const groups = expand(address);
   const isMapped = groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff;
   if (isMapped) return [groups[6], groups[7]].flatMap(group => bytes(group as number)).join('.');

@@ -43,15 +43,17 @@ export type Limit = {
 
 export const isRefusal = (result: Spent | Refusal): result is Refusal => 'until' in result;
 
-// How long failures add up.
+// How long failures add up, where slow ones are to gain nothing.
 const FAILURES_S = 30 * 86_400;
+// Who is refused for the sake of attempts that are not settled yet may come back at once.
+const UNSETTLED_MS = 1000;
 // Far above any quota: attempts that are given back late must not open one that has to wait.
 const CLOSED = 1_000_000_000;
 
 export function createLimit(policy: Policy, createLimiter: CreateLimiter): Limit {
   const { name, quota, windowS, maxWaitS } = policy;
   const counter = createLimiter(name, quota, windowS);
-  const failures = createLimiter(`${name}-failures`, quota, FAILURES_S);
+  const failures = createLimiter(`${name}-failures`, quota, maxWaitS === undefined ? windowS : FAILURES_S);
   const refusals = createRefusals();
 
   const refuse = (key: string, until: number): Refusal => {
@@ -60,10 +62,11 @@ export function createLimit(policy: Policy, createLimiter: CreateLimiter): Limit
   };
 
   /** Counts a failure, and closes the key when there have been as many as the quota, or twice as many, and so on. */
-  const fail = async (key: string, longestS: number) => {
-    const { consumedPoints: failed } = await failures.penalty(key);
+  const fail = async (key: string) => {
+    const { consumedPoints: failed, msBeforeNext } = await failures.penalty(key);
     if (failed % quota !== 0) return { left: quota - (failed % quota) };
-    const waitS = Math.min(longestS, windowS * 2 ** (failed / quota - 1));
+    const restS = Math.max(1, Math.ceil(msBeforeNext / 1000));
+    const waitS = maxWaitS === undefined ? restS : Math.min(maxWaitS, windowS * 2 ** (failed / quota - 1));
     await counter.set(key, CLOSED, waitS);
     return { left: 0, block: refuse(key, performance.now() + waitS * 1000) };
   };
@@ -81,17 +84,15 @@ export function createLimit(policy: Policy, createLimiter: CreateLimiter): Limit
       if (count > quota) {
         // What is refused is not spent. A pair may have been reset meanwhile, and would owe it then.
         if (name !== 'pair') await counter.reward(key);
-        return refuse(key, resetsAt);
+        if (count > CLOSED) return refuse(key, resetsAt);
+        return { policy, key, until: performance.now() + UNSETTLED_MS };
       }
       refusals.delete(key);
       return {
         policy,
         left: quota - count,
         resetsAt,
-        async keep() {
-          if (maxWaitS !== undefined) return fail(key, maxWaitS);
-          return { left: quota - count, ...(count === quota && { block: refuse(key, resetsAt) }) };
-        },
+        keep: () => fail(key),
         async giveBack() {
           // The next window does not owe it.
           if (performance.now() < resetsAt) await counter.reward(key);
