@@ -29,7 +29,8 @@ export const storm: Part = async ({ cost = 10, seconds = 10 }) => {
     const measured: { verify: number; refresh: number }[] = [];
     for (const factor of FACTORS) {
       progress(`flood of ${factor}× capacity`);
-      const flood = factor > 0 ? startFlood(service.url, credentials, capacity * factor, seconds + 2) : undefined;
+      const flood =
+        factor > 0 ? startFlood(`${service.url}/auth/sign-in`, credentials, capacity * factor, seconds + 2) : undefined;
       await new Promise(resolve => setTimeout(resolve, SETTLE_MS));
       const [verifications, refreshes] = await Promise.all([
         arrive(verify, VERIFICATIONS_PER_S, seconds),
