@@ -30,6 +30,7 @@ export function toSvg({ title, unit, places, series }: Plot): string {
     return `<rect x="${x}" y="34" width="10" height="10" fill="${COLOURS[j]}"/>${text(x + 16, 43, name, 'start')}`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11">
+<title>${title} (${unit})</title>
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
 <text x="${LEFT}" y="22" font-size="14">${title} (${unit})</text>
 ${[...legend, ...grid, ...bars].join('\n')}
