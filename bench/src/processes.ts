@@ -3,7 +3,15 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
 /** A server in a process of its own. */
-export type Server = { url: string; startedInMs: number; child: ChildProcess; stop: () => Promise<void> };
+export type Server = {
+  url: string;
+  startedInMs: number;
+  child: ChildProcess;
+  /** How it ended, once it has: an exit code, or a signal. */
+  exited: Promise<number | string>;
+  /** Asks it to end and waits for that. */
+  stop: () => Promise<void>;
+};
 
 /** Runs a server that says over IPC when it is ready; on a free port unless one is given. */
 export async function startServer(script: URL, env: Record<string, string>): Promise<Server> {
@@ -13,14 +21,14 @@ export async function startServer(script: URL, env: Record<string, string>): Pro
     env: { PATH: process.env['PATH'], ...env, PORT: port },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const exited = once(child, 'exit');
+  const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(new Error(`${script} ended`)))]);
   const startedInMs = performance.now() - before;
   const stop = async () => {
     child.kill('SIGTERM');
     await exited;
   };
-  return { url: `http://127.0.0.1:${port}`, startedInMs, child, stop };
+  return { url: `http://127.0.0.1:${port}`, startedInMs, child, exited, stop };
 }
 
 /** A port of the loopback address that nobody listens on. */

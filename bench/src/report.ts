@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import type { Plot } from './plot.js';
 
 /** What the command line asks for; each part has its own defaults. */
-export type Settings = Partial<Record<'cost' | 'seconds' | 'rounds' | 'count' | 'outage', number>>;
+export type Settings = Partial<Record<'cost' | 'seconds' | 'rounds' | 'count' | 'outage' | 'minutes', number>> &
+  Partial<Record<'quick' | 'without-patroni', boolean>>;
 
 export type Row = {
   what: string;
@@ -14,17 +15,30 @@ export type Row = {
   broken?: boolean;
 };
 
-export type Report = { title: string; rows: Row[]; plot?: Plot };
+export type Report = {
+  title: string;
+  rows: Row[];
+  /** Figures behind the rows, in columns of their own. */
+  details?: Record<string, Record<string, number | string>>;
+  /** What a reader of a broken promise wants to know, a line each. */
+  evidence?: string[];
+  plot?: Plot;
+};
 
-/** A part of the bench. */
+/** A part of the bench, or of the faults. */
 export type Part = (settings: Settings) => Promise<Report>;
 
-export function print({ title, rows }: Report): void {
+export function print({ title, rows, details, evidence = [] }: Report): void {
   console.log(`\n${title} (${availableParallelism()} cores, Node ${process.version})`);
   const columns = rows.map(({ what, measured, reference = '', ratio = '', promise }) => {
     return [what, { measured, reference, ratio, promise }] as const;
   });
   console.table(Object.fromEntries(columns));
+  if (details) console.table(details);
+  for (const { what, measured, promise } of rows.filter(({ broken }) => broken)) {
+    console.log(`BROKEN: ${what}: ${measured}, promised: ${promise}`);
+  }
+  for (const line of evidence) console.log(`  ${line}`);
 }
 
 /** Shows how far a long part is, on a terminal. */

@@ -1,7 +1,5 @@
 // Shows what the service promises: speed by ratio to a reference in the same run, and the rest by trying to break it.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { runCommand } from './command-line.js';
 import { forgery } from './parts/forgery.js';
 import { oracle } from './parts/oracle.js';
 import { outage } from './parts/outage.js';
@@ -12,8 +10,6 @@ import { scale } from './parts/scale.js';
 import { signOut } from './parts/sign-out.js';
 import { speed } from './parts/speed.js';
 import { storm } from './parts/storm.js';
-import { toSvg } from './plot.js';
-import { type Part, print, type Report, type Settings } from './report.js';
 
 const HELP = `Usage: pnpm bench [PART…] [options]
 
@@ -39,70 +35,12 @@ Options:
   --out DIR        write bench.json there, and the plots as SVG
   --json           print JSON only`;
 
-const PARTS: Record<string, Part> = {
-  ...{ speed, storm, peers, scale, oracle },
-  ...{ races, rotation, 'sign-out': signOut, outage, forgery },
-};
-
-const value = { type: 'string' } as const;
-let parsed: ReturnType<typeof parse>;
-try {
-  parsed = parse();
-} catch (error) {
-  fail((error as Error).message);
-}
-const { values, positionals } = parsed;
-if (values.help) {
-  console.log(HELP);
-  process.exit(0);
-}
-const names = positionals.length > 0 ? positionals : Object.keys(PARTS);
-const unknown = names.find(name => !(name in PARTS));
-if (unknown !== undefined) fail(`There is no part "${unknown}".`);
-
-const settings = Object.fromEntries(
-  (['cost', 'seconds', 'rounds', 'count', 'outage'] as const).flatMap(name => {
-    const value = values[name];
-    if (value === undefined) return [];
-    if (!/^[1-9]\d{0,8}$/.test(value)) fail(`--${name} must be a whole number, not "${value}".`);
-    return [[name, Number(value)]];
-  }),
-) as Settings;
-
-const reports: Report[] = [];
-for (const name of names) {
-  const report = await (PARTS[name] as Part)(settings);
-  reports.push(report);
-  if (!values.json) print(report);
-}
-if (values.json) console.log(JSON.stringify(reports, null, 2));
-if (values.out !== undefined) {
-  await mkdir(values.out, { recursive: true });
-  await writeFile(join(values.out, 'bench.json'), `${JSON.stringify(reports, null, 2)}\n`);
-  for (const [i, { plot }] of reports.entries()) {
-    if (plot) await writeFile(join(values.out, `${names[i]}.svg`), toSvg(plot));
-  }
-}
-// A broken promise of correctness is a failure; a missed figure is only written down.
-if (reports.some(({ rows }) => rows.some(({ broken }) => broken))) process.exitCode = 1;
-
-function parse() {
-  return parseArgs({
-    allowPositionals: true,
-    options: {
-      cost: value,
-      seconds: value,
-      rounds: value,
-      count: value,
-      outage: value,
-      out: value,
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-}
-
-function fail(message: string): never {
-  console.error(`${message}\n\n${HELP}`);
-  process.exit(2);
-}
+await runCommand({
+  name: 'bench',
+  help: HELP,
+  parts: {
+    ...{ speed, storm, peers, scale, oracle },
+    ...{ races, rotation, 'sign-out': signOut, outage, forgery },
+  },
+  numbers: ['cost', 'seconds', 'rounds', 'count', 'outage'],
+});

@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type AuthClient, createAuthClient, type SignedIn } from '@latchkey/auth-client';
-import { type EmbeddedPostgres, startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { stopsOnce } from './cleanup.js';
 import { type Server, startServer } from './processes.js';
 
 const APP = new URL('../../apps/auth-service/dist/', import.meta.url);
@@ -13,9 +14,10 @@ export const AUDIENCE = 'latchkey';
 
 /** A database, and as many replicas of the service on it as wanted. */
 export type Stage = {
-  postgres: EmbeddedPostgres;
+  postgres: Database;
   env: Record<string, string>;
-  start(): Promise<Server>;
+  /** Starts a replica, with more settings than the stage has. */
+  start(more?: Record<string, string>): Promise<Server>;
   /** Runs the service's command line and reads the JSON that it prints. */
   latchkey(...args: string[]): Promise<unknown>;
   /** Makes a client that may read the revocation feed. */
@@ -23,8 +25,12 @@ export type Stage = {
   stop(): Promise<void>;
 };
 
-export async function setStage(settings: Record<string, string> = {}): Promise<Stage> {
-  const postgres = await startThrowawayPostgres();
+/** What a stage needs of a PostgreSQL. */
+export type Database = { url: string; stop(): Promise<void> };
+
+/** Sets a stage on a new PostgreSQL that is quick, not crash-safe, unless it is given one. */
+export async function setStage(settings: Record<string, string> = {}, given?: Database): Promise<Stage> {
+  const postgres = given ?? (await startThrowawayPostgres());
   const env = {
     NODE_ENV: 'production',
     HOST: '127.0.0.1',
@@ -45,8 +51,8 @@ export async function setStage(settings: Record<string, string> = {}): Promise<S
     postgres,
     env,
     latchkey,
-    async start() {
-      const server = await startServer(new URL('server.js', APP), env);
+    async start(more = {}) {
+      const server = await startServer(new URL('server.js', APP), { ...env, ...more });
       servers.push(server);
       return server;
     },
@@ -55,10 +61,10 @@ export async function setStage(settings: Record<string, string> = {}): Promise<S
       const created = await latchkey('clients', 'create', id, '--scope', 'revocations:read');
       return { id, secret: (created as { clientSecret: string }).clientSecret };
     },
-    async stop() {
+    stop: stopsOnce(async () => {
       await Promise.all(servers.map(server => server.stop()));
       await postgres.stop();
-    },
+    }),
   };
 }
 

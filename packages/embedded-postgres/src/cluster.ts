@@ -17,6 +17,8 @@ export type Cluster = {
   account: Account | undefined;
   /** Whether it must survive a crash of the machine. */
   durable: boolean;
+  /** Where it listens; a free port by default. */
+  port?: number;
 };
 
 /** Starts the server of a cluster, or finds it running, and says how to connect as its superuser. */
@@ -32,6 +34,12 @@ export async function ensureRunning(cluster: Cluster): Promise<string> {
 export async function stopServer(cluster: Cluster, mode: 'fast' | 'immediate'): Promise<void> {
   const data = join(cluster.home, 'data');
   if (await runningPort(data)) await runTool(cluster, 'pg_ctl', ['stop', '--pgdata', data, '--mode', mode, '--wait']);
+}
+
+/** Process id of the cluster's postmaster, as it wrote it down; `undefined` when it was stopped. */
+export async function serverPid({ home }: Cluster): Promise<number | undefined> {
+  const text = await readFile(join(home, 'data', 'postmaster.pid'), 'utf8').catch(() => '');
+  return Number.parseInt(text, 10) || undefined;
 }
 
 /**
@@ -68,7 +76,7 @@ async function runningPort(data: string): Promise<number | undefined> {
 }
 
 async function startServer(cluster: Cluster): Promise<number> {
-  const port = await freePort();
+  const port = cluster.port ?? (await freePort());
   const settings = [
     `port=${port}`,
     'listen_addresses=127.0.0.1',

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isOpenToAll, unprivilegedAccount } from './account.js';
-import { type Cluster, ensureRunning, makeHome, stopServer } from './cluster.js';
+import { type Cluster, ensureRunning, makeHome, serverPid, stopServer } from './cluster.js';
 import { isAlive, withLock } from './lock.js';
 
 /** A running PostgreSQL. */
@@ -14,6 +14,16 @@ export interface EmbeddedPostgres {
   home: string;
   /** Gives the server back; it stops when nobody else uses it. */
   stop(): Promise<void>;
+}
+
+/** A PostgreSQL for one run, whose server can be stopped and started again meanwhile. */
+export interface ThrowawayPostgres extends EmbeddedPostgres {
+  /** Process id of its postmaster; `undefined` when it was stopped. */
+  pid(): Promise<number | undefined>;
+  /** Stops the server and keeps its data; after `immediate` the next start has to recover them, as after a crash. */
+  halt(mode: 'fast' | 'immediate'): Promise<void>;
+  /** Starts the server again after a halt or a crash, where it was before. */
+  start(): Promise<void>;
 }
 
 let users = 0;
@@ -66,27 +76,41 @@ async function outsideHome(dataDir: string): Promise<string> {
 }
 
 /**
- * Starts an empty PostgreSQL for one run of tests: fast, not crash-safe, gone with {@link EmbeddedPostgres.stop}.
- * Also removes what killed runs left behind.
+ * Starts an empty PostgreSQL for one run of tests: fast, gone with {@link EmbeddedPostgres.stop}, and not crash-safe
+ * unless `durable` is asked for. Also removes what killed runs left behind.
  */
-export async function startThrowawayPostgres(): Promise<EmbeddedPostgres> {
+export async function startThrowawayPostgres({
+  durable = false,
+}: {
+  durable?: boolean;
+} = {}): Promise<ThrowawayPostgres> {
   const account = await unprivilegedAccount();
   const prefix = 'latchkey-throwaway-';
-  const remove = async (home: string) => {
-    await stopServer({ home, account, durable: false }, 'immediate').catch(() => undefined);
-    await rm(home, { recursive: true, force: true });
+  const remove = async (cluster: Cluster) => {
+    await stopServer(cluster, 'immediate').catch(() => undefined);
+    await rm(cluster.home, { recursive: true, force: true });
   };
   const parent = account && !(await isOpenToAll(tmpdir())) ? '/var/tmp' : tmpdir();
   for (const name of await readdir(parent)) {
     const owner = name.startsWith(prefix) && Number.parseInt(name.slice(prefix.length), 10);
-    if (owner && !isAlive(owner)) await remove(join(parent, name));
+    if (owner && !isAlive(owner)) await remove({ home: join(parent, name), account, durable });
   }
   const home = await mkdtemp(join(parent, `${prefix}${process.pid}-`));
   await makeHome(home, account);
+  const cluster: Cluster = { home, account, durable };
   try {
-    return { url: await ensureRunning({ home, account, durable: false }), home, stop: () => remove(home) };
+    const url = await ensureRunning(cluster);
+    cluster.port = Number(new URL(url).port);
+    return {
+      url,
+      home,
+      pid: () => serverPid(cluster),
+      halt: mode => stopServer(cluster, mode),
+      start: async () => void (await ensureRunning(cluster)),
+      stop: () => remove(cluster),
+    };
   } catch (error) {
-    await remove(home);
+    await remove(cluster);
     throw error;
   }
 }

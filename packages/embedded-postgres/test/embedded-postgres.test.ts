@@ -137,6 +137,22 @@ t.test('a throw-away server leaves nothing behind', async t => {
   t.notOk(existsSync(postgres.home));
 });
 
+t.test('a throw-away server comes back where it was, after a halt and after a crash', async t => {
+  const postgres = await startThrowawayPostgres({ durable: true });
+  t.teardown(postgres.stop);
+  const pid = await postgres.pid();
+  t.equal(pid, serverPid(postgres.home));
+  await postgres.halt('fast');
+  t.notOk(await isRunning(postgres.url));
+  t.equal(await postgres.pid(), undefined);
+  await postgres.start();
+  t.ok(await isRunning(postgres.url));
+  process.kill((await postgres.pid()) as number, 'SIGKILL');
+  while (isAlive(serverPid(postgres.home))) await setTimeout(10);
+  await postgres.start();
+  t.ok(await isRunning(postgres.url));
+});
+
 t.test('with-postgres lends a server to a command and ends as it ends', async t => {
   const run = (...args: string[]) => spawnSync(process.execPath, [WITH_POSTGRES, ...args], { encoding: 'utf8' });
   const lent = run(process.execPath, '--eval', 'console.log(process.env.TEST_DATABASE_URL); process.exitCode = 3');
