@@ -22,7 +22,7 @@ export type SignUps = {
   end(): Promise<void>;
 };
 
-const PASSWORD = 'open sesame 42';
+export const PASSWORD = 'open sesame 42';
 const PAUSE_MS = 100;
 const RETRY_MS = 50;
 // Answers after which a client does not know whether it has an account, or is told to come back.
@@ -33,7 +33,7 @@ const GIVE_UP_MS = 120_000;
  * Signs people up, so many at a time. Each has an `Idempotency-Key` and comes back with it as long as no answer says what
  * became of it; some of those who have one ask again, as after an answer that was lost.
  */
-export function startSignUps(urls: string[], people: number): SignUps {
+export function startSignUps(urls: string[], people: number, ask = call): SignUps {
   let ending = false;
   let waiting: { since: number; resolve: (at: number) => void }[] = [];
   const signUps: SignUps = {
@@ -56,7 +56,7 @@ export function startSignUps(urls: string[], people: number): SignUps {
       const begun = performance.now();
       signUps.calls++;
       const url = `${urls[(index + attempts) % urls.length]}/auth/sign-up`;
-      const answer = await call(url, { body, headers });
+      const answer = await ask(url, { body, headers });
       if (answer.status === 201) {
         const { user, refreshToken } = answer.body;
         signUps.acknowledged.push({ username: body.username, userId: user.id, refreshToken, attempts });
@@ -76,7 +76,7 @@ export function startSignUps(urls: string[], people: number): SignUps {
     }
   };
   const askAgain = async (url: string, body: object, headers: Record<string, string>, userId: string) => {
-    const answer = await call(url, { body, headers });
+    const answer = await ask(url, { body, headers });
     if (answer.status === 201 && answer.body.user.id !== userId) signUps.diverged++;
     else if (answer.status !== 201 && !COMES_BACK.has(answer.status)) {
       signUps.refused.push(`sign-up again with the key of an acknowledged one: ${describe(answer)}`);

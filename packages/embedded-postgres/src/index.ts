@@ -6,6 +6,8 @@ import { isOpenToAll, unprivilegedAccount } from './account.js';
 import { type Cluster, ensureRunning, makeHome, serverPid, stopServer } from './cluster.js';
 import { isAlive, withLock } from './lock.js';
 
+export { type Account, unprivilegedAccount } from './account.js';
+
 /** A running PostgreSQL. */
 export interface EmbeddedPostgres {
   /** Connection string of the superuser, on the loopback address. */

@@ -1,0 +1,57 @@
+import pg from 'pg';
+
+/** One of the servers that a database is kept on. */
+export type Node = {
+  name: string;
+  /** Connection string of its superuser, past everything that stands in front. */
+  url: string;
+};
+
+/** A database on several servers, one of which leads, and something in front that finds that one. */
+export type HaDatabase = {
+  /** What it is made of. */
+  title: string;
+  /** What the service is given. */
+  url: string;
+  nodes: Node[];
+  /** Ways for the leader to fail, by name. */
+  faults: Record<string, Fault>;
+  /** Waits until every node is in place again, and somebody confirms what the leader writes. */
+  becomeWhole(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/** How a leader fails, and how the node that it was comes back. */
+export type Fault = {
+  inject(leader: Node): Promise<void>;
+  /** How long it lasts, when it does not end by itself. */
+  lastsS?: number;
+  mend(node: Node): Promise<void>;
+};
+
+/** The node that takes writes, other than one that does not count. */
+export async function findLeader(nodes: Node[], except?: Node): Promise<Node | undefined> {
+  const leads = async (node: Node) => {
+    const [row] = await query<{ replica: boolean }>(node.url, 'SELECT pg_is_in_recovery() AS replica');
+    if (row?.replica !== false) throw new Error(`${node.name} does not lead`);
+    return node;
+  };
+  return Promise.any(nodes.filter(node => node !== except).map(leads)).catch(() => undefined);
+}
+
+/** Asks one server, on a connection for this alone. */
+export async function query<Row extends pg.QueryResultRow>(
+  url: string,
+  text: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000, query_timeout: 30_000 });
+  // A server that is killed while it is asked.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return (await client.query<Row>(text, values)).rows;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { startThrowawayPostgres, type ThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { stopsOnce } from '../../cleanup.js';
+import { waitUntil } from '../calls.js';
+import { crash, pause, resume } from '../postgres-processes.js';
+import { type HaDatabase, type Node, query } from './database.js';
+import { startProxy } from './proxy.js';
+
+const FROZEN_S = 10;
+
+type Server = Node & { postgres: ThrowawayPostgres };
+
+/**
+ * Two PostgreSQL servers, one of which copies the other and confirms what that writes. What Patroni and HAProxy are there
+ * for, this does itself: it promotes the one that is left, and points a proxy at it.
+ */
+export async function startPair(): Promise<HaDatabase> {
+  const postgres = [await startThrowawayPostgres({ durable: true }), await startThrowawayPostgres({ durable: true })];
+  const proxy = await startProxy();
+  const stop = stopsOnce(async () => {
+    await proxy.close();
+    await Promise.all(postgres.map(one => one.stop()));
+  });
+  const [first, second] = postgres as [ThrowawayPostgres, ThrowawayPostgres];
+  // The copy has the password of the one that it was made from.
+  const secondUrl = new URL(first.url);
+  secondUrl.port = new URL(second.url).port;
+  const servers: [Server, Server] = [
+    { name: 'node1', url: first.url, postgres: first },
+    { name: 'node2', url: secondUrl.href, postgres: second },
+  ];
+  const serverOf = (node: Node) => servers.find(({ name }) => name === node.name) as Server;
+  const otherThan = (node: Node) => servers.find(({ name }) => name !== node.name) as Server;
+
+  const promote = async (server: Server) => {
+    await query(server.url, 'SELECT pg_promote()');
+    proxy.pointTo(portOf(server));
+  };
+  /** Makes the node a copy of the other one, which is stopped for that. */
+  const copy = async (node: Node) => {
+    const [standby, leader] = [serverOf(node), otherThan(node)];
+    if ((await standby.postgres.pid()) !== undefined) await standby.postgres.halt('immediate').catch(() => undefined);
+    await leader.postgres.halt('fast');
+    await makeStandby(leader, standby);
+    await leader.postgres.start();
+    await standby.postgres.start();
+    proxy.pointTo(portOf(leader));
+  };
+  const becomeWhole = () =>
+    waitUntil('The standby confirms', async () => {
+      const states = servers.map(({ url }) => query(url, `SELECT FROM pg_stat_replication WHERE sync_state = 'sync'`));
+      return (await Promise.allSettled(states)).some(state => state.status === 'fulfilled' && state.value.length === 1);
+    });
+
+  await copy(servers[1]);
+  await becomeWhole();
+  let frozen: number[] = [];
+  const url = new URL(first.url);
+  url.port = String(proxy.port);
+  return {
+    title: 'two PostgreSQL servers behind a proxy',
+    url: url.href,
+    nodes: servers,
+    becomeWhole,
+    stop,
+    faults: {
+      'leader killed': {
+        async inject(leader) {
+          await crash(serverOf(leader).postgres);
+          await promote(otherThan(leader));
+        },
+        mend: copy,
+      },
+      'switched over': {
+        async inject(leader) {
+          await serverOf(leader).postgres.halt('fast');
+          await promote(otherThan(leader));
+        },
+        mend: copy,
+      },
+      [`leader frozen for ${FROZEN_S} s`]: {
+        async inject(leader) {
+          frozen = await pause(serverOf(leader).postgres);
+          await promote(otherThan(leader));
+        },
+        lastsS: FROZEN_S,
+        async mend(node) {
+          resume(frozen);
+          await copy(node);
+        },
+      },
+    },
+  };
+}
+
+const portOf = ({ url }: Node): number => Number(new URL(url).port);
+
+/** Gives a standby the data of a leader that is stopped, and tells each what it is. */
+async function makeStandby(leader: Server, standby: Server): Promise<void> {
+  const [from, to] = [leader, standby].map(({ postgres }) => join(postgres.home, 'data')) as [string, string];
+  await rm(to, { recursive: true, force: true });
+  // With the owner, which Node's own copy does not keep.
+  await promisify(execFile)('cp', ['-a', from, to]);
+  const { port, password } = new URL(leader.url);
+  const upstream = `host=127.0.0.1 port=${port} user=postgres password=${password}`;
+  await writeFile(join(to, 'standby.signal'), '');
+  await writeFile(join(to, 'postgresql.auto.conf'), `primary_conninfo = '${upstream}'\n`);
+  await writeFile(join(from, 'postgresql.auto.conf'), `synchronous_standby_names = '*'\n`);
+}
