@@ -11,6 +11,13 @@ import { checkSignUps, timesOf } from './sign-ups.js';
 const REPLICAS = 2;
 const ROUNDS = 3;
 const CALM_MS = 2000;
+const SETTINGS = {
+  // Nobody who is checked has to sign in again during the run.
+  ACCESS_TOKEN_TTL_S: '86400',
+  // Longer than a failover. A refresh may be written while its answer is lost with the leader; whoever tries again when
+  // there is another one must still be known as the owner.
+  REFRESH_GRACE_S: '60',
+};
 
 /** How long things took, in ms. */
 type Times = { toPromotion: number; toSignUp: number; toWhole: number };
@@ -20,8 +27,7 @@ export const ha: Part = async ({ quick = false, rounds = quick ? 1 : ROUNDS, 'wi
   const missing = await missingPackages();
   progress('starting the database');
   const database = isForced || missing.length > 0 ? await startPair() : await startPatroni();
-  // Nobody who is checked has to sign in again during the run.
-  const stage = await setStage({ ACCESS_TOKEN_TTL_S: '86400' }, database);
+  const stage = await setStage(SETTINGS, database);
   try {
     const servers = await Promise.all(Array.from({ length: REPLICAS }, () => stage.start()));
     const load = await startLoad(servers.map(({ url }) => url));

@@ -31,12 +31,14 @@ export type Fault = {
 
 /** The node that takes writes, other than one that does not count. */
 export async function findLeader(nodes: Node[], except?: Node): Promise<Node | undefined> {
-  const leads = async (node: Node) => {
-    const [row] = await query<{ replica: boolean }>(node.url, 'SELECT pg_is_in_recovery() AS replica');
-    if (row?.replica !== false) throw new Error(`${node.name} does not lead`);
-    return node;
-  };
-  return Promise.any(nodes.filter(node => node !== except).map(leads)).catch(() => undefined);
+  const others = nodes.filter(node => node !== except);
+  return others[(await Promise.all(others.map(leads))).indexOf(true)];
+}
+
+/** Whether a node takes writes; one that does not answer does not. */
+export async function leads({ url }: Node): Promise<boolean> {
+  const rows = await query<{ leads: boolean }>(url, 'SELECT NOT pg_is_in_recovery() AS leads').catch(() => []);
+  return rows[0]?.leads === true;
 }
 
 /** Asks one server, on a connection for this alone. */
@@ -45,7 +47,7 @@ export async function query<Row extends pg.QueryResultRow>(
   text: string,
   values: unknown[] = [],
 ): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000, query_timeout: 30_000 });
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000, query_timeout: 10_000 });
   // A server that is killed while it is asked.
   client.on('error', () => undefined);
   try {

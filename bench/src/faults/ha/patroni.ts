@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { type HaDatabase, type Node, query } from './database.js';
+import { type HaDatabase, leads, type Node, query } from './database.js';
 import { type Lab, openLab } from './lab.js';
 
 const run = promisify(execFile);
@@ -12,6 +12,12 @@ const run = promisify(execFile);
 const TTL_S = 20;
 /** Longer than that, so that another one leads when it wakes up. */
 const FROZEN_S = 30;
+/**
+ * The first Patroni whose leader, when it wakes up, does not take its office back from the one that was promoted meanwhile
+ * and has acknowledged writes since: with etcd's newer protocol, it used to overwrite the lock.
+ * https://github.com/patroni/patroni/pull/2689
+ */
+const FIRST_SAFE_WITH_ETCD3 = [3, 0, 3];
 
 const POSTGRES = '/usr/lib/postgresql';
 /** The programs, and Debian's packages that they are from. */
@@ -23,7 +29,8 @@ const PROGRAMS = {
 };
 
 type Member = Node & { folder: string; port: number; api: string; config: string };
-type Status = { members: { name: string; role: string; state: string; lag?: number | string }[] };
+/** What is read of how Patroni sees the cluster. */
+type Status = { members: { role: string }[] };
 
 /** The packages that are missing here. */
 export async function missingPackages(): Promise<string[]> {
@@ -41,17 +48,12 @@ export async function startPatroni(): Promise<HaDatabase> {
   for (const name of ['node1', 'node2', 'node3']) members.push(await addMember(lab, name, etcd, passwords));
 
   const start = ({ name, config }: Member) => lab.start(name, 'patroni', [config]);
-  const status = async (): Promise<Status> => {
-    // Whoever answers: one of them may be the one that was killed.
-    const asked = members.map(({ api }) => fetch(`${api}/cluster`, { signal: AbortSignal.timeout(2000) }));
-    return (await (await Promise.any(asked)).json()) as Status;
-  };
-  const becomeWhole = () => lab.wait('A whole cluster', 'node1', async () => isWhole(await status()), 180_000);
+  const becomeWhole = () => lab.wait('A whole cluster', 'node1', () => isWhole(members), 180_000);
   const memberOf = ({ name }: Node) => members.find(member => member.name === name) as Member;
 
   // The first makes the cluster, the others copy it.
   await start(members[0] as Member);
-  await lab.wait('A leader', 'node1', async () => (await status()).members.some(({ role }) => role === 'leader'));
+  await lab.wait('A leader', 'node1', () => leads(members[0] as Member), 120_000);
   await Promise.all(members.slice(1).map(start));
   await becomeWhole();
   const haproxy = await startHaproxy(lab, members);
@@ -93,13 +95,21 @@ export async function startPatroni(): Promise<HaDatabase> {
   };
 }
 
-/** One leader, one replica that confirms what it writes, and the others, all of them up to date. */
-function isWhole({ members }: Status): boolean {
-  const roles = members.map(({ role }) => role).sort();
-  return (
-    roles.join() === 'leader,replica,sync_standby' &&
-    members.every(({ state, lag = 0 }) => ['running', 'streaming'].includes(state) && Number(lag) < 1_000_000)
-  );
+/** One leads, two copy it, and the leader knows which of them confirms what it writes. */
+async function isWhole(members: Member[]): Promise<boolean> {
+  const leading = await Promise.all(members.map(leads));
+  const leader = members[leading.indexOf(true)];
+  if (!leader || leading.filter(Boolean).length > 1) return false;
+  const { members: known } = (await (await fetch(`${leader.api}/cluster`)).json()) as Status;
+  if (
+    known
+      .map(({ role }) => role)
+      .sort()
+      .join() !== 'leader,replica,sync_standby'
+  )
+    return false;
+  const copying = await query(leader.url, `SELECT FROM pg_stat_replication WHERE state = 'streaming'`);
+  return copying.length === members.length - 1;
 }
 
 async function startEtcd(lab: Lab): Promise<number> {
@@ -108,6 +118,7 @@ async function startEtcd(lab: Lab): Promise<number> {
   const client = `http://127.0.0.1:${port}`;
   const peer = `http://127.0.0.1:${await lab.choosePort()}`;
   await lab.start('etcd', 'etcd', [
+    ...((await etcdProtocol()) === 'etcd' ? ['--enable-v2'] : []),
     ...['--name', 'etcd', '--data-dir', folder, '--listen-client-urls', client, '--advertise-client-urls', client],
     ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `etcd=${peer}`],
   ]);
@@ -131,7 +142,7 @@ name: ${name}
 restapi:
   listen: 127.0.0.1:${apiPort}
   connect_address: 127.0.0.1:${apiPort}
-etcd3:
+${await etcdProtocol()}:
   host: 127.0.0.1:${etcdPort}
 bootstrap:
   dcs:
@@ -228,8 +239,23 @@ async function newestPostgres(): Promise<string | undefined> {
   return versions.map(version => `${POSTGRES}/${version}/bin`).find(folder => existsSync(`${folder}/initdb`));
 }
 
+/** What Patroni's configuration calls the protocol that is safe with it. */
+async function etcdProtocol(): Promise<'etcd' | 'etcd3'> {
+  const installed = (await versionOf('patroni')).split('.').map(Number);
+  const difference = FIRST_SAFE_WITH_ETCD3.map((part, i) => (installed[i] ?? 0) - part).find(Boolean) ?? 0;
+  return difference < 0 ? 'etcd' : 'etcd3';
+}
+
 async function describe(): Promise<string> {
-  const version = async (program: string) => /\d+\.\d+[.\d]*/.exec((await run(program, ['--version'])).stdout)?.[0];
-  const [patroni, postgres] = [await version('patroni'), await version(`${await newestPostgres()}/postgres`)];
-  return `Patroni ${patroni} with PostgreSQL ${postgres}, HAProxy ${await version('/usr/sbin/haproxy')}, PgBouncer ${await version('/usr/sbin/pgbouncer')}`;
+  const [patroni, postgres, haproxy, pgbouncer] = await Promise.all([
+    versionOf('patroni'),
+    versionOf(`${await newestPostgres()}/postgres`),
+    versionOf('/usr/sbin/haproxy', '-v'),
+    versionOf('/usr/sbin/pgbouncer'),
+  ]);
+  return `Patroni ${patroni} with PostgreSQL ${postgres}, HAProxy ${haproxy}, PgBouncer ${pgbouncer}`;
+}
+
+async function versionOf(program: string, option = '--version'): Promise<string> {
+  return /\d+\.[\d.]*\d/.exec((await run(program, [option])).stdout)?.[0] ?? 'of unknown version';
 }
