@@ -1,17 +1,22 @@
 // Breaks what the service stands on, and the service, and checks what it promises about that.
 import { runCommand } from './command-line.js';
+import { coldStart } from './faults/cold-start.js';
 import { database } from './faults/database.js';
 import { kill } from './faults/kill.js';
+import { rolling } from './faults/rolling.js';
 
 const HELP = `Usage: pnpm faults [SCENARIO…] [options]
 
 Scenarios; all of them when none is named:
   kill        kill -9 of the service, then of PostgreSQL, while people sign up: nothing acknowledged is lost
   database    PostgreSQL is restarted, stopped, paused, locked, cut off, read-only: only 503 meanwhile, then back at once
+  rolling     two replicas behind nginx are restarted in turn, and one without nginx: no request fails
+  cold-start  replicas start at once on an empty database, and the one that migrates it is killed
 
 Options:
   --quick          a short run: small counts, short faults
-  --count N        kill: how often the service is killed (200); PostgreSQL a quarter of that
+  --count N        kill: how often the service is killed (200); PostgreSQL a quarter of that;
+                   rolling: how often both replicas are restarted (20); cold-start: how many replicas (20)
   --seconds N      database: how long a fault lasts (20)
   --out DIR        write faults.json there, and the plots as SVG
   --json           print JSON only
@@ -21,7 +26,7 @@ Everything runs on the loopback address. Exit code 1: something happened that mu
 await runCommand({
   name: 'faults',
   help: HELP,
-  parts: { kill, database },
+  parts: { kill, database, rolling, 'cold-start': coldStart },
   numbers: ['count', 'seconds', 'rounds', 'minutes'],
   flags: ['quick', 'without-patroni'],
   limitMinutes: ({ minutes = 0 }) => 30 + minutes,

@@ -18,7 +18,7 @@ export type Fault = {
 // A silence is noticed when a statement takes too long.
 const SILENCE_NOTICED_S = 8;
 const AT_ONCE = 40;
-const TERMINATE_EVERY_MS = 200;
+const AGAIN_MS = 200;
 
 /** All that the database can do to the service. `url` is where that answers. */
 export function databaseFaults(postgres: ThrowawayPostgres, proxy: TcpProxy, url: string, seconds: number): Fault[] {
@@ -69,10 +69,10 @@ export function databaseFaults(postgres: ThrowawayPostgres, proxy: TcpProxy, url
     },
     {
       name: 'connections reset',
-      seconds: 0,
+      seconds: seconds / 4,
       begin: async () => {
-        proxy.reset();
-        return over;
+        const timer = setInterval(proxy.reset, AGAIN_MS);
+        return async () => clearInterval(timer);
       },
     },
     {
@@ -118,7 +118,7 @@ async function useUp(databaseUrl: string, url: string): Promise<() => Promise<vo
   const wait = async () => {
     while (!isOver) {
       await call(`${url}/auth/refresh`, { body: { refreshToken } });
-      await sleep(TERMINATE_EVERY_MS);
+      await sleep(AGAIN_MS);
     }
   };
   for (let i = 0; i < AT_ONCE; i++) void wait();
@@ -139,7 +139,7 @@ async function terminate(databaseUrl: string): Promise<() => Promise<void>> {
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`,
       );
-      await sleep(TERMINATE_EVERY_MS);
+      await sleep(AGAIN_MS);
     }
   })();
   return async () => {
