@@ -1,17 +1,25 @@
 // Breaks what the service stands on, and the service, and checks what it promises about that.
 import { runCommand } from './command-line.js';
+import { coldStart } from './faults/cold-start.js';
+import { database } from './faults/database.js';
 import { ha } from './faults/ha.js';
 import { kill } from './faults/kill.js';
+import { rolling } from './faults/rolling.js';
 
 const HELP = `Usage: pnpm faults [SCENARIO…] [options]
 
 Scenarios; all of them when none is named:
   kill        kill -9 of the service, then of PostgreSQL, while people sign up: nothing acknowledged is lost
+  database    PostgreSQL is restarted, stopped, paused, locked, cut off, read-only: only 503 meanwhile, then back at once
+  rolling     two replicas behind nginx are restarted in turn, and one without nginx: no request fails
+  cold-start  replicas start at once on an empty database, and the one that migrates it is killed
   ha          the leader of a Patroni cluster is killed, replaced and frozen, while people sign up and stay signed in
 
 Options:
   --quick          a short run: small counts, short faults
-  --count N        kill: how often the service is killed (200); PostgreSQL a quarter of that
+  --count N        kill: how often the service is killed (200); PostgreSQL a quarter of that;
+                   rolling: how often both replicas are restarted (20); cold-start: how many replicas (20)
+  --seconds N      database: how long a fault lasts (20)
   --rounds N       ha: how often each of its faults (3)
   --without-patroni   ha: on two servers of the suite's own, as where Patroni is not installed
   --out DIR        write faults.json there, and the plots as SVG
@@ -22,7 +30,7 @@ Everything runs on the loopback address. Exit code 1: something happened that mu
 await runCommand({
   name: 'faults',
   help: HELP,
-  parts: { kill, ha },
+  parts: { kill, database, rolling, 'cold-start': coldStart, ha },
   numbers: ['count', 'seconds', 'rounds', 'minutes'],
   flags: ['quick', 'without-patroni'],
   limitMinutes: ({ minutes = 0 }) => 30 + minutes,

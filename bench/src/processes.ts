@@ -13,14 +13,23 @@ export type Server = {
   stop: () => Promise<void>;
 };
 
-/** Runs a server that says over IPC when it is ready; on a free port unless one is given. */
-export async function startServer(script: URL, env: Record<string, string>): Promise<Server> {
+/**
+ * Runs a server that says over IPC when it is ready; on a free port unless one is given.
+ *
+ * @param onSpawn gets the process before it is ready
+ */
+export async function startServer(
+  script: URL,
+  env: Record<string, string>,
+  onSpawn?: (child: ChildProcess) => void,
+): Promise<Server> {
   const port = env['PORT'] ?? String(await freePort());
   const before = performance.now();
   const child = spawn(process.execPath, [script.pathname], {
     env: { PATH: process.env['PATH'], ...env, PORT: port },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
+  onSpawn?.(child);
   const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(new Error(`${script} ended`)))]);
   const startedInMs = performance.now() - before;

@@ -28,6 +28,11 @@ export type Report = {
 /** A part of the bench, or of the faults. */
 export type Part = (settings: Settings) => Promise<Report>;
 
+/** A row on what must not happen even once. */
+export function never(what: string, measured: number, reference = ''): Row {
+  return { what, measured, reference, promise: '0', broken: measured > 0 };
+}
+
 export function print({ title, rows, details, evidence = [] }: Report): void {
   console.log(`\n${title} (${availableParallelism()} cores, Node ${process.version})`);
   const columns = rows.map(({ what, measured, reference = '', ratio = '', promise }) => {

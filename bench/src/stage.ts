@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type AuthClient, createAuthClient, type SignedIn } from '@latchkey/auth-client';
@@ -16,8 +16,8 @@ export const AUDIENCE = 'latchkey';
 export type Stage = {
   postgres: Database;
   env: Record<string, string>;
-  /** Starts a replica, with more settings than the stage has. */
-  start(more?: Record<string, string>): Promise<Server>;
+  /** Starts a replica, with more settings than the stage has; `onSpawn` gets its process before it is ready. */
+  start(more?: Record<string, string>, onSpawn?: (child: ChildProcess) => void): Promise<Server>;
   /** Runs the service's command line and reads the JSON that it prints. */
   latchkey(...args: string[]): Promise<unknown>;
   /** Makes a client that may read the revocation feed. */
@@ -42,7 +42,7 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     LOG_LEVEL: 'warn',
     ...settings,
   };
-  const servers: Server[] = [];
+  const children: ChildProcess[] = [];
   const latchkey = async (...args: string[]): Promise<unknown> => {
     const { stdout } = await run(process.execPath, [new URL('cli.js', APP).pathname, ...args, '--json'], { env });
     return JSON.parse(stdout);
@@ -51,10 +51,11 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     postgres,
     env,
     latchkey,
-    async start(more = {}) {
-      const server = await startServer(new URL('server.js', APP), { ...env, ...more });
-      servers.push(server);
-      return server;
+    start(more = {}, onSpawn) {
+      return startServer(new URL('server.js', APP), { ...env, ...more }, child => {
+        children.push(child);
+        onSpawn?.(child);
+      });
     },
     async newClient() {
       const id = `bench-${randomUUID()}`;
@@ -62,7 +63,8 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
       return { id, secret: (created as { clientSecret: string }).clientSecret };
     },
     stop: stopsOnce(async () => {
-      await Promise.all(servers.map(server => server.stop()));
+      // There is nothing that they would have to finish.
+      for (const child of children) child.kill('SIGKILL');
       await postgres.stop();
     }),
   };

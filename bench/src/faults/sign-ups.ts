@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { type Row, round } from '../report.js';
+import { never, type Row, round } from '../report.js';
 import { forEach } from '../stage.js';
 import { call, describe, sleep } from './calls.js';
 
@@ -131,9 +131,6 @@ export async function checkSignUps(databaseUrl: string, url: string, signUps: Si
 
   const retried = acknowledged.filter(({ attempts }) => attempts > 1).length;
   const reference = `${acknowledged.length} acknowledged, ${retried} of them after retries, ${calls} calls`;
-  const never = (what: string, measured: number, more = ''): Row => {
-    return { what, measured, reference: more, promise: '0', broken: measured > 0 };
-  };
   return [
     { ...never('acknowledged sign-ups that are lost', missing, reference), broken: missing > 0 || ids.length === 0 },
     never('cannot sign in, or refresh', lost.length, lost[0]),

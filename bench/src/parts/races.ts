@@ -10,7 +10,7 @@ const DEFAULT_COUNT = 10_000;
 export const races: Part = async ({ count = DEFAULT_COUNT }) => {
   const stage = await setStage();
   try {
-    const servers = await Promise.all(Array.from({ length: REPLICAS }, stage.start));
+    const servers = await Promise.all(Array.from({ length: REPLICAS }, () => stage.start()));
     const clients = servers.map(clientOf) as [AuthClient, ...AuthClient[]];
     const rows = [await race(clients, count), await loseAnswers(clients, count), await steal(clients, SESSIONS)];
     return { title: `Refresh on ${REPLICAS} replicas`, rows };

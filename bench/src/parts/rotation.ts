@@ -13,7 +13,7 @@ export const rotation: Part = async ({ seconds = DEFAULT_SECONDS }) => {
   // An offline verifier that does not follow the feed keeps keys for 5 minutes, and so needs the lead that is the
   // default. These follow it, as services do that have a client.
   const stage = await setStage();
-  const servers = await Promise.all(Array.from({ length: REPLICAS }, stage.start));
+  const servers = await Promise.all(Array.from({ length: REPLICAS }, () => stage.start()));
   const client = await stage.newClient();
   const verifiers = servers.map(({ url: baseUrl }) =>
     createVerifier({ issuer: ISSUER, audience: AUDIENCE, baseUrl, client }),
