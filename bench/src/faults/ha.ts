@@ -1,5 +1,5 @@
 import type { Server } from '../processes.js';
-import { type Part, percentile, progress, type Row, round } from '../report.js';
+import { never, type Part, percentile, progress, type Row, round } from '../report.js';
 import { setStage } from '../stage.js';
 import { call, sleep, waitUntil } from './calls.js';
 import { type Fault, findLeader, type HaDatabase, type Node } from './ha/database.js';
@@ -52,7 +52,7 @@ export const ha: Part = async ({ quick = false, rounds = quick ? 1 : ROUNDS, 'wi
         ...(await checkSignUps(leader.url, server.url, load.signUps)),
         ...(await sessionRows(server, load)),
         ...answerRows(load),
-        replicaRow(servers),
+        never('replicas that ended', countEnded(servers)),
       ],
       details: Object.fromEntries(Object.entries(load.tallies).map(([kind, tally]) => [kind, summaryOf(tally)])),
       evidence: [...Object.values(load.tallies).flatMap(({ wrong }) => wrong), ...load.signedOut].slice(0, 30),
@@ -113,32 +113,24 @@ async function sessionRows({ url }: Server, load: Load): Promise<Row[]> {
     tokens.map(refreshToken => call(`${url}/auth/refresh`, { body: { refreshToken } })),
   );
   const refused = answers.filter(({ status }) => status !== 200).length;
-  const ended = load.signedOut.length;
-  const { length: refreshes } = load.tallies.refresh.times;
   return [
     {
-      what: 'refresh tokens that were given last and are refused',
-      measured: refused,
-      reference: `${tokens.length} sessions`,
-      promise: '0',
+      ...never('refresh tokens that were given last and are refused', refused, `${tokens.length} sessions`),
       broken: refused > 0 || tokens.length === 0,
     },
-    {
-      what: 'sessions that ended under their owner',
-      measured: ended,
-      reference: `${refreshes} refreshes`,
-      promise: '0',
-      broken: ended > 0,
-    },
+    never(
+      'sessions that ended under their owner',
+      load.signedOut.length,
+      `${load.tallies.refresh.times.length} refreshes`,
+    ),
   ];
 }
 
 function answerRows({ tallies }: Load): Row[] {
   const row = (what: string, kinds: Kind[]): Row => {
     const chosen = kinds.map(kind => tallies[kind]);
-    const wrong = chosen.flatMap(tally => tally.wrong);
     const count = chosen.reduce((sum, { times }) => sum + times.length, 0);
-    return { what, measured: wrong.length, reference: `${count} calls`, promise: '0', broken: wrong.length > 0 };
+    return never(what, chosen.flatMap(({ wrong }) => wrong).length, `${count} calls`);
   };
   return [
     row('/auth/verify and /livez: answers other than 200', ['verify', 'livez']),
@@ -146,10 +138,8 @@ function answerRows({ tallies }: Load): Row[] {
   ];
 }
 
-function replicaRow(servers: Server[]): Row {
-  const ended = servers.filter(({ child }) => child.exitCode !== null || child.signalCode !== null).length;
-  return { what: 'replicas that ended', measured: ended, promise: '0', broken: ended > 0 };
-}
+const countEnded = (servers: Server[]): number =>
+  servers.filter(({ child }) => child.exitCode !== null || child.signalCode !== null).length;
 
 function summaryOf({ times, unavailable, wrong }: Tally): Record<string, number> {
   return {

@@ -6,8 +6,8 @@ import { startThrowawayPostgres, type ThrowawayPostgres } from '@latchkey/embedd
 import { stopsOnce } from '../../cleanup.js';
 import { waitUntil } from '../calls.js';
 import { crash, pause, resume } from '../postgres-processes.js';
+import { startProxy } from '../proxy.js';
 import { type HaDatabase, type Node, query } from './database.js';
-import { startProxy } from './proxy.js';
 
 const FROZEN_S = 10;
 
@@ -19,12 +19,12 @@ type Server = Node & { postgres: ThrowawayPostgres };
  */
 export async function startPair(): Promise<HaDatabase> {
   const postgres = [await startThrowawayPostgres({ durable: true }), await startThrowawayPostgres({ durable: true })];
-  const proxy = await startProxy();
+  const [first, second] = postgres as [ThrowawayPostgres, ThrowawayPostgres];
+  const proxy = await startProxy(Number(new URL(first.url).port));
   const stop = stopsOnce(async () => {
-    await proxy.close();
+    await proxy.stop();
     await Promise.all(postgres.map(one => one.stop()));
   });
-  const [first, second] = postgres as [ThrowawayPostgres, ThrowawayPostgres];
   // The copy has the password of the one that it was made from.
   const secondUrl = new URL(first.url);
   secondUrl.port = new URL(second.url).port;
@@ -35,9 +35,13 @@ export async function startPair(): Promise<HaDatabase> {
   const serverOf = (node: Node) => servers.find(({ name }) => name === node.name) as Server;
   const otherThan = (node: Node) => servers.find(({ name }) => name !== node.name) as Server;
 
+  const lead = (server: Server) => {
+    proxy.leadTo(Number(new URL(server.url).port));
+    proxy.reset();
+  };
   const promote = async (server: Server) => {
     await query(server.url, 'SELECT pg_promote()');
-    proxy.pointTo(portOf(server));
+    lead(server);
   };
   /** Makes the node a copy of the other one, which is stopped for that. */
   const copy = async (node: Node) => {
@@ -47,7 +51,7 @@ export async function startPair(): Promise<HaDatabase> {
     await makeStandby(leader, standby);
     await leader.postgres.start();
     await standby.postgres.start();
-    proxy.pointTo(portOf(leader));
+    lead(leader);
   };
   const becomeWhole = () =>
     waitUntil('The standby confirms', async () => {
@@ -58,11 +62,9 @@ export async function startPair(): Promise<HaDatabase> {
   await copy(servers[1]);
   await becomeWhole();
   let frozen: number[] = [];
-  const url = new URL(first.url);
-  url.port = String(proxy.port);
   return {
     title: 'two PostgreSQL servers behind a proxy',
-    url: url.href,
+    url: proxy.urlOf(first.url),
     nodes: servers,
     becomeWhole,
     stop,
@@ -95,8 +97,6 @@ export async function startPair(): Promise<HaDatabase> {
     },
   };
 }
-
-const portOf = ({ url }: Node): number => Number(new URL(url).port);
 
 /** Gives a standby the data of a leader that is stopped, and tells each what it is. */
 async function makeStandby(leader: Server, standby: Server): Promise<void> {

@@ -101,13 +101,8 @@ async function isWhole(members: Member[]): Promise<boolean> {
   const leader = members[leading.indexOf(true)];
   if (!leader || leading.filter(Boolean).length > 1) return false;
   const { members: known } = (await (await fetch(`${leader.api}/cluster`)).json()) as Status;
-  if (
-    known
-      .map(({ role }) => role)
-      .sort()
-      .join() !== 'leader,replica,sync_standby'
-  )
-    return false;
+  const roles = known.map(({ role }) => role).sort();
+  if (roles.join() !== 'leader,replica,sync_standby') return false;
   const copying = await query(leader.url, `SELECT FROM pg_stat_replication WHERE state = 'streaming'`);
   return copying.length === members.length - 1;
 }
@@ -211,11 +206,12 @@ ${servers.join('\n')}
 async function startPgbouncer(lab: Lab, haproxyPort: number, password: string): Promise<string> {
   const port = await lab.choosePort();
   const users = await lab.write('users.txt', `"latchkey" "${password}"\n`);
-  // By default it waits 15 s after a connection that failed, and so for as long after a leader is there.
+  // After a connection that failed it waits 15 s by default, also when there is a leader again. The limits that the service
+  // gives its connections end with the server's, which the pooler replaces; so it gives them to each of those itself.
   const config = await lab.write(
     'pgbouncer.ini',
     `[databases]
-latchkey = host=127.0.0.1 port=${haproxyPort}
+latchkey = host=127.0.0.1 port=${haproxyPort} connect_query='SET statement_timeout = 5000; SET lock_timeout = 2000'
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
