@@ -1,0 +1,40 @@
+import pg from 'pg';
+
+/** What a role may be allowed to do with a table. */
+export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
+
+const ALL = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
+
+/** Schema of everything that is ours; whoever uses what is in it needs USAGE. */
+export const SCHEMA = 'auth';
+
+/**
+ * What the service and its command line do with each table, and so the least that the role they run as must be allowed.
+ * Triggers run as that role too, and locking rows takes UPDATE.
+ */
+export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]>> = {
+  audit_events: ALL,
+  clients: ['SELECT', 'INSERT', 'UPDATE'],
+  migrations: ['SELECT'],
+  revocations: ALL,
+  sessions: ALL,
+  signing_keys: ALL,
+  throttles: ALL,
+  users: ['SELECT', 'INSERT', 'UPDATE'],
+};
+
+/** Functions that statements of ours call; everybody may, unless that was revoked. */
+export const FUNCTIONS = ['password_cost(text)'] as const;
+
+/** Statements that leave a role with just these privileges. */
+export function grantsFor(role: string): string {
+  const to = pg.escapeIdentifier(role);
+  const tables = Object.entries(TABLE_PRIVILEGES);
+  return [
+    `REVOKE ALL ON ALL TABLES IN SCHEMA ${SCHEMA} FROM ${to}`,
+    `REVOKE ALL ON SCHEMA ${SCHEMA} FROM ${to}`,
+    `GRANT USAGE ON SCHEMA ${SCHEMA} TO ${to}`,
+    ...tables.map(([table, privileges]) => `GRANT ${privileges.join(', ')} ON ${SCHEMA}.${table} TO ${to}`),
+    ...FUNCTIONS.map(name => `GRANT EXECUTE ON FUNCTION ${SCHEMA}.${name} TO ${to}`),
+  ].join(';\n');
+}
