@@ -5,7 +5,7 @@ import { never, type Part, percentile, progress, type Row, round } from '../repo
 import { AUDIENCE, ISSUER, setStage } from '../stage.js';
 import { type Answer, call, describe, isUnavailable, sleep } from './calls.js';
 import { withClient } from './database-faults.js';
-import { makePerson, type Person } from './traffic.js';
+import { makePerson, type Person, type SignOut } from './traffic.js';
 
 const PEOPLE = 50;
 // Calls a second.
@@ -28,6 +28,7 @@ const MEASURE_EVERY_MS = 5000;
 const PLACES = 15;
 
 type Call = keyof typeof RATES;
+type Times = Record<Call, number[]>;
 type Measurement = { minute: number; rssMb: number; heapMb: number; connections: number };
 
 /** Everything at a steady rate for long: memory, connections and times stay where they are. */
@@ -45,27 +46,22 @@ export const soak: Part = async ({ quick = false, minutes = quick ? 1 : 30 }) =>
   const verifier = createVerifier({ issuer: ISSUER, audience: AUDIENCE, baseUrl: service.url, client });
   try {
     const errors: string[] = [];
-    const onSignedOut = (answer: Answer) => errors.push(`signed out: ${describe(answer)}`);
+    const onSignOut = ({ answer }: SignOut) => errors.push(`signed out: ${describe(answer)}`);
     const people: Person[] = [];
-    for (let i = 0; i < PEOPLE; i++) people.push(await makePerson(service.url, onSignedOut));
+    for (let i = 0; i < PEOPLE; i++) people.push(await makePerson(service.url, onSignOut));
 
     const begun = performance.now();
     const part = () => (performance.now() - begun) / (minutes * 60_000);
-    const times = { start: new Map<Call, number[]>(), end: new Map<Call, number[]>() };
+    const times = { start: newTimes(), end: newTimes() };
     const made = { calls: 0, offline: 0, crowded: 0 };
-    const refreshing = new Set<Person>();
     const make = async (name: Call) => {
       const person = people[made.calls++ % PEOPLE] as Person;
-      // Nobody refreshes twice at once: whose answer comes last would not be the newest.
-      if (name === 'refresh' && refreshing.has(person)) return;
       const begunAt = part();
-      if (name === 'refresh') refreshing.add(person);
       const answer = name === 'sign-out' ? await signInAndOut(service.url, person) : await person[name]();
-      if (name === 'refresh') refreshing.delete(person);
       if (NEEDS_HASH.has(name) && isUnavailable(answer)) made.crowded++;
       else if (answer.status < 200 || answer.status > 204) errors.push(`${name}: ${describe(answer)}`);
       const at = begunAt > 0.05 && begunAt < 0.15 ? times.start : begunAt >= 0.9 ? times.end : undefined;
-      at?.set(name, [...(at.get(name) ?? []), answer.ms]);
+      at?.[name].push(answer.ms);
     };
     let token = '';
     const renewToken = async () => {
@@ -111,6 +107,8 @@ export const soak: Part = async ({ quick = false, minutes = quick ? 1 : 30 }) =>
     await stage.stop();
   }
 };
+
+const newTimes = () => Object.fromEntries(Object.keys(RATES).map(name => [name, [] as number[]])) as Times;
 
 async function signInAndOut(url: string, person: Person): Promise<Answer> {
   const signedIn = await person['sign-in']();
@@ -166,9 +164,9 @@ function slope(points: [x: number, y: number][]): number {
   return mean(point => (point[0] - x) * (point[1] - y)) / mean(point => (point[0] - x) ** 2);
 }
 
-function timeRows(start: Map<Call, number[]>, end: Map<Call, number[]>): Row[] {
-  return Object.keys(RATES).map(name => {
-    const [before, after] = [start, end].map(times => round(percentile(times.get(name as Call) ?? [], 99), 1));
+function timeRows(start: Times, end: Times): Row[] {
+  return (Object.keys(RATES) as Call[]).map(name => {
+    const [before, after] = [start, end].map(times => round(percentile(times[name], 99), 1));
     return {
       what: `p99 of ${name} at the end, ms`,
       measured: after ?? '',
