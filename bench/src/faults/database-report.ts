@@ -1,22 +1,25 @@
 import { never, percentile, type Report, round } from '../report.js';
 import { describe, isUnavailable } from './calls.js';
 import type { Fault } from './database-faults.js';
-import { DATABASE_CALLS, type DatabaseCall, FREE_CALLS, type Sample } from './traffic.js';
+import { DATABASE_CALLS, type DatabaseCall, FREE_CALLS, type Sample, type SignOut } from './traffic.js';
 
 // A connection is waited for 2 s and a statement 6 s; a call has more than one statement, but none waits twice for long.
 const LONGEST_ANSWER_S = 8;
 const BACK_WITHIN_S = 2;
+// For how long a used refresh token still gives its successor, by default.
+const GRACE_S = 10;
 
 /** What came of a fault: the answers from its beginning until things had settled, and how long each call took to come back. */
 export type Outcome = { fault: Fault; during: Sample[]; backAfterS: Record<DatabaseCall, number> };
 
 /** Holds what happened against what is promised. */
-export function report(outcomes: Outcome[], before: Sample[], signedOut: string[], isAlive: boolean): Report {
+export function report(outcomes: Outcome[], before: Sample[], signOuts: SignOut[], isAlive: boolean): Report {
   const verdicts = outcomes.map(judge);
   const sum = (what: 'wrong' | 'failedFree' | 'wrongReadiness') =>
     verdicts.reduce((total, verdict) => total + verdict[what], 0);
   const longestS = Math.max(...verdicts.map(verdict => verdict.longestS));
   const backS = Math.max(...verdicts.map(verdict => verdict.backS));
+  const signedOut = signOuts.filter(({ unansweredForS }) => unansweredForS <= GRACE_S);
   const none = { 'lasts, s': '', answered: '', '503': '', others: '', 'back after, s': '', readyz: '' };
   return {
     title: 'The database fails',
@@ -36,14 +39,24 @@ export function report(outcomes: Outcome[], before: Sample[], signedOut: string[
       },
       never('failures of verify, JWKS, livez', sum('failedFree')),
       never('faults that readyz did not tell, or told for ever', sum('wrongReadiness')),
-      never('people signed out', signedOut.length),
+      never('people signed out', signedOut.length, 'whose refreshes were unanswered for less than the grace period'),
+      {
+        what: 'people signed out: the answer was lost for longer than the grace period',
+        measured: signOuts.length - signedOut.length,
+        promise: '',
+      },
       { what: 'the same process, ready', measured: isAlive ? 'yes' : 'no', promise: 'yes', broken: !isAlive },
     ],
     details: {
       before: { ...none, ...speedOf(before) },
       ...Object.fromEntries(outcomes.map(({ fault }, i) => [fault.name, verdicts[i]?.details ?? {}])),
     },
-    evidence: [...verdicts.flatMap(({ evidence }) => evidence), ...signedOut.map(line => `signed out: ${line}`)],
+    evidence: [
+      ...verdicts.flatMap(({ evidence }) => evidence),
+      ...signOuts.map(({ answer, unansweredForS }) => {
+        return `signed out, unanswered for ${round(unansweredForS, 1)} s: ${describe(answer)}`;
+      }),
+    ],
   };
 }
 

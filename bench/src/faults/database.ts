@@ -1,11 +1,19 @@
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { type Part, progress } from '../report.js';
 import { setStage } from '../stage.js';
-import { describe, sleep } from './calls.js';
+import { sleep } from './calls.js';
 import { databaseFaults, withClient } from './database-faults.js';
 import { type Outcome, report } from './database-report.js';
 import { startProxy } from './proxy.js';
-import { DATABASE_CALLS, type DatabaseCall, makePerson, type Person, type Sample, startTraffic } from './traffic.js';
+import {
+  DATABASE_CALLS,
+  type DatabaseCall,
+  makePerson,
+  type Person,
+  type Sample,
+  type SignOut,
+  startTraffic,
+} from './traffic.js';
 
 const WARM_UP_MS = 3000;
 const CALM_MS = 5000;
@@ -21,10 +29,10 @@ export const database: Part = async ({ quick = false, seconds = quick ? 4 : 20 }
   const stage = await setStage({ DATABASE_URL: proxy.urlOf(postgres.url), ACCESS_TOKEN_TTL_S: '3600' }, postgres);
   try {
     const service = await stage.start();
-    const signedOut: string[] = [];
+    const signOuts: SignOut[] = [];
     const now = { fault: 'warming up' };
     const samples = new Map<string, Sample[]>([['before', []]]);
-    const newPerson = () => makePerson(service.url, answer => signedOut.push(`${now.fault}: ${describe(answer)}`));
+    const newPerson = () => makePerson(service.url, signOut => signOuts.push(signOut));
     const people = await Promise.all(Array.from({ length: PEOPLE }, newPerson));
     const endTraffic = await startTraffic(people, sample => samples.get(now.fault)?.push(sample));
     await sleep(WARM_UP_MS);
@@ -48,7 +56,7 @@ export const database: Part = async ({ quick = false, seconds = quick ? 4 : 20 }
     await endTraffic();
     const isAlive = service.child.exitCode === null && service.child.signalCode === null;
     const ready = await fetch(`${service.url}/readyz`);
-    return report(outcomes, samples.get('before') as Sample[], signedOut, isAlive && ready.ok);
+    return report(outcomes, samples.get('before') as Sample[], signOuts, isAlive && ready.ok);
   } finally {
     await stage.stop();
     await proxy.stop();

@@ -51,7 +51,7 @@ async function behindGateway(stage: Stage, count: number): Promise<Outcome> {
   };
   const people = await Promise.all(
     Array.from({ length: PEOPLE }, () =>
-      makePerson(gateway.url, answer => failures.push(`${now.phase}: signed out: ${describe(answer)}`)),
+      makePerson(gateway.url, ({ answer }) => failures.push(`${now.phase}: signed out: ${describe(answer)}`)),
     ),
   );
   const working = Promise.all(people.map(work));

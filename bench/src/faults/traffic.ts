@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, call, sleep } from './calls.js';
+import { type Answer, call, describe, sleep } from './calls.js';
 
 /** The calls that need the database, and those that must not. */
 export const DATABASE_CALLS = ['sign-up', 'sign-in', 'refresh', 'me'] as const;
@@ -16,32 +16,71 @@ const PASSWORD = 'open sesame 42';
 const VERIFY_EVERY_MS = 20;
 const OTHERS_EVERY_MS = 100;
 
-/** Signs somebody up. Who is signed out signs up anew, and that counts. */
-export async function makePerson(url: string, onSignedOut: (answer: Answer) => void): Promise<Person> {
+/** That a refresh was refused: the answer, and since when, in seconds, that session had not got an answer to any refresh. */
+export type SignOut = { answer: Answer; unansweredForS: number };
+
+type Session = { token: string; refreshToken: string; isOver: boolean; unansweredSince?: number | undefined };
+
+/** Signs somebody up. Who is signed out signs up anew, and that is told. */
+export async function makePerson(url: string, onSignOut: (signOut: SignOut) => void): Promise<Person> {
   const username = `user-${randomUUID()}`;
   const signUp = (name: string) => call(`${url}/auth/sign-up`, { body: { username: name, password: PASSWORD } });
+  const begin = ({ body: { token, refreshToken } }: Answer): Session => ({ token, refreshToken, isOver: false });
   const first = await signUp(username);
-  if (first.status !== 201) throw new Error(`no sign-up: ${first.status} ${first.code}`);
-  let { token, refreshToken } = first.body as { token: string; refreshToken: string };
+  if (first.status !== 201) throw new Error(`no sign-up: ${describe(first)}`);
+  let session = begin(first);
+  let refreshing: Promise<Answer> | undefined;
+
+  const signUpAnew = async () => {
+    const answer = await signUp(`user-${randomUUID()}`);
+    if (answer.status === 201) session = begin(answer);
+    return answer;
+  };
+  const refresh = async () => {
+    const used = session;
+    if (used.isOver) return signUpAnew();
+    const begun = performance.now();
+    const answer = await call(`${url}/auth/refresh`, { body: { refreshToken: used.refreshToken } });
+    if (answer.status === 200) {
+      const { token, refreshToken } = answer.body as Session;
+      // Answers may overtake each other.
+      if (generation(refreshToken) > generation(used.refreshToken)) Object.assign(used, { token, refreshToken });
+      used.unansweredSince = undefined;
+      return answer;
+    }
+    used.unansweredSince ??= begun;
+    if (answer.status !== 401 || used.isOver) return answer;
+    used.isOver = true;
+    onSignOut({ answer, unansweredForS: (performance.now() - used.unansweredSince) / 1000 });
+    return signUpAnew();
+  };
+  /** Asks with the session's token, and again if a refresh has meanwhile been told that the session is over. */
+  const withToken = async (path: string) => {
+    for (;;) {
+      const used = session;
+      const answer = await call(`${url}${path}`, { token: used.token });
+      if (answer.status !== 401) return answer;
+      const renewed = await refreshing;
+      if (used === session) return used.isOver && renewed ? renewed : answer;
+    }
+  };
   return {
     'sign-up': () => signUp(`user-${randomUUID()}`),
     'sign-in': () => call(`${url}/auth/sign-in`, { body: { username, password: PASSWORD } }),
-    async refresh() {
-      const answer = await call(`${url}/auth/refresh`, { body: { refreshToken } });
-      if (answer.status === 200) refreshToken = answer.body.refreshToken;
-      if (answer.status !== 401) return answer;
-      onSignedOut(answer);
-      const again = await signUp(`user-${randomUUID()}`);
-      if (again.status === 201) ({ token, refreshToken } = again.body);
-      return again;
+    refresh() {
+      refreshing = refresh();
+      return refreshing;
     },
-    me: () => call(`${url}/auth/me`, { token }),
-    verify: () => call(`${url}/auth/verify`, { token }),
+    me: () => withToken('/auth/me'),
+    verify: () => withToken('/auth/verify'),
     jwks: () => call(`${url}/.well-known/jwks.json`),
     livez: () => call(`${url}/livez`),
     readyz: () => call(`${url}/readyz`),
   };
 }
+
+/** How many refreshes there were before this token: it is `session.generation.MAC`. */
+const generation = (refreshToken: string) => Number(refreshToken.split('.')[1]);
 
 /** Calls of all kinds, those without the database at a fixed rate; every answer is handed over. */
 export async function startTraffic(people: Person[], record: (sample: Sample) => void): Promise<() => Promise<void>> {

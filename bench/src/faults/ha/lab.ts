@@ -4,23 +4,22 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type Account, unprivilegedAccount } from '@latchkey/embedded-postgres';
+import { unprivilegedAccount } from '@latchkey/embedded-postgres';
 import { stopsOnce } from '../../cleanup.js';
 
 const run = promisify(execFile);
 
+// Every account can enter it, whatever TMPDIR says, and names of sockets in it are short enough.
+const PARENT = '/tmp';
 const PREFIX = 'latchkey-ha-';
 /** What may run in a lab; whoever reads a log there is left alone. */
 const PROGRAM = /^(etcd|haproxy|patroni|pgbouncer|postgres|pg_ctl|pg_rewind|pg_basebackup)$/;
 
 /** A temporary folder and the programs that run in it, as an account without rights, which PostgreSQL insists on. */
 export type Lab = {
-  folder: string;
-  account: Account | undefined;
   makeFolder(name: string): Promise<string>;
   write(name: string, text: string): Promise<string>;
   /** A free port that stays free while its program is away, because no outgoing connection is given one like it. */
@@ -29,21 +28,25 @@ export type Lab = {
   start(name: string, command: string, args: string[]): Promise<void>;
   /** Sends a signal to all that runs in a folder of the lab, or in all of it. */
   signal(name: string, signal: NodeJS.Signals): Promise<void>;
-  /** Waits for something to come about, and says what the program's log ends with when it does not. */
-  wait(what: string, name: string, isSo: () => Promise<boolean>, withinMs?: number): Promise<void>;
+  /** Waits for something that programs bring about, and says how their logs end when it does not come, or they end. */
+  wait(what: string, names: string[], isSo: () => Promise<boolean>, withinMs?: number): Promise<void>;
   close(): Promise<void>;
 };
 
 export async function openLab(): Promise<Lab> {
   await removeLeftovers();
   const account = await unprivilegedAccount();
-  const folder = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  const folder = await mkdtemp(join(PARENT, `${PREFIX}${process.pid}-`));
   if (account) await chown(folder, account.uid, account.gid);
   const log = (name: string) => join(folder, `${name}.log`);
+  const endOf = async (name: string) => {
+    const lines = (await readFile(log(name), 'utf8').catch(() => '')).trimEnd().split('\n');
+    return `The log of ${name} ends with:\n${lines.slice(-10).join('\n')}`;
+  };
+  const ports = new Set<number>();
+  const ended = new Set<string>();
 
   return {
-    folder,
-    account,
     async makeFolder(name) {
       const made = join(folder, name);
       await mkdir(made, { mode: 0o700 });
@@ -64,7 +67,10 @@ export async function openLab(): Promise<Lab> {
         const isFree = await new Promise(resolve => {
           server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
         });
-        if (isFree) return port;
+        if (isFree && !ports.has(port)) {
+          ports.add(port);
+          return port;
+        }
       }
     },
     async start(name, command, args) {
@@ -79,17 +85,22 @@ export async function openLab(): Promise<Lab> {
         ...account,
       });
       await once(child, 'spawn').finally(() => closeSync(output));
+      ended.delete(name);
+      child.once('exit', () => ended.add(name));
       child.unref();
     },
     signal: (name, signal) => signalAll(join(folder, name), signal),
-    async wait(what, name, isSo, withinMs = 60_000) {
+    async wait(what, names, isSo, withinMs = 60_000) {
       const deadline = performance.now() + withinMs;
       while (!(await isSo().catch(() => false))) {
-        if (performance.now() > deadline) {
-          const lines = (await readFile(log(name), 'utf8').catch(() => '')).trimEnd().split('\n').slice(-15);
-          throw new Error(`${what} did not come about in ${withinMs / 1000} s; ${name} says:\n${lines.join('\n')}`);
+        const dead = names.filter(name => ended.has(name));
+        if (dead.length === 0 && performance.now() < deadline) {
+          await setTimeout(100);
+          continue;
         }
-        await setTimeout(100);
+        const why = dead.length > 0 ? `${dead.join(', ')} ended` : `not within ${withinMs / 1000} s`;
+        const logs = await Promise.all((dead.length > 0 ? dead : names).map(endOf));
+        throw new Error([`${what}: ${why}.`, ...logs].join('\n'));
       }
     },
     close: stopsOnce(async () => {
@@ -99,50 +110,57 @@ export async function openLab(): Promise<Lab> {
   };
 }
 
-/** Ends what a killed run has left behind. */
+/** Ends what a killed run has left behind, and leaves alone what somebody else's did. */
 async function removeLeftovers(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
+  for (const name of await readdir(PARENT)) {
     const owner = name.startsWith(PREFIX) && Number.parseInt(name.slice(PREFIX.length), 10);
-    if (!owner || kill(owner, 0)) continue;
-    await signalAll(join(tmpdir(), name), 'SIGKILL');
-    await rm(join(tmpdir(), name), { recursive: true, force: true });
+    if (!owner || isAlive(owner)) continue;
+    await signalAll(join(PARENT, name), 'SIGKILL').catch(() => undefined);
+    await rm(join(PARENT, name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
 const PS = ['-A', '-ww', '-o', 'pid=,ppid=,comm=,args='];
 type Process = { pid: number; parent: number; program: string; commandLine: string };
 
-/** Twice, for what was begun meanwhile; and what is killed must be gone. */
 async function signalAll(folder: string, signal: NodeJS.Signals): Promise<void> {
-  const find = async () => select(folder, (await run('ps', PS)).stdout);
-  for (const { pid } of await find()) kill(pid, signal);
-  for (const { pid } of await find()) kill(pid, signal);
-  while (signal === 'SIGKILL' && (await find()).length > 0) await setTimeout(20);
+  for (let attempt = 1; ; attempt++) {
+    const found = await processesOf(folder);
+    for (const { pid } of found) kill(pid, signal);
+    // Once more, for what was begun meanwhile; and what is killed must be gone.
+    if (signal === 'SIGKILL' ? found.length === 0 : attempt === 2) return;
+    if (attempt === 250) throw new Error(`These do not end: ${found.map(({ commandLine }) => commandLine).join(', ')}`);
+    await setTimeout(20);
+  }
 }
 
 /** The processes whose command line names the folder, and all that descend from them: parents first. */
-function select(folder: string, list: string): Process[] {
-  const all = list
-    .split('\n')
-    .map(line => /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line))
-    .filter(match => match !== null)
-    .map(([, pid, parent, program, commandLine]) => {
-      return { pid: Number(pid), parent: Number(parent), program: program ?? '', commandLine: commandLine ?? '' };
-    });
-  const chosen = all.filter(
-    ({ program, commandLine }) => PROGRAM.test(program) && new RegExp(`${folder}(/|\\s|$)`).test(commandLine),
-  );
-  for (const { pid } of chosen) {
-    chosen.push(...all.filter(child => child.parent === pid && !chosen.includes(child)));
-  }
-  return chosen;
+async function processesOf(folder: string): Promise<Process[]> {
+  const { stdout } = await run('ps', PS);
+  const all = stdout.split('\n').flatMap(line => {
+    const [, pid, parent, program = '', commandLine = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
+    return pid === undefined ? [] : [{ pid: Number(pid), parent: Number(parent), program, commandLine }];
+  });
+  const named = new RegExp(`${folder}(/|\\s|$)`);
+  const found = all.filter(({ program, commandLine }) => PROGRAM.test(program) && named.test(commandLine));
+  // Grows while it is walked through.
+  for (const { pid } of found) found.push(...all.filter(child => child.parent === pid && !found.includes(child)));
+  return found;
 }
 
-/** Whether there was such a process. */
-function kill(pid: number, signal: NodeJS.Signals | 0): boolean {
+function isAlive(pid: number): boolean {
   try {
-    return process.kill(pid, signal);
-  } catch {
-    return false;
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It has ended by itself.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }

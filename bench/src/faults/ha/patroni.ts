@@ -20,12 +20,13 @@ const FROZEN_S = 30;
 const FIRST_SAFE_WITH_ETCD3 = [3, 0, 3];
 
 const POSTGRES = '/usr/lib/postgresql';
-/** The programs, and Debian's packages that they are from. */
+/** The programs, by Debian's packages that they are from. */
 const PROGRAMS = {
-  '/usr/bin/patroni': 'patroni',
-  '/usr/bin/etcd': 'etcd-server',
-  '/usr/sbin/haproxy': 'haproxy',
-  '/usr/sbin/pgbouncer': 'pgbouncer',
+  patroni: '/usr/bin/patroni',
+  'etcd-server': '/usr/bin/etcd',
+  haproxy: '/usr/sbin/haproxy',
+  pgbouncer: '/usr/sbin/pgbouncer',
+  procps: '/bin/ps',
 };
 
 type Member = Node & { folder: string; port: number; api: string; config: string };
@@ -34,7 +35,7 @@ type Status = { members: { role: string }[] };
 
 /** The packages that are missing here. */
 export async function missingPackages(): Promise<string[]> {
-  const missing = Object.entries(PROGRAMS).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
+  const missing = Object.entries(PROGRAMS).flatMap(([name, path]) => (existsSync(path) ? [] : [name]));
   return (await newestPostgres()) === undefined ? [...missing, 'postgresql'] : missing;
 }
 
@@ -45,23 +46,27 @@ export async function startPatroni(): Promise<HaDatabase> {
   const passwords = { postgres: secret(), replicator: secret(), latchkey: secret() };
   const etcd = await startEtcd(lab);
   const members: Member[] = [];
-  for (const name of ['node1', 'node2', 'node3']) members.push(await addMember(lab, name, etcd, passwords));
+  const names = ['node1', 'node2', 'node3'];
+  for (const name of names) members.push(await addMember(lab, name, etcd, passwords));
 
-  const start = ({ name, config }: Member) => lab.start(name, 'patroni', [config]);
-  const becomeWhole = () => lab.wait('A whole cluster', 'node1', () => isWhole(members), 180_000);
+  const start = ({ name, config }: Member) => lab.start(name, PROGRAMS.patroni, [config]);
+  const becomeWhole = () => lab.wait('A whole cluster', names, () => isWhole(members), 180_000);
   const memberOf = ({ name }: Node) => members.find(member => member.name === name) as Member;
 
   // The first makes the cluster, the others copy it.
   await start(members[0] as Member);
-  await lab.wait('A leader', 'node1', () => leads(members[0] as Member), 120_000);
+  await lab.wait('A leader', ['node1'], () => leads(members[0] as Member), 120_000);
   await Promise.all(members.slice(1).map(start));
   await becomeWhole();
   const haproxy = await startHaproxy(lab, members);
   const url = await startPgbouncer(lab, haproxy, passwords.latchkey);
   const leader = members[0] as Member;
   await query(leader.url, `CREATE ROLE latchkey LOGIN PASSWORD '${passwords.latchkey}'`);
+  // For the role, not for a connection: that which sets them is not the one that PgBouncer hands out later.
+  await query(leader.url, `ALTER ROLE latchkey SET statement_timeout = '5s'`);
+  await query(leader.url, `ALTER ROLE latchkey SET lock_timeout = '2s'`);
   await query(leader.url, 'CREATE DATABASE latchkey OWNER latchkey');
-  await lab.wait('An answer through PgBouncer and HAProxy', 'pgbouncer', async () => {
+  await lab.wait('An answer through PgBouncer and HAProxy', ['pgbouncer', 'haproxy'], async () => {
     await query(url, 'SELECT 1');
     return true;
   });
@@ -112,12 +117,12 @@ async function startEtcd(lab: Lab): Promise<number> {
   const port = await lab.choosePort();
   const client = `http://127.0.0.1:${port}`;
   const peer = `http://127.0.0.1:${await lab.choosePort()}`;
-  await lab.start('etcd', 'etcd', [
+  await lab.start('etcd', PROGRAMS['etcd-server'], [
     ...((await etcdProtocol()) === 'etcd' ? ['--enable-v2'] : []),
     ...['--name', 'etcd', '--data-dir', folder, '--listen-client-urls', client, '--advertise-client-urls', client],
     ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `etcd=${peer}`],
   ]);
-  await lab.wait('etcd', 'etcd', async () => (await fetch(`${client}/health`)).ok);
+  await lab.wait('An answer of etcd', ['etcd'], async () => (await fetch(`${client}/health`)).ok);
   return port;
 }
 
@@ -199,19 +204,18 @@ listen leader
 ${servers.join('\n')}
 `,
   );
-  await lab.start('haproxy', 'haproxy', ['-db', '-f', config]);
+  await lab.start('haproxy', PROGRAMS.haproxy, ['-db', '-f', config]);
   return port;
 }
 
 async function startPgbouncer(lab: Lab, haproxyPort: number, password: string): Promise<string> {
   const port = await lab.choosePort();
   const users = await lab.write('users.txt', `"latchkey" "${password}"\n`);
-  // After a connection that failed it waits 15 s by default, also when there is a leader again. The limits that the service
-  // gives its connections end with the server's, which the pooler replaces; so it gives them to each of those itself.
+  // After a connection that failed it waits 15 s by default, also when there is a leader again.
   const config = await lab.write(
     'pgbouncer.ini',
     `[databases]
-latchkey = host=127.0.0.1 port=${haproxyPort} connect_query='SET statement_timeout = 5000; SET lock_timeout = 2000'
+latchkey = host=127.0.0.1 port=${haproxyPort}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -225,7 +229,7 @@ server_connect_timeout = 2
 query_wait_timeout = 5
 `,
   );
-  await lab.start('pgbouncer', 'pgbouncer', [config]);
+  await lab.start('pgbouncer', PROGRAMS.pgbouncer, [config]);
   return `postgresql://latchkey:${password}@127.0.0.1:${port}/latchkey`;
 }
 
@@ -237,17 +241,17 @@ async function newestPostgres(): Promise<string | undefined> {
 
 /** What Patroni's configuration calls the protocol that is safe with it. */
 async function etcdProtocol(): Promise<'etcd' | 'etcd3'> {
-  const installed = (await versionOf('patroni')).split('.').map(Number);
+  const installed = (await versionOf(PROGRAMS.patroni)).split('.').map(Number);
   const difference = FIRST_SAFE_WITH_ETCD3.map((part, i) => (installed[i] ?? 0) - part).find(Boolean) ?? 0;
   return difference < 0 ? 'etcd' : 'etcd3';
 }
 
 async function describe(): Promise<string> {
   const [patroni, postgres, haproxy, pgbouncer] = await Promise.all([
-    versionOf('patroni'),
+    versionOf(PROGRAMS.patroni),
     versionOf(`${await newestPostgres()}/postgres`),
-    versionOf('/usr/sbin/haproxy', '-v'),
-    versionOf('/usr/sbin/pgbouncer'),
+    versionOf(PROGRAMS.haproxy, '-v'),
+    versionOf(PROGRAMS.pgbouncer),
   ]);
   return `Patroni ${patroni} with PostgreSQL ${postgres}, HAProxy ${haproxy}, PgBouncer ${pgbouncer}`;
 }
