@@ -5,8 +5,8 @@ const stops = new Set<() => Promise<void>>();
 export function stopsOnce(stop: () => Promise<void>): () => Promise<void> {
   let stopping: Promise<void> | undefined;
   const once = () => {
-    stops.delete(once);
-    stopping ??= stop();
+    // Stays among them until it is done: who stops all waits for that too.
+    stopping ??= stop().finally(() => stops.delete(once));
     return stopping;
   };
   stops.add(once);

@@ -18,13 +18,14 @@ type Server = Node & { postgres: ThrowawayPostgres };
  * for, this does itself: it promotes the one that is left, and points a proxy at it.
  */
 export async function startPair(): Promise<HaDatabase> {
-  const postgres = [await startThrowawayPostgres({ durable: true }), await startThrowawayPostgres({ durable: true })];
-  const [first, second] = postgres as [ThrowawayPostgres, ThrowawayPostgres];
-  const proxy = await startProxy(Number(new URL(first.url).port));
+  const starting = [startThrowawayPostgres({ durable: true }), startThrowawayPostgres({ durable: true })] as const;
   const stop = stopsOnce(async () => {
-    await proxy.stop();
-    await Promise.all(postgres.map(one => one.stop()));
+    for (const started of await Promise.allSettled(starting)) {
+      if (started.status === 'fulfilled') await started.value.stop();
+    }
   });
+  const [first, second] = await Promise.all(starting);
+  const proxy = await startProxy(Number(new URL(first.url).port));
   // The copy has the password of the one that it was made from.
   const secondUrl = new URL(first.url);
   secondUrl.port = new URL(second.url).port;
@@ -67,7 +68,10 @@ export async function startPair(): Promise<HaDatabase> {
     url: proxy.urlOf(first.url),
     nodes: servers,
     becomeWhole,
-    stop,
+    async stop() {
+      await proxy.stop();
+      await stop();
+    },
     faults: {
       'leader killed': {
         async inject(leader) {

@@ -29,7 +29,7 @@ const PROGRAMS = {
   procps: '/bin/ps',
 };
 
-type Member = Node & { folder: string; port: number; api: string; config: string };
+type Member = Node & { port: number; api: string; config: string };
 /** What is read of how Patroni sees the cluster. */
 type Status = { members: { role: string }[] };
 
@@ -50,7 +50,7 @@ export async function startPatroni(): Promise<HaDatabase> {
   for (const name of names) members.push(await addMember(lab, name, etcd, passwords));
 
   const start = ({ name, config }: Member) => lab.start(name, PROGRAMS.patroni, [config]);
-  const becomeWhole = () => lab.wait('A whole cluster', names, () => isWhole(members), 180_000);
+  const becomeWhole = () => lab.wait('A whole cluster', names, () => isWhole(members), 120_000);
   const memberOf = ({ name }: Node) => members.find(member => member.name === name) as Member;
 
   // The first makes the cluster, the others copy it.
@@ -105,7 +105,8 @@ async function isWhole(members: Member[]): Promise<boolean> {
   const leading = await Promise.all(members.map(leads));
   const leader = members[leading.indexOf(true)];
   if (!leader || leading.filter(Boolean).length > 1) return false;
-  const { members: known } = (await (await fetch(`${leader.api}/cluster`)).json()) as Status;
+  const answer = await fetch(`${leader.api}/cluster`, { signal: AbortSignal.timeout(5000) });
+  const { members: known } = (await answer.json()) as Status;
   const roles = known.map(({ role }) => role).sort();
   if (roles.join() !== 'leader,replica,sync_standby') return false;
   const copying = await query(leader.url, `SELECT FROM pg_stat_replication WHERE state = 'streaming'`);
@@ -177,7 +178,7 @@ postgresql:
 `,
   );
   const url = `postgresql://postgres:${passwords.postgres}@127.0.0.1:${port}/postgres`;
-  return { name, folder, url, port, api: `http://127.0.0.1:${apiPort}`, config };
+  return { name, url, port, api: `http://127.0.0.1:${apiPort}`, config };
 }
 
 /** Sends connections to whom Patroni calls the primary, and ends those of one that is not it any more. */
