@@ -32,7 +32,9 @@ export async function startGateway(replicas: string[]): Promise<{ url: string; s
      events {} http { access_log off; ${temporary.join(' ')} include server.conf; }`,
   );
   await writeFile(join(folder, 'server.conf'), server);
-  const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'error.log']);
+  const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'error.log'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   const ended = once(nginx, 'close');
   const stop = stopsOnce(async () => {
     nginx.kill('SIGQUIT');

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
 import { never, type Row, round } from '../report.js';
 import { forEach } from '../stage.js';
 import { call, describe, sleep } from './calls.js';
+import { connectTo } from './client.js';
 
 /** A sign-up that was answered with 201. */
 export type SignedUp = { username: string; userId: string; refreshToken: string; attempts: number };
@@ -95,8 +95,7 @@ export function startSignUps(urls: string[], people: number): SignUps {
 /** Looks for every acknowledged sign-up in the database and at the service, and for what should not be there. */
 export async function checkSignUps(databaseUrl: string, url: string, signUps: SignUps): Promise<Row[]> {
   const { acknowledged, refused, diverged, calls } = signUps;
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
+  const client = await connectTo(databaseUrl);
   const count = async (sql: string, ...values: unknown[]) => {
     return Number((await client.query<{ count: string }>(sql, values)).rows[0]?.count);
   };
