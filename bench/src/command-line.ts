@@ -8,6 +8,8 @@ import { type Part, print, progress, type Report, type Settings } from './report
 type Numbers = 'cost' | 'seconds' | 'rounds' | 'count' | 'outage' | 'minutes';
 type Flags = 'quick' | 'without-patroni';
 
+const SAME_SIGNAL_MS = 1000;
+
 /** A command that runs parts and tells what came of them. */
 export type Command = {
   /** Results are written to `NAME.json`. */
@@ -24,9 +26,7 @@ export type Command = {
 /** Runs the parts that the arguments name. Exit code 1: something happened that must never happen; 2: wrong arguments. */
 export async function runCommand(command: Command): Promise<void> {
   const { names, settings, out, json } = readArguments(command);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void stopAll().finally(() => process.exit(130)));
-  }
+  stopOnSignal();
   const reports: Report[] = [];
   for (const name of names) {
     const report = await run(name, command.parts[name] as Part, settings, command.limitMinutes?.(settings));
@@ -44,6 +44,20 @@ export async function runCommand(command: Command): Promise<void> {
   }
   // A broken promise of correctness is a failure; a missed figure is only written down.
   process.exit(reports.some(({ rows }) => rows.some(({ broken }) => broken)) ? 1 : 0);
+}
+
+function stopOnSignal(): void {
+  let since: number | undefined;
+  const stop = () => {
+    if (since !== undefined) {
+      // A second signal this soon is the same Ctrl-C, passed on by npx and pnpm.
+      if (performance.now() - since > SAME_SIGNAL_MS) process.exit(130);
+      return;
+    }
+    since = performance.now();
+    void stopAll().finally(() => process.exit(130));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
 }
 
 /** A part that fails or does not end is a broken promise too; the others still run. */

@@ -2,7 +2,7 @@ import { type ChildProcess, execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type AuthClient, createAuthClient, type SignedIn } from '@latchkey/auth-client';
-import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { startThrowawayPostgres, type ThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { stopsOnce } from './cleanup.js';
 import { type Server, startServer } from './processes.js';
 
@@ -28,9 +28,16 @@ export type Stage = {
 /** What a stage needs of a PostgreSQL. */
 export type Database = { url: string; stop(): Promise<void> };
 
+/** Starts a PostgreSQL that goes when this command ends, even while it starts. */
+export async function startPostgres(options: { durable?: boolean } = {}): Promise<ThrowawayPostgres> {
+  const starting = startThrowawayPostgres(options);
+  const stop = stopsOnce(async () => (await starting).stop());
+  return { ...(await starting), stop };
+}
+
 /** Sets a stage on a new PostgreSQL that is quick, not crash-safe, unless it is given one. */
 export async function setStage(settings: Record<string, string> = {}, given?: Database): Promise<Stage> {
-  const postgres = given ?? (await startThrowawayPostgres());
+  const postgres = given ?? (await startPostgres());
   const env = {
     NODE_ENV: 'production',
     HOST: '127.0.0.1',
@@ -43,6 +50,7 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     ...settings,
   };
   const children: ChildProcess[] = [];
+  let isOver = false;
   const latchkey = async (...args: string[]): Promise<unknown> => {
     const { stdout } = await run(process.execPath, [new URL('cli.js', APP).pathname, ...args, '--json'], { env });
     return JSON.parse(stdout);
@@ -51,7 +59,8 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     postgres,
     env,
     latchkey,
-    start(more = {}, onSpawn) {
+    async start(more = {}, onSpawn) {
+      if (isOver) throw new Error('the stage has been left');
       return startServer(new URL('server.js', APP), { ...env, ...more }, child => {
         children.push(child);
         onSpawn?.(child);
@@ -63,6 +72,7 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
       return { id, secret: (created as { clientSecret: string }).clientSecret };
     },
     stop: stopsOnce(async () => {
+      isOver = true;
       // There is nothing that they would have to finish.
       for (const child of children) child.kill('SIGKILL');
       await postgres.stop();

@@ -1,18 +1,16 @@
 import { readdir } from 'node:fs/promises';
-import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
-import pg from 'pg';
 import { freePort } from '../processes.js';
 import { type Part, progress, type Row, round } from '../report.js';
-import { clientOf, setStage, signUp } from '../stage.js';
+import { clientOf, setStage, signUp, startPostgres } from '../stage.js';
 import { sleep } from './calls.js';
-import { withClient } from './database-faults.js';
+import { connectTo, withClient } from './client.js';
 
 const MIGRATIONS = new URL('../../../apps/auth-service/migrations', import.meta.url);
 const LOOK_FOR_MS = 60_000;
 
 /** Many replicas start at once on an empty database, and the one that migrates it is killed. */
 export const coldStart: Part = async ({ quick = false, count = quick ? 6 : 20 }) => {
-  const postgres = await startThrowawayPostgres({ durable: true });
+  const postgres = await startPostgres({ durable: true });
   const stage = await setStage({}, postgres);
   try {
     await slowDown(postgres.url);
@@ -76,8 +74,7 @@ async function slowDown(databaseUrl: string): Promise<void> {
 
 /** Kills the replica that holds the lock of the migrations, once it has made tables that nobody else can see. */
 async function killMigrator(databaseUrl: string, pids: Map<string, number>): Promise<string | undefined> {
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
+  const client = await connectTo(databaseUrl);
   try {
     for (const deadline = performance.now() + LOOK_FOR_MS; performance.now() < deadline; await sleep(2)) {
       const { rows } = await client.query<{ name: string }>(

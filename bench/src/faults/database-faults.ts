@@ -1,6 +1,6 @@
 import type { ThrowawayPostgres } from '@latchkey/embedded-postgres';
-import pg from 'pg';
 import { call, sleep } from './calls.js';
+import { connectTo, withClient } from './client.js';
 import { crash, pause, resume } from './postgres-processes.js';
 import type { TcpProxy } from './proxy.js';
 
@@ -98,8 +98,7 @@ export function databaseFaults(postgres: ThrowawayPostgres, proxy: TcpProxy, url
 
 /** Takes a lock and holds it. */
 async function lock(databaseUrl: string, statement: string): Promise<() => Promise<void>> {
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
+  const client = await connectTo(databaseUrl);
   await client.query('BEGIN');
   await client.query(statement);
   return async () => {
@@ -130,8 +129,7 @@ async function useUp(databaseUrl: string, url: string): Promise<() => Promise<vo
 
 /** Ends everybody's connections again and again. */
 async function terminate(databaseUrl: string): Promise<() => Promise<void>> {
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
+  const client = await connectTo(databaseUrl);
   let isOver = false;
   const working = (async () => {
     while (!isOver) {
@@ -147,14 +145,4 @@ async function terminate(databaseUrl: string): Promise<() => Promise<void>> {
     await working;
     await client.end();
   };
-}
-
-export async function withClient<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }

@@ -20,7 +20,7 @@ export function report(outcomes: Outcome[], before: Sample[], signOuts: SignOut[
   const longestS = Math.max(...verdicts.map(verdict => verdict.longestS));
   const backS = Math.max(...verdicts.map(verdict => verdict.backS));
   const signedOut = signOuts.filter(({ unansweredForS }) => unansweredForS <= GRACE_S);
-  const none = { 'lasts, s': '', answered: '', '503': '', others: '', 'back after, s': '', readyz: '' };
+  const none = { 'lasts, s': '', answered: '', 'said 503': '', others: '', 'back after, s': '', readyz: '' };
   return {
     title: 'The database fails',
     rows: [
@@ -38,6 +38,12 @@ export function report(outcomes: Outcome[], before: Sample[], signOuts: SignOut[
         broken: backS > BACK_WITHIN_S,
       },
       never('failures of verify, JWKS, livez', sum('failedFree')),
+      {
+        what: 'p99 of verify during the worst fault, ms',
+        measured: Math.max(...verdicts.map(({ details }) => details['verify p99, ms'])),
+        reference: `before ${speedOf(before)['verify p99, ms']}`,
+        promise: '',
+      },
       never('faults that readyz did not tell, or told for ever', sum('wrongReadiness')),
       never('people signed out', signedOut.length, 'whose refreshes were unanswered for less than the grace period'),
       {
@@ -85,7 +91,7 @@ function judge({ fault, during, backAfterS }: Outcome) {
     details: {
       'lasts, s': fault.seconds || 'a moment',
       answered: ok.length,
-      '503': unavailable.length,
+      'said 503': unavailable.length,
       others: wrong.length,
       'back after, s': round(backS, 2),
       readyz: isUnready ? `503, then ${lastReadiness}` : '200',

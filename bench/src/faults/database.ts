@@ -1,8 +1,8 @@
-import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { type Part, progress } from '../report.js';
-import { setStage } from '../stage.js';
+import { setStage, startPostgres } from '../stage.js';
 import { sleep } from './calls.js';
-import { databaseFaults, withClient } from './database-faults.js';
+import { withClient } from './client.js';
+import { databaseFaults } from './database-faults.js';
 import { type Outcome, report } from './database-report.js';
 import { startProxy } from './proxy.js';
 import {
@@ -24,7 +24,7 @@ const PEOPLE = 2;
 
 /** The database fails in every way it can; the service says so, answers what it can without it, and comes back by itself. */
 export const database: Part = async ({ quick = false, seconds = quick ? 4 : 20 }) => {
-  const postgres = await startThrowawayPostgres({ durable: true });
+  const postgres = await startPostgres({ durable: true });
   const proxy = await startProxy(Number(new URL(postgres.url).port));
   const stage = await setStage({ DATABASE_URL: proxy.urlOf(postgres.url), ACCESS_TOKEN_TTL_S: '3600' }, postgres);
   try {

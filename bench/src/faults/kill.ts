@@ -1,7 +1,6 @@
-import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { freePort } from '../processes.js';
 import { type Part, progress } from '../report.js';
-import { setStage } from '../stage.js';
+import { setStage, startPostgres } from '../stage.js';
 import { sleep } from './calls.js';
 import { crash } from './postgres-processes.js';
 import { checkSignUps, startSignUps, timesOf } from './sign-ups.js';
@@ -11,7 +10,7 @@ const LONGEST_WAIT_MS = 400;
 
 /** The service, and then its database, are killed again and again while people sign up. */
 export const kill: Part = async ({ quick = false, count = quick ? 8 : 200 }) => {
-  const postgres = await startThrowawayPostgres({ durable: true });
+  const postgres = await startPostgres({ durable: true });
   const stage = await setStage({ PORT: String(await freePort()) }, postgres);
   try {
     let service = await stage.start();

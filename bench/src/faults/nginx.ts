@@ -15,10 +15,13 @@ export const hasNginx = (): boolean => spawnSync('nginx', ['-v']).status === 0;
 export async function startGateway(replicas: string[]): Promise<{ url: string; stop: () => Promise<void> }> {
   const port = await freePort();
   const hosts = replicas.map(url => new URL(url).host);
+  // Nobody asks for notes.
+  const notes = `127.0.0.1:${await freePort()}`;
   const values: Record<string, string> = {
     AUTH_UPSTREAM: hosts.join('; server '),
-    // Nobody asks for notes.
-    NOTES_UPSTREAM: `127.0.0.1:${await freePort()}`,
+    NOTES_UPSTREAM: notes,
+    AUTH_SERVERS: hosts.map(host => `server ${host} fail_timeout=2s;`).join(' '),
+    NOTES_SERVERS: `server ${notes};`,
     GATEWAY_LISTEN: `127.0.0.1:${port}`,
   };
   const server = (await readFile(TEMPLATE, 'utf8')).replace(/\$\{(\w+)\}/g, (all, name) => values[name] ?? all);
@@ -32,7 +35,9 @@ export async function startGateway(replicas: string[]): Promise<{ url: string; s
      events {} http { access_log off; ${temporary.join(' ')} include server.conf; }`,
   );
   await writeFile(join(folder, 'server.conf'), server);
-  const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'error.log']);
+  const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'error.log'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   const ended = once(nginx, 'close');
   const stop = stopsOnce(async () => {
     nginx.kill('SIGQUIT');

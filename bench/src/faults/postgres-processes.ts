@@ -1,16 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import type { ThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { stopsOnce } from '../cleanup.js';
 import { waitUntil } from './calls.js';
 
 /** Kills PostgreSQL as a machine that dies does: all of its processes at once, with nothing written. */
 export async function crash(postgres: ThrowawayPostgres): Promise<void> {
-  const pids = await pause(postgres);
+  const pids = await freeze(postgres);
   for (const pid of pids) signal(pid, 'SIGKILL');
   await waitUntil('PostgreSQL dies', async () => !(await Promise.all(pids.map(isRunning))).some(Boolean));
 }
 
 /** Stops the clock of all of its processes: connections stay, and nothing answers. */
 export async function pause(postgres: ThrowawayPostgres): Promise<number[]> {
+  const pids = await freeze(postgres);
+  // Before anybody stops it, and waits in vain.
+  stopsOnce(async () => resume(pids));
+  return pids;
+}
+
+async function freeze(postgres: ThrowawayPostgres): Promise<number[]> {
   const postmaster = await postgres.pid();
   if (postmaster === undefined) throw new Error('PostgreSQL does not run');
   // First, so that it makes no others meanwhile.

@@ -19,7 +19,7 @@ export const rolling: Part = async ({ quick = false, count = quick ? 2 : 20 }) =
       : { rows: [{ what: 'behind nginx', measured: 'nginx is not installed', promise: '' }], evidence: [] };
     const alone = await restartUnderClients(stage, Math.ceil(count / 4));
     return {
-      title: `Rolling restarts, ${count} of 2 replicas, under load`,
+      title: `Rolling restarts of 2 replicas under load, ${count} times`,
       rows: [...behind.rows, ...alone.rows],
       evidence: [...behind.evidence.slice(0, 15), ...alone.evidence.slice(0, 15)],
     };

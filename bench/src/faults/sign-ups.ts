@@ -1,11 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
 import { never, type Row, round } from '../report.js';
 import { forEach } from '../stage.js';
 import { call, describe, sleep } from './calls.js';
+import { connectTo } from './client.js';
 
 /** A sign-up that was answered with 201. */
-export type SignedUp = { username: string; userId: string; refreshToken: string; attempts: number };
+export type SignedUp = {
+  username: string;
+  userId: string;
+  refreshToken: string;
+  attempts: number;
+  /** Whether the account was there before this attempt: the answer of an earlier one was lost. */
+  wasMadeBefore: boolean;
+};
 
 /** People who sign up, one after the other, each until there is an answer. */
 export type SignUps = {
@@ -54,12 +61,15 @@ export function startSignUps(urls: string[], people: number, ask = call): SignUp
     const giveUp = performance.now() + GIVE_UP_MS;
     for (let attempts = 1; ; attempts++) {
       const begun = performance.now();
+      const begunAt = Date.now();
       signUps.calls++;
       const url = `${urls[(index + attempts) % urls.length]}/auth/sign-up`;
       const answer = await ask(url, { body, headers });
       if (answer.status === 201) {
         const { user, refreshToken } = answer.body;
-        signUps.acknowledged.push({ username: body.username, userId: user.id, refreshToken, attempts });
+        const wasMadeBefore = attempts > 1 && Date.parse(user.createdAt) < begunAt;
+        const { username } = body;
+        signUps.acknowledged.push({ username, userId: user.id, refreshToken, attempts, wasMadeBefore });
         waiting = waiting.filter(({ since, resolve }) => {
           if (begun < since) return true;
           resolve(performance.now());
@@ -95,8 +105,7 @@ export function startSignUps(urls: string[], people: number, ask = call): SignUp
 /** Looks for every acknowledged sign-up in the database and at the service, and for what should not be there. */
 export async function checkSignUps(databaseUrl: string, url: string, signUps: SignUps): Promise<Row[]> {
   const { acknowledged, refused, diverged, calls } = signUps;
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
+  const client = await connectTo(databaseUrl);
   const count = async (sql: string, ...values: unknown[]) => {
     return Number((await client.query<{ count: string }>(sql, values)).rows[0]?.count);
   };
@@ -130,7 +139,8 @@ export async function checkSignUps(databaseUrl: string, url: string, signUps: Si
   });
 
   const retried = acknowledged.filter(({ attempts }) => attempts > 1).length;
-  const reference = `${acknowledged.length} acknowledged, ${retried} of them after retries, ${calls} calls`;
+  const unheard = acknowledged.filter(({ wasMadeBefore }) => wasMadeBefore).length;
+  const reference = `of ${acknowledged.length}; ${retried} after retries, ${unheard} after a lost answer; ${calls} calls`;
   return [
     { ...never('acknowledged sign-ups that are lost', missing, reference), broken: missing > 0 || ids.length === 0 },
     never('cannot sign in, or refresh', lost.length, lost[0]),

@@ -4,7 +4,7 @@ import { freePort } from '../processes.js';
 import { never, type Part, percentile, progress, type Row, round } from '../report.js';
 import { AUDIENCE, ISSUER, setStage } from '../stage.js';
 import { type Answer, call, describe, isUnavailable, sleep } from './calls.js';
-import { withClient } from './database-faults.js';
+import { withClient } from './client.js';
 import { makePerson, type Person, type SignOut } from './traffic.js';
 
 const PEOPLE = 50;
