@@ -11,7 +11,7 @@ import { buildApp } from '../src/app.js';
 const AUTH_SERVER = fileURLToPath(new URL('../../auth-service/dist/server.js', import.meta.url));
 
 /** Makes an empty database on the throw-away server of this run. */
-async function createDatabase(): Promise<string> {
+export async function createDatabase(): Promise<string> {
   const url = new URL(process.env['TEST_DATABASE_URL'] as string);
   const name = `test_${randomBytes(8).toString('hex')}`;
   const client = new pg.Client(url.href);

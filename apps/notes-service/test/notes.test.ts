@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { createAuthClient } from '@latchkey/auth-client';
+import pg from 'pg';
 import t from 'tap';
 import { loadSettings } from '../src/config.js';
 import { prepare } from '../src/development.js';
-import { call, startSystem } from './helper.js';
+import { migrate } from '../src/migrate.js';
+import { call, createDatabase, startSystem } from './helper.js';
 
 t.test('people keep notes of their own', async t => {
   const { notesUrl, signUp } = await startSystem(t);
@@ -36,6 +38,22 @@ t.test('notes come newest first, a page at a time', async t => {
     second.map((note: { text: string }) => note.text),
     ['note 2', 'note 1', 'note 0'],
   );
+});
+
+t.test('replicas that start at once migrate once, whatever lock somebody has left behind', async t => {
+  const databaseUrl = await createDatabase();
+  const other = new pg.Client(databaseUrl);
+  await other.connect();
+  t.teardown(() => other.end());
+  // The one that node-pg-migrate takes by itself, for a session: PgBouncer keeps the session.
+  await other.query('SELECT pg_advisory_lock(7241865325823964)');
+  await Promise.all(Array.from({ length: 5 }, () => migrate(databaseUrl)));
+  const { rows } = await other.query(
+    'SELECT count(*)::int AS count, count(DISTINCT name)::int AS names FROM notes.migrations',
+  );
+  t.same(rows, [{ count: 1, names: 1 }]);
+  const locks = await other.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()");
+  t.equal(locks.rowCount, 0);
 });
 
 t.test('the guard checks offline, the profile asks auth-service', async t => {

@@ -1,22 +1,12 @@
-import { fileURLToPath } from 'node:url';
 import postgres from '@fastify/postgres';
 import fp from 'fastify-plugin';
-import { runner } from 'node-pg-migrate';
 import type { WithConfig } from '../config.js';
+import { migrate } from '../migrate.js';
 
 /** Migrates the schema `notes` and opens the pool, `app.pg`. */
 export default fp<WithConfig>(
   async (app, { config }) => {
-    await runner({
-      databaseUrl: { connectionString: config.databaseUrl, connectionTimeoutMillis: 5000 },
-      dir: fileURLToPath(new URL('../../migrations', import.meta.url)),
-      direction: 'up',
-      schema: 'notes',
-      createSchema: true,
-      migrationsTable: 'migrations',
-      advisoryLockMode: 'wait',
-      log: () => undefined,
-    });
+    await migrate(config.databaseUrl);
     await app.register(postgres, {
       connectionString: config.databaseUrl,
       connectionTimeoutMillis: 2000,
