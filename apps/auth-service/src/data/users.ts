@@ -6,15 +6,24 @@ import { type Queryable, utc } from './sql.js';
 export type StoredCredentials = User & { passwordHash: string | null; disabled: boolean };
 
 export const USER_COLUMNS = `id, username, ${utc('created_at')} AS "createdAt"`;
+/** The columns of {@link StoredCredentials}, of `auth.users u`. */
+export const CREDENTIALS_COLUMNS = `u.id, u.username, ${utc('u.created_at')} AS "createdAt",
+  u.password_hash AS "passwordHash", u.disabled_at IS NOT NULL AS disabled`;
 
 /** Finds an account by its name, in whatever case, with what proves it. */
 export async function findCredentials(db: Queryable, username: string): Promise<StoredCredentials | undefined> {
   const { rows } = await db.query<StoredCredentials>(
-    `SELECT ${USER_COLUMNS}, password_hash AS "passwordHash", disabled_at IS NOT NULL AS disabled
-     FROM auth.users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")`,
+    `SELECT ${CREDENTIALS_COLUMNS} FROM auth.users u WHERE lower(u.username COLLATE "C") = lower($1 COLLATE "C")`,
     [username],
   );
   return rows[0];
+}
+
+/** Why a password does not let anybody in, for the operator; the caller hears nothing of it. */
+export function reasonOf(found: StoredCredentials | undefined): string {
+  if (!found) return 'unknown_account';
+  if (found.disabled) return 'disabled';
+  return found.passwordHash ? 'wrong_password' : 'no_password';
 }
 
 /** The password hash of an account, if it has one. */
