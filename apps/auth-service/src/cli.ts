@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { clientCommands } from './commands/clients.js';
 import { eventsCommand } from './commands/events.js';
 import { keyCommands } from './commands/keys.js';
+import { migrateCommand } from './commands/migrate.js';
 import { passwordCommands } from './commands/passwords.js';
 import { userCommands } from './commands/users.js';
 
@@ -22,7 +23,8 @@ const program = new Command('latchkey')
   .addCommand(clientCommands())
   .addCommand(userCommands())
   .addCommand(passwordCommands())
-  .addCommand(eventsCommand());
+  .addCommand(eventsCommand())
+  .addCommand(migrateCommand());
 
 try {
   await program.parseAsync();

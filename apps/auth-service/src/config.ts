@@ -1,4 +1,4 @@
-import { ConfigError, isCidr, readEnvironment, serviceSettings } from '@latchkey/service-kit';
+import { ConfigError, defaultShutdownDelayMs, isCidr, readEnvironment, serviceSettings } from '@latchkey/service-kit';
 import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema';
 import { type Static, Type } from '@sinclair/typebox';
 import { parseSecrets, type Secrets } from './secrets.js';
@@ -17,6 +17,10 @@ const Environment = Type.Object({
   METRICS_PORT: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of /metrics, for Prometheus; none by default' }),
   ),
+  MIGRATE_ON_START: Type.Boolean({
+    default: true,
+    description: '`false` waits until `latchkey migrate` has brought the schema up to date',
+  }),
   PUBLIC_URL: Type.Optional(
     Type.String({
       pattern: '^https?://[^?#]+$',
@@ -132,7 +136,9 @@ export type Config = {
   production: boolean;
   host: string;
   port: number;
+  shutdownDelayMs: number;
   databaseUrl: string;
+  migrateOnStart: boolean;
   dataDir: string;
   /** Without it there are no metrics. */
   metricsPort?: number;
@@ -176,17 +182,23 @@ type Quota = { quota: number; windowS: number };
 /** Options of the plugins that need settings. */
 export type WithConfig = { config: Config };
 
+const REQUIRED = ['DATABASE_URL', 'AUTH_SECRETS', 'PUBLIC_URL'] as const;
+
 /**
  * Reads and checks the settings.
  *
+ * @param required those without which production cannot do
  * @throws ConfigError that names everything that is wrong at once
  */
-export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
+export function loadSettings(
+  env: NodeJS.ProcessEnv = process.env,
+  required: readonly (typeof REQUIRED)[number][] = REQUIRED,
+): Settings {
   const { settings, complaints } = readEnvironment(Environment, env);
 
   const production = settings.NODE_ENV === 'production';
   if (production) {
-    for (const name of ['DATABASE_URL', 'AUTH_SECRETS', 'PUBLIC_URL'] as const) {
+    for (const name of required) {
       if (!settings[name]) complaints.push(`${name} is required in production. ${ADVICE[name]}`);
     }
   }
@@ -214,6 +226,8 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     production,
     host: settings.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: settings.PORT,
+    shutdownDelayMs: settings.SHUTDOWN_DELAY_MS ?? defaultShutdownDelayMs(production),
+    migrateOnStart: settings.MIGRATE_ON_START,
     dataDir: settings.DATA_DIR,
     publicUrl: (settings.PUBLIC_URL ?? `http://localhost:${settings.PORT}`).replace(/\/+$/, ''),
     tokenAudience: settings.TOKEN_AUDIENCE,

@@ -19,10 +19,18 @@ export async function prepare(settings: Settings): Promise<Prepared<Config>> {
     const secret = await keep('notes-service-secret', newClientSecret);
     filled.firstClient = { id: 'notes-service', secret, scopes: [REVOCATIONS_SCOPE] };
   }
-  const { databaseUrl } = settings;
-  if (databaseUrl) return { config: { ...filled, databaseUrl }, release: async () => undefined };
+  const { databaseUrl, ...rest } = await prepareDatabase(settings);
+  return { config: { ...filled, databaseUrl }, ...rest };
+}
+
+/** Starts the embedded database when no other is named. */
+export async function prepareDatabase({
+  databaseUrl,
+  dataDir,
+}: Settings): Promise<Omit<Prepared<Config>, 'config'> & { databaseUrl: string }> {
+  if (databaseUrl) return { databaseUrl, release: async () => undefined };
   // A development dependency: the production image does not have it.
   const { startPostgres } = await import('@latchkey/embedded-postgres');
-  const postgres = await startPostgres(settings.dataDir);
-  return { config: { ...filled, databaseUrl: postgres.url }, folder: postgres.home, release: postgres.stop };
+  const { url, home, stop } = await startPostgres(dataDir);
+  return { databaseUrl: url, folder: home, release: stop };
 }

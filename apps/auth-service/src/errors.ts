@@ -4,6 +4,7 @@ import type { ProblemCode } from '@latchkey/user-schema';
 const define = (code: ProblemCode, message: string, status: number) => createError(code, message, status);
 
 export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
+export const DrainingError = define('service_unavailable', 'The service is closing.', 503);
 export const HashFailedError = define('service_unavailable', 'The password could not be hashed.', 503);
 export const IdempotencyKeyReusedError = define(
   'idempotency_key_reused',
@@ -22,9 +23,9 @@ export const InvalidRefreshTokenError = define(
   401,
 );
 export const InvalidTokenError = define('invalid_token', 'The access token is not valid or has expired.', 401);
+export const KeyNotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
-export const NotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const OverloadedError = define('service_unavailable', 'Too many passwords wait to be checked.', 503);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
 export const StaleError = define('service_unavailable', 'The database does not answer.', 503);

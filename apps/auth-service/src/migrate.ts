@@ -1,6 +1,9 @@
 import { readdir } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { FastifyBaseLogger } from 'fastify';
 import pg from 'pg';
+import { grantsFor } from './data/privileges.js';
 
 const FOLDER = fileURLToPath(new URL('../migrations', import.meta.url));
 const TABLE = 'migrations';
@@ -8,22 +11,21 @@ const TABLE = 'migrations';
 // Any number that nobody else in the database locks: "auth" in ASCII.
 const LOCK = 0x61757468;
 
+const AWAIT_EVERY_MS = 500;
+const AWAIT_AT_MOST_MS = 60_000;
+
 /**
  * Brings the database's schema up to date, in one transaction. Any number of replicas may do this at once: one works while
  * the others wait for its lock, which ends with the transaction, so that it suits PgBouncer and a killed one gives it up.
  *
  * @returns names of the migrations that were applied
  */
-export async function migrate(databaseUrl: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 5000 });
-  await client.connect();
-  try {
-    if (await isUpToDate(client)) return [];
+export function migrate(databaseUrl: string): Promise<string[]> {
+  return withClient(databaseUrl, async client => {
+    if ((await pendingMigrations(client)).length === 0) return [];
     // Heavy to load, and hardly ever needed.
     const { runner } = await import('node-pg-migrate');
-    await client.query('BEGIN');
-    await client.query('SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0');
-    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+    await beginAlone(client);
     const applied = await runner({
       dbClient: client,
       dir: FOLDER,
@@ -38,15 +40,60 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
     });
     if (applied.length === 0) await client.query('COMMIT');
     return applied.map(({ name }) => name);
-  } finally {
-    await client.end();
+  });
+}
+
+/** Grants a role what the service needs of the schema, and takes from it whatever else it had there. */
+export function grantServing(databaseUrl: string, role: string): Promise<void> {
+  return withClient(databaseUrl, async client => {
+    await beginAlone(client);
+    await client.query(grantsFor(role));
+    await client.query('COMMIT');
+  });
+}
+
+/**
+ * Waits until somebody else has brought the schema up to date.
+ *
+ * @throws Error that names what is missing when nobody does within a minute
+ */
+export async function awaitMigrations(databaseUrl: string, log: Pick<FastifyBaseLogger, 'info'>): Promise<void> {
+  const deadline = performance.now() + AWAIT_AT_MOST_MS;
+  for (let first = true; ; first = false) {
+    const pending = await withClient(databaseUrl, pendingMigrations);
+    if (pending.length === 0) return;
+    if (performance.now() > deadline) {
+      throw new Error(`The database lacks the migrations ${pending.join(', ')}. Apply them with: latchkey migrate`);
+    }
+    if (first) log.info({ pending }, 'waiting for the migrations');
+    await setTimeout(AWAIT_EVERY_MS);
   }
 }
 
-async function isUpToDate(client: pg.Client): Promise<boolean> {
+/** Names of the migrations that the database lacks. One that is newer than this service may have more than it knows. */
+export async function pendingMigrations(client: pg.ClientBase): Promise<string[]> {
+  const names = (await readdir(FOLDER)).map(file => file.replace(/\.sql$/, '')).sort();
   const { rows } = await client.query<{ exists: boolean }>(`SELECT to_regclass('auth.${TABLE}') IS NOT NULL AS exists`);
-  if (!rows[0]?.exists) return false;
+  if (!rows[0]?.exists) return names;
   const applied = await client.query<{ name: string }>(`SELECT name FROM auth.${TABLE}`);
-  const names = new Set(applied.rows.map(({ name }) => name));
-  return (await readdir(FOLDER)).every(file => names.has(file.replace(/\.sql$/, '')));
+  const known = new Set(applied.rows.map(({ name }) => name));
+  return names.filter(name => !known.has(name));
+}
+
+async function beginAlone(client: pg.ClientBase): Promise<void> {
+  await client.query('BEGIN');
+  await client.query('SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0');
+  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+}
+
+async function withClient<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 5000 });
+  // The query that waits hears of it.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
 }

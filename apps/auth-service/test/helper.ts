@@ -29,6 +29,8 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     production: false,
     host: '127.0.0.1',
     port: 0,
+    shutdownDelayMs: 0,
+    migrateOnStart: true,
     databaseUrl: overrides.databaseUrl ?? (await createDatabase()),
     dataDir: '.data',
     publicUrl: 'https://auth.example.com',

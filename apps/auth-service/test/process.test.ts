@@ -19,7 +19,7 @@ type Run = { child: ChildProcess; output: () => string; exit: Promise<number | n
 function run(t: Test, cwd: string, env: Record<string, string>): Run {
   const child = spawn(process.execPath, [SERVER], {
     cwd,
-    env: { PATH: process.env['PATH'], PORT: '0', BCRYPT_COST: '4', ...env },
+    env: { PATH: process.env['PATH'], PORT: '0', BCRYPT_COST: '4', SHUTDOWN_DELAY_MS: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -37,6 +37,22 @@ function run(t: Test, cwd: string, env: Record<string, string>): Run {
   const exit = once(child, 'close').then(([code]) => code as number | null);
   t.teardown(() => child.kill('SIGKILL'));
   return { child, output: () => output, exit, base };
+}
+
+/** Sends a request through an agent, which keeps its connections. */
+function send(
+  url: string,
+  agent: Agent,
+  body?: unknown,
+): { sent: Promise<unknown>; answering: Promise<IncomingMessage> } {
+  const json = body === undefined ? undefined : JSON.stringify(body);
+  const headers = json && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) };
+  const sending = request(url, { agent, method: json ? 'POST' : 'GET', ...(headers && { headers }) });
+  sending.end(json);
+  const answering = once(sending, 'response').then(([answer]: IncomingMessage[]) =>
+    (answer as IncomingMessage).resume(),
+  );
+  return { sent: once(sending, 'finish').catch(() => undefined), answering };
 }
 
 /** A folder that goes with the test, with the cluster of its `.data`, wherever that had to be made. */
@@ -198,22 +214,97 @@ t.test('a request in flight on a kept connection is answered, and does not hold 
   const { base, child, exit } = run(t, t.testdir(), env);
   const agent = new Agent({ keepAlive: true });
   t.teardown(() => agent.destroy());
-  const body = JSON.stringify(newCredentials());
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-  const sending = request(`${await base}/auth/sign-up`, { agent, method: 'POST', headers });
-  sending.end(body);
-  const answering = once(sending, 'response') as Promise<[IncomingMessage]>;
-  await once(sending, 'finish');
+  const { answering, sent } = send(`${await base}/auth/sign-up`, agent, newCredentials());
+  await sent;
   // The hash takes longer than this.
   await new Promise(resolve => setTimeout(resolve, 50));
   child.kill('SIGTERM');
   const before = performance.now();
-  const [answer] = await answering;
-  answer.resume();
+  const answer = await answering;
   t.equal(answer.statusCode, 201);
   t.equal(answer.headers.connection, 'close');
   t.equal(await exit, 0);
   t.ok(performance.now() - before < 8000, 'it does not run into its time limit');
+});
+
+t.test('told to end, it goes on until everybody has noticed', async t => {
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase() };
+  const delayMs = 2000;
+  const { base, child, exit } = run(t, t.testdir(), { ...env, SHUTDOWN_DELAY_MS: String(delayMs) });
+  const url = await base;
+  const kept = Array.from({ length: 20 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+  t.teardown(() => kept.forEach(agent => void agent.destroy()));
+  for (const agent of kept) t.equal((await send(`${url}/livez`, agent).answering).headers.connection, 'keep-alive');
+
+  child.kill('SIGTERM');
+  const before = performance.now();
+  await until(async () => (await get(`${url}/readyz`)).status === 503, 'readiness is red');
+  t.match((await get(`${url}/readyz?exclude=database`)).body, { code: 'service_unavailable' });
+  t.equal((await get(`${url}/livez`)).status, 200, 'liveness stays green');
+  const { status, headers } = await post(`${url}/auth/sign-up`, newCredentials());
+  t.equal(status, 201, 'new connections are served');
+  t.equal(headers.get('connection'), 'close');
+  const answers = await Promise.all(kept.map(agent => send(`${url}/livez`, agent).answering));
+  for (const { statusCode, headers } of answers)
+    t.match({ statusCode, ...headers }, { statusCode: 200, connection: 'close' });
+
+  t.equal(await exit, 0);
+  const tookMs = performance.now() - before;
+  t.ok(tookMs >= delayMs && tookMs < delayMs + 3000, `it took ${tookMs} ms`);
+});
+
+t.test('no request fails on connections that are kept busy', async t => {
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase() };
+  const { base, child, exit } = run(t, t.testdir(), { ...env, SHUTDOWN_DELAY_MS: '500' });
+  const url = await base;
+  const last = await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      if (i === 0) setTimeout(() => child.kill('SIGTERM'), 300);
+      for (;;) {
+        const { statusCode, headers } = await send(`${url}/livez`, agent).answering;
+        // Told to, the caller goes elsewhere.
+        if (statusCode !== 200 || headers.connection === 'close') return { statusCode, ...headers };
+      }
+    }),
+  );
+  for (const answer of last) t.match(answer, { statusCode: 200, connection: 'close' });
+  t.equal(await exit, 0);
+});
+
+t.test('neither a caller that never ends nor a second signal holds it up', async t => {
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase() };
+  const slow = run(t, t.testdir(), env);
+  const { port } = new URL(await slow.base);
+  const caller = connect(Number(port), '127.0.0.1');
+  t.teardown(() => caller.destroy());
+  caller.on('error', () => undefined);
+  caller.write(
+    'POST /auth/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+  );
+  await new Promise(resolve => setTimeout(resolve, 100));
+  slow.child.kill('SIGTERM');
+
+  const twice = run(t, t.testdir(), { ...env, SHUTDOWN_DELAY_MS: '60000' });
+  await twice.base;
+  twice.child.kill('SIGTERM');
+  await until(async () => /closing/.test(twice.output()), 'it has heard the first signal');
+  const before = performance.now();
+  twice.child.kill('SIGTERM');
+  t.equal(await twice.exit, 1);
+  t.ok(performance.now() - before < 2000, 'at once');
+  t.equal(await slow.exit, 0);
+});
+
+t.test('an error that nobody catches is logged, and ends it', async t => {
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase(), SHUTDOWN_DELAY_MS: '60000' };
+  const script = "process.on('SIGWINCH', () => { throw new Error('nobody catches this') })";
+  const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(script)}`;
+  const { base, child, output, exit } = run(t, t.testdir(), { ...env, NODE_OPTIONS });
+  await base;
+  child.kill('SIGWINCH');
+  t.equal(await exit, 1);
+  t.match(output(), /"level":60.*nobody catches this.*closing after an error/);
 });
 
 t.test('when the database goes away, calls that need it are answered 503 until it is back', async t => {

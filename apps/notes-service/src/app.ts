@@ -4,6 +4,7 @@ import { type FastifyInstance, fastify, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Config } from './config.js';
 import database from './plugins/database.js';
+import draining from './plugins/draining.js';
 import problems from './plugins/problems.js';
 import { healthRoutes } from './routes/health.js';
 import { notesRoutes } from './routes/notes.js';
@@ -36,6 +37,7 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     done();
   });
 
+  await app.register(draining);
   await app.register(problems);
   await app.register(database, { config });
   await app.register(authGuard, {

@@ -1,5 +1,5 @@
 import type { ServiceCredentials } from '@latchkey/auth-client';
-import { ConfigError, readEnvironment, serviceSettings } from '@latchkey/service-kit';
+import { ConfigError, defaultShutdownDelayMs, readEnvironment, serviceSettings } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 
 const Environment = Type.Object({
@@ -31,6 +31,7 @@ export type Config = {
   production: boolean;
   host: string;
   port: number;
+  shutdownDelayMs: number;
   databaseUrl: string;
   dataDir: string;
   authUrl: string;
@@ -73,6 +74,7 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     production,
     host: settings.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: settings.PORT,
+    shutdownDelayMs: settings.SHUTDOWN_DELAY_MS ?? defaultShutdownDelayMs(production),
     dataDir: settings.DATA_DIR,
     authUrl,
     authIssuer: settings.AUTH_ISSUER ?? authUrl,

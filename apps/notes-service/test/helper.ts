@@ -68,7 +68,15 @@ export async function startSystem(t: Test): Promise<System> {
   });
   t.teardown(() => auth.kill('SIGKILL'));
   const app = await buildApp({
-    ...{ production: false, host: '127.0.0.1', port: 0, dataDir: '', databaseUrl, logLevel: 'silent' },
+    ...{
+      production: false,
+      host: '127.0.0.1',
+      port: 0,
+      shutdownDelayMs: 0,
+      dataDir: '',
+      databaseUrl,
+      logLevel: 'silent',
+    },
     ...{ authUrl, authIssuer: authUrl, tokenAudience: 'latchkey', authMaxStalenessS: 60, authOnStale: 'open' },
   });
   const notesUrl = await app.listen({ host: '127.0.0.1', port: 0 });

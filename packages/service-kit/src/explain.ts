@@ -12,5 +12,7 @@ export function explain(error: unknown): string {
   if (isDatabaseUnavailable(error)) return `The database does not answer (${message}). Check DATABASE_URL.`;
   // 28xxx: invalid authorization, 3D000: no such database.
   if (/^(28...|3D000)$/.test(code ?? '')) return `The database refuses us (${message}). Check DATABASE_URL.`;
+  // 42501: insufficient privilege.
+  if (code === '42501') return `The database role may not do that (${message}). Run: latchkey migrate --grant-to ROLE`;
   return message;
 }

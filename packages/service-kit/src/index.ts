@@ -3,6 +3,6 @@ export { ConfigError, isCidr, type Reading, readEnvironment } from './environmen
 export { explain } from './explain.js';
 export { keepSecret } from './keep-secret.js';
 export { describeError, type ErrorAnswer, type RequestError, toProblem } from './problems.js';
-export { type Prepared, type RunnableApp, runService, type Steps } from './run-service.js';
-export { serviceSettings } from './service-settings.js';
+export { type Prepared, type RunnableApp, type RunnableConfig, runService, type Steps } from './run-service.js';
+export { defaultShutdownDelayMs, serviceSettings } from './service-settings.js';
 export { trustedProxies } from './trusted-proxies.js';

@@ -1,11 +1,26 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import { Server as TcpServer } from 'node:net';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { explain } from './explain.js';
 
 /** What is used of a Fastify app. */
 export interface RunnableApp {
+  server: Server;
   listen(options: { host: string; port: number }): Promise<string>;
+  /** From now on readiness is red, and every answer ends its connection. */
+  startDraining(): void;
   close(): Promise<unknown>;
-  log: Record<'info' | 'fatal', (details: object, message: string) => void>;
+  log: Record<'info' | 'fatal' | 'error', (details: object, message: string) => void>;
+}
+
+/** What is used of a configuration. */
+export interface RunnableConfig {
+  host: string;
+  port: number;
+  /** How long a service that has been told to end goes on, so that everybody notices first, in milliseconds. */
+  shutdownDelayMs: number;
 }
 
 /** A configuration that is complete, and what belongs to it. */
@@ -23,21 +38,37 @@ export interface Steps<Config> {
   build: (config: Config) => Promise<RunnableApp>;
 }
 
-// Whoever has not closed by then is ended.
-const CLOSE_WITHIN_MS = 10_000;
+// Connections that were accepted last have sent their requests by then.
+const LINGER_MS = 250;
+// Whoever still sends or reads by then is cut off.
+const ANSWER_WITHIN_MS = 10_000;
+// A service that has not closed by then is ended.
+const CLOSE_WITHIN_MS = 13_000;
 
 /**
  * Owns the process of a service: prepare → build → listen, and close on a signal, also on one that comes while it
  * starts. What keeps it from starting is said on standard error, and the process ends with exit code 1.
+ *
+ * A signal turns readiness red; the service goes on for `shutdownDelayMs`, accepts no more connections, answers what it
+ * has, closes, and ends with exit code 0, at most 13 seconds after that delay. A second signal ends it at once. An error
+ * that nobody has caught is logged, and closes it without the delay and with exit code 1.
  */
-export async function runService<Config extends { host: string; port: number }>(
-  name: string,
-  steps: Steps<Config>,
-): Promise<void> {
-  const starting = start(steps);
-  const { close } = closeWithGrace({ delay: CLOSE_WITHIN_MS }, async ({ err }) => {
+export async function runService<Config extends RunnableConfig>(name: string, steps: Steps<Config>): Promise<void> {
+  let shutdownDelayMs = 0;
+  const prepare = async () => {
+    const prepared = await steps.prepare();
+    shutdownDelayMs = prepared.config.shutdownDelayMs;
+    return prepared;
+  };
+  const starting = start({ ...steps, prepare });
+  const { close } = closeWithGrace({ delay: false }, async ({ err }) => {
+    const delayMs = err ? 0 : shutdownDelayMs;
+    setTimeout(() => {
+      console.error(`${name} has not closed in time.`);
+      process.exit(1);
+    }, delayMs + CLOSE_WITHIN_MS).unref();
     const stop = await starting.catch(() => undefined);
-    await stop?.(err);
+    await stop?.(delayMs, err);
   });
   try {
     await starting;
@@ -51,21 +82,39 @@ export async function runService<Config extends { host: string; port: number }>(
 }
 
 /** Starts the service. The answer stops it and gives back what it used. */
-async function start<Config extends { host: string; port: number }>(
+async function start<Config extends RunnableConfig>(
   steps: Steps<Config>,
-): Promise<(error?: Error) => Promise<void>> {
+): Promise<(delayMs: number, error?: Error) => Promise<void>> {
   const { config, folder, release } = await steps.prepare();
   try {
     const app = await steps.build(config);
     if (folder) app.log.info({ folder }, 'using the embedded PostgreSQL');
     await app.listen({ host: config.host, port: config.port });
-    return async error => {
+    return async (delayMs, error) => {
       if (error) app.log.fatal({ err: error }, 'closing after an error');
+      else app.log.info({ delayMs }, 'closing');
+      app.startDraining();
+      await sleep(delayMs);
+      // Behind the event loop's poll, which has just taken what was waiting to be accepted: the rest is reset.
+      await setImmediate();
+      await stopAccepting(app.server);
+      const cut = setTimeout(() => app.server.closeAllConnections(), ANSWER_WITHIN_MS);
       await app.close();
+      clearTimeout(cut);
       await release();
     };
   } catch (error) {
     await release();
     throw error;
   }
+}
+
+/**
+ * Accepts no more connections, and leaves those that are there alone: `http.Server.close` ends the ones that are idle, and
+ * takes one for that whose request is on its way.
+ */
+async function stopAccepting(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  TcpServer.prototype.close.call(server);
+  await Promise.race([closed, sleep(LINGER_MS)]);
 }

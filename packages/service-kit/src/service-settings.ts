@@ -1,4 +1,4 @@
-import { type TOptional, type TString, Type } from '@sinclair/typebox';
+import { type TInteger, type TOptional, type TString, Type } from '@sinclair/typebox';
 
 /** The settings that every service has, for its schema. */
 export const serviceSettings: {
@@ -8,6 +8,7 @@ export const serviceSettings: {
   DATA_DIR: TString;
   TOKEN_AUDIENCE: TString;
   LOG_LEVEL: TString;
+  SHUTDOWN_DELAY_MS: TOptional<TInteger>;
 } = {
   NODE_ENV: Type.String({
     default: 'development',
@@ -30,4 +31,16 @@ export const serviceSettings: {
     default: 'info',
     description: 'How much is logged',
   }),
+  SHUTDOWN_DELAY_MS: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 300_000,
+      description: 'How long it goes on after SIGTERM, so that gateways notice first, in milliseconds',
+    }),
+  ),
 };
+
+/** How long a service goes on after SIGTERM when nothing is set: nobody has to notice on a developer's machine. */
+export function defaultShutdownDelayMs(production: boolean): number {
+  return production ? 5000 : 0;
+}

@@ -23,7 +23,7 @@ export function withDatabase<T>(command: (context: Context) => Promise<T>): Prom
 export async function withConnection<T>(command: (context: Context) => Promise<T>): Promise<T> {
   const { config, release } = await prepare(loadSettings());
   try {
-    await migrate(config.databaseUrl);
+    if (config.migrateOnStart) await migrate(config.databaseUrl);
     const db = new pg.Client({ connectionString: config.databaseUrl, connectionTimeoutMillis: 5000 });
     // The query that waits then hears of it.
     db.on('error', () => undefined);

@@ -1,3 +1,5 @@
+import pg from 'pg';
+
 /** What a role may be allowed to do with a table. */
 export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
@@ -24,3 +26,16 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
 
 /** Functions that statements of ours call; everybody may, unless that was revoked. */
 export const FUNCTIONS = ['password_cost(text)'] as const;
+
+/** Statements that leave a role with just these privileges. */
+export function grantsFor(role: string): string {
+  const to = pg.escapeIdentifier(role);
+  const tables = Object.entries(TABLE_PRIVILEGES);
+  return [
+    `REVOKE ALL ON ALL TABLES IN SCHEMA ${SCHEMA} FROM ${to}`,
+    `REVOKE ALL ON SCHEMA ${SCHEMA} FROM ${to}`,
+    `GRANT USAGE ON SCHEMA ${SCHEMA} TO ${to}`,
+    ...tables.map(([table, privileges]) => `GRANT ${privileges.join(', ')} ON ${SCHEMA}.${table} TO ${to}`),
+    ...FUNCTIONS.map(name => `GRANT EXECUTE ON FUNCTION ${SCHEMA}.${name} TO ${to}`),
+  ].join(';\n');
+}

@@ -1,27 +1,34 @@
 import postgres from '@fastify/postgres';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
-import { migrate } from '../migrate.js';
+import { awaitMigrations, migrate } from '../migrate.js';
 
 // No call waits longer than this for the database, so none outlives its caller's patience.
 const CONNECT_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 5000;
-const LIMITS = `SET statement_timeout = ${STATEMENT_TIMEOUT_MS}; SET lock_timeout = 2000;
-  SET idle_in_transaction_session_timeout = 5000`;
+// Where the role has limits of its own, those hold. Set here, not as start-up parameters: PgBouncer refuses those.
+const LIMITS = `SELECT set_config(name, value, false)
+  FROM (VALUES ('statement_timeout', '${STATEMENT_TIMEOUT_MS}'), ('lock_timeout', '2000'),
+    ('idle_in_transaction_session_timeout', '5000')) AS limits (name, value)
+  WHERE current_setting(name) = '0'`;
 
-/** Migrates the database and opens the pool, `app.pg`. */
+/** Migrates the database, or waits until somebody has, and opens the pool, `app.pg`. */
 export default fp<WithConfig>(
   async (app, { config }) => {
-    const applied = await migrate(config.databaseUrl);
-    if (applied.length > 0) app.log.info({ applied }, 'migrated the database');
+    if (config.migrateOnStart) {
+      const applied = await migrate(config.databaseUrl);
+      if (applied.length > 0) app.log.info({ applied }, 'migrated the database');
+    } else {
+      await awaitMigrations(config.databaseUrl, app.log);
+    }
 
     await app.register(postgres, {
       connectionString: config.databaseUrl,
+      application_name: 'auth-service',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       // When the server is silent, its own timeout cannot help.
       query_timeout: STATEMENT_TIMEOUT_MS + 1000,
       keepAlive: true,
-      // Set here, not as start-up parameters: PgBouncer refuses those.
       onConnect: async client => void (await client.query(LIMITS)),
     });
     // An idle connection that breaks must not end the process; the pool replaces it.

@@ -1,14 +1,25 @@
 import fp from 'fastify-plugin';
 
-/** Answers that are sent while the service closes end their connection: one that is kept alive would hold it up. */
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Whether the service has been told to end. */
+    isDraining(): boolean;
+    /** From now on readiness is red, and every answer ends its connection, so that none is open when the service closes. */
+    startDraining(): void;
+  }
+}
+
+/** Lets everybody go elsewhere before the service ends. */
 export default fp(
   async app => {
-    let closing = false;
-    app.addHook('preClose', async () => {
-      closing = true;
+    let draining = false;
+    app.decorate('isDraining', () => draining);
+    app.decorate('startDraining', () => {
+      draining = true;
     });
+    app.addHook('preClose', async () => app.startDraining());
     app.addHook('onSend', (_request, reply, payload, done) => {
-      if (closing) reply.header('connection', 'close');
+      if (draining) reply.header('connection', 'close');
       done(null, payload);
     });
   },

@@ -4,6 +4,7 @@ import { fastify } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Config, WithConfig } from '../config.js';
 import { listKeys, type StoredKey } from '../data/signing-keys.js';
+import { transact } from '../data/sql.js';
 import { ensureKeys, needAttention } from '../tokens/key-life.js';
 import { openKey, publicPem } from '../tokens/signing-key.js';
 
@@ -61,7 +62,7 @@ export default fp<WithConfig>(
       let keys = await listKeys(app.pg);
       if (ring.length === 0 && needAttention(keys, config)) {
         const origin = { requestId: null, address: null, userAgent: 'auth-service' };
-        await app.pg.transact(client => ensureKeys(client, config, origin));
+        await transact(app.pg, client => ensureKeys(client, config, origin));
         keys = await listKeys(app.pg);
       }
       const before = ring.map(({ kid }) => kid).join();

@@ -6,6 +6,7 @@ import { sweepRevocations } from '../data/revocations.js';
 import { sweepSessions } from '../data/sessions.js';
 import { sweepSignUpKeys } from '../data/sign-up-keys.js';
 import { sweepKeys } from '../data/signing-keys.js';
+import { transact } from '../data/sql.js';
 import { sweepThrottles } from '../data/throttles.js';
 
 const SWEEP_EVERY_MS = 3_600_000;
@@ -19,7 +20,7 @@ export default fp<WithConfig>(
   async (app, { config }) => {
     /** One replica at a time, a batch a transaction; the lock ends with it, which suits PgBouncer. */
     const alone = <T>(batch: (client: PoolClient) => Promise<T>): Promise<T | undefined> =>
-      app.pg.transact(async client => {
+      transact(app.pg, async client => {
         const { rows } = await client.query('SELECT pg_try_advisory_xact_lock($1) AS mine', [LOCK]);
         return rows[0].mine ? batch(client) : undefined;
       });

@@ -1,9 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
-import { NotReadyError } from '../errors.js';
+import { assertWritable } from '../data/sql.js';
+import { DrainingError, KeyNotReadyError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
 
 const Healthy = Type.Object({ status: Type.Literal('ok') });
+const Exclusion = Type.Object(
+  { exclude: Type.Optional(Type.Literal('database', { description: 'Leaves the database out' })) },
+  { additionalProperties: false },
+);
 
 export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
   const tags = ['operations'];
@@ -13,12 +18,15 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const readyz = {
     tags,
-    summary: 'The database answers too, and tokens can be signed',
-    response: { 200: Healthy, ...problemAnswers(503) },
+    summary: 'The service is not closing, tokens can be signed, and the database takes writes',
+    querystring: Exclusion,
+    response: { 200: Healthy, ...problemAnswers(400, 503) },
   };
-  app.get('/readyz', { schema: readyz }, async () => {
-    await app.pg.query('SELECT 1');
-    if (!app.signingKeys.isReady()) throw new NotReadyError();
+  app.get('/readyz', { schema: readyz }, async request => {
+    if (app.isDraining()) throw new DrainingError();
+    // A gateway that left every replica out while the database is away would stop the token checks too.
+    if (request.query.exclude !== 'database') await assertWritable(app.pg);
+    if (!app.signingKeys.isReady()) throw new KeyNotReadyError();
     return { status: 'ok' as const };
   });
 };

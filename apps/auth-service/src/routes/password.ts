@@ -4,6 +4,7 @@ import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { recordEvent } from '../data/audit-events.js';
 import { changePassword, newSalt } from '../data/sessions.js';
+import { transact } from '../data/sql.js';
 import { findPasswordHash } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
 import { untilGone } from '../hang-up.js';
@@ -40,7 +41,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     await app.checkNewPassword(request, body.newPassword, account.username, '/newPassword');
     const to = await app.passwords.hash(body.newPassword, caller);
     const change = { ...subject, from, to, salt: newSalt() };
-    const session = await app.pg.transact(async client => {
+    const session = await transact(app.pg, async client => {
       const changed = await changePassword(client, change, config, origin);
       // Whatever was done of it is undone.
       if (!changed) throw new InvalidCredentialsError();

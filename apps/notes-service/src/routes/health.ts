@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Problem } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
+import { DrainingError } from '../errors.js';
 
 const Healthy = Type.Object({ status: Type.Literal('ok') });
 
@@ -10,6 +11,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const readyz = { response: { 200: Healthy, 503: Problem } };
   app.get('/readyz', { schema: readyz }, async () => {
+    if (app.isDraining()) throw new DrainingError();
     await app.pg.query('SELECT 1');
     return { status: 'ok' as const };
   });

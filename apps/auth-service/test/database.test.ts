@@ -1,0 +1,357 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import getPort from 'get-port';
+import pg from 'pg';
+import t, { type Test } from 'tap';
+import { commandLine } from './command-line.js';
+import {
+  call,
+  createDatabase,
+  get,
+  newCredentials,
+  post,
+  type Service,
+  startService,
+  testConfig,
+  until,
+} from './helper.js';
+
+const changePassword = ({ base }: Service, token: string) =>
+  call(`${base}/auth/password`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify({ currentPassword: 'open sesame 42', newPassword: 'close sesame 43' }),
+  });
+
+/** A connection that does what an operator, or another program, would. */
+async function operator(t: Test, databaseUrl: string): Promise<pg.Client> {
+  const client = new pg.Client(databaseUrl);
+  client.on('error', () => undefined);
+  await client.connect();
+  t.teardown(() => client.end());
+  return client;
+}
+
+t.test('a connection that is ended within a transaction ends neither the service nor another request', async t => {
+  const service = await startService(t);
+  const { base, config } = service;
+  const credentials = newCredentials();
+  const { body } = await post(`${base}/auth/sign-up`, credentials);
+  const other = await operator(t, config.databaseUrl);
+  await other.query('BEGIN');
+  await other.query('SELECT FROM auth.users FOR UPDATE');
+  const changing = changePassword(service, body.token);
+  const blocked = `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
+  await until(async () => (await service.sql(blocked)).rows.length === 1, 'the change waits for the row');
+  await service.sql(`SELECT pg_terminate_backend(pid) FROM (${blocked}) AS waiting`);
+  const answer = await changing;
+  t.match(answer, { status: 503, body: { code: 'service_unavailable' } });
+  t.ok(answer.headers.get('retry-after'));
+  await other.query('ROLLBACK');
+  t.equal((await changePassword(service, body.token)).status, 200);
+});
+
+t.test('connections to a server that takes no more writes are not used again', async t => {
+  const service = await startService(t);
+  const { base, config } = service;
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  const admin = await operator(t, config.databaseUrl);
+  const name = new URL(config.databaseUrl).pathname.slice(1);
+  const pids = async () => {
+    const { rows } = await admin.query(
+      `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name = 'auth-service'`,
+      [name],
+    );
+    return rows.map(({ pid }) => pid as number);
+  };
+  // As a leader that has been demoted: what is connected stays so, and cannot write.
+  await admin.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+  await admin.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'auth-service'`,
+    [name],
+  );
+  for (const answer of [
+    await post(`${base}/auth/sign-up`, newCredentials()),
+    await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken }),
+    await changePassword(service, body.token),
+    await get(`${base}/readyz`),
+  ]) {
+    t.match(answer, { status: 503, body: { code: 'service_unavailable' } });
+    t.ok(answer.headers.get('retry-after'));
+  }
+  t.equal((await get(`${base}/readyz?exclude=database`)).status, 200, 'tokens can be checked');
+  const before = new Set(await pids());
+  await admin.query(`ALTER DATABASE ${name} SET default_transaction_read_only = off`);
+  await until(async () => (await get(`${base}/readyz`)).status === 200, 'it finds out by itself');
+  t.equal((await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).status, 200);
+  t.equal((await changePassword(service, body.token)).status, 200);
+  // Reading, such as what the followers do, is well on those.
+  t.ok((await pids()).some(pid => !before.has(pid)));
+});
+
+t.test('a network that swallows everything costs no more than the deadline', async t => {
+  const postgres = await startThrowawayPostgres();
+  t.teardown(() => postgres.stop());
+  const network = await startNetwork(t, Number(new URL(postgres.url).port));
+  const databaseUrl = new URL(postgres.url);
+  databaseUrl.port = String(network.port);
+  const { base } = await startService(t, { databaseUrl: databaseUrl.href });
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  network.swallow(true);
+  const before = performance.now();
+  const answers = await Promise.all(
+    Array.from({ length: 30 }, () => post(`${base}/auth/sign-in`, newCredentials())).concat(get(`${base}/readyz`)),
+  );
+  for (const { status, headers } of answers) t.match([status, headers.get('retry-after')], [503, '1']);
+  t.ok(performance.now() - before < 9000);
+  t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
+  t.equal((await get(`${base}/livez`)).status, 200);
+  network.swallow(false);
+  await until(async () => (await post(`${base}/auth/sign-up`, newCredentials())).status === 201, 'it goes on');
+});
+
+t.test('when every connection is in use, callers are refused in time', async t => {
+  const { base, config } = await startService(t);
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  const other = await operator(t, config.databaseUrl);
+  await other.query('BEGIN');
+  await other.query('LOCK TABLE auth.users IN ACCESS EXCLUSIVE MODE');
+  const answers = await Promise.all(Array.from({ length: 40 }, () => post(`${base}/auth/sign-in`, newCredentials())));
+  for (const { status, headers } of answers) t.match([status, headers.get('retry-after')], [503, '1']);
+  t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
+  await other.query('ROLLBACK');
+  t.equal((await post(`${base}/auth/sign-up`, newCredentials())).status, 201);
+});
+
+t.test('limits are those of the role where it has some, and ours where not', async t => {
+  const databaseUrl = await createDatabase();
+  const admin = await operator(t, databaseUrl);
+  const role = `limited_${randomBytes(6).toString('hex')}`;
+  const name = new URL(databaseUrl).pathname.slice(1);
+  await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE ${name} TO ${role}`);
+  await admin.query(`ALTER ROLE ${role} SET statement_timeout = '3s'`);
+  const url = new URL(databaseUrl);
+  [url.username, url.password] = [role, 'x'];
+  const { sql } = await startService(t, { databaseUrl: url.href });
+  const { rows } = await sql(
+    `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+       current_setting('idle_in_transaction_session_timeout') AS idle`,
+  );
+  t.same(rows, [{ statement: '3s', lock: '2s', idle: '5s' }]);
+});
+
+t.test('one role migrates, and another serves', async t => {
+  const databaseUrl = await createDatabase();
+  const admin = await operator(t, databaseUrl);
+  const role = `serving_${randomBytes(6).toString('hex')}`;
+  await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);
+  const servingUrl = new URL(databaseUrl);
+  [servingUrl.username, servingUrl.password] = [role, 'x'];
+
+  const starting = startService(t, { databaseUrl: servingUrl.href, migrateOnStart: false });
+  const migrating = { config: { databaseUrl, authSecrets: [], publicUrl: '', bcryptCost: 4 } } as unknown as Service;
+  const latchkey = commandLine(migrating);
+  const done = await latchkey(`migrate --grant-to ${role} --json`);
+  t.equal(done.code, 0, done.stderr);
+  t.match(JSON.parse(done.stdout), { applied: [/001/], grantedTo: role });
+  t.match(await latchkey('migrate'), { code: 0, stdout: /up to date/ });
+  t.match(await latchkey('migrate --grant-to nobody_there'), { code: 1, stderr: /nobody_there.*does not exist/ });
+
+  const service = await starting;
+  const { base } = service;
+  const credentials = newCredentials();
+  const { body } = await post(`${base}/auth/sign-up`, credentials);
+  t.equal((await post(`${base}/auth/sign-up`, credentials)).status, 409);
+  const signedIn = await post(`${base}/auth/sign-in`, credentials);
+  t.equal(signedIn.status, 200);
+  t.equal((await post(`${base}/auth/sign-in`, { ...credentials, password: 'wrong password' })).status, 401);
+  t.equal((await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).status, 200);
+  t.equal((await get(`${base}/readyz`)).status, 200);
+  t.equal((await changePassword(service, signedIn.body.token)).status, 200);
+  const serving = commandLine(service);
+  for (const command of [
+    'keys rotate',
+    'clients create billing',
+    'clients rotate billing',
+    `users disable ${credentials.username}`,
+    'passwords report',
+    `events --user ${credentials.username}`,
+    'users export -',
+  ]) {
+    t.match(await serving(command, '', { MIGRATE_ON_START: 'false' }), { code: 0, stderr: /^(?!latchkey:)/ }, command);
+  }
+  const rows = 'username,passwordHash\nimported,\n';
+  t.match(await serving('users import -', rows, { MIGRATE_ON_START: 'false' }), { code: 0, stderr: /^(?!latchkey:)/ });
+
+  const restricted = await operator(t, servingUrl.href);
+  for (const forbidden of [
+    'CREATE TABLE auth.other ()',
+    'DROP TABLE auth.users',
+    'TRUNCATE auth.users',
+    'DELETE FROM auth.users',
+    'DELETE FROM auth.clients',
+    "INSERT INTO auth.migrations (name, run_on) VALUES ('x', now())",
+  ]) {
+    await t.rejects(restricted.query(forbidden), { code: '42501' }, forbidden);
+  }
+});
+
+t.test('without a schema to serve from, it says what to do', async t => {
+  const databaseUrl = await createDatabase();
+  const admin = await operator(t, databaseUrl);
+  const role = `powerless_${randomBytes(6).toString('hex')}`;
+  await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);
+  const url = new URL(databaseUrl);
+  [url.username, url.password] = [role, 'x'];
+  const powerless = { config: { databaseUrl: url.href, authSecrets: [], publicUrl: '', bcryptCost: 4 } };
+  t.match(await commandLine(powerless as unknown as Service)('migrate'), {
+    code: 1,
+    stderr: /role may not do that .*permission denied.*latchkey migrate --grant-to/,
+  });
+});
+
+t.test('a service goes on working on the schema of the next version', async t => {
+  const databaseUrl = await createDatabase();
+  const { config } = await startService(t, { databaseUrl });
+  const admin = await operator(t, databaseUrl);
+  await admin.query(`INSERT INTO auth.migrations (name, run_on) VALUES ('999_next', now())`);
+  await admin.query('ALTER TABLE auth.users ADD COLUMN next text; ALTER TABLE auth.sessions ADD COLUMN next text');
+  const { base } = await startService(t, config);
+  const credentials = newCredentials();
+  t.equal((await post(`${base}/auth/sign-up`, credentials)).status, 201);
+  const { body } = await post(`${base}/auth/sign-in`, credentials);
+  t.equal((await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).status, 200);
+});
+
+const installed = spawnSync('pgbouncer', ['--version']).status === 0;
+if (!installed && process.env['CI']) t.fail('pgbouncer is not installed, and in CI it must be');
+const skip = installed ? false : 'pgbouncer is not installed';
+
+t.test('works through PgBouncer, a transaction at a time', { skip }, async t => {
+  const databaseUrl = await createDatabase();
+  const bouncerUrl = await startBouncer(t, databaseUrl);
+  const settings = {
+    databaseUrl: bouncerUrl,
+    authSecrets: (await testConfig({ databaseUrl })).authSecrets,
+    throttle: { ...throttle, pair: { quota: 3, windowS: 60 } },
+  };
+  const [one, two] = await Promise.all([startService(t, settings), startService(t, settings)]);
+  const { rows } = await one.sql(
+    'SELECT count(*)::int AS count, count(DISTINCT name)::int AS names FROM auth.migrations',
+  );
+  t.equal(rows[0].count, rows[0].names, 'both came at once, and each migration is applied once');
+
+  const credentials = newCredentials();
+  const people = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => post(`${(i % 2 ? one : two).base}/auth/sign-up`, newCredentials())),
+  );
+  for (const { status } of people) t.equal(status, 201);
+  t.equal((await post(`${one.base}/auth/sign-up`, credentials)).status, 201);
+  const { body } = await post(`${two.base}/auth/sign-in`, credentials);
+  const refreshed = await Promise.all(
+    people.map(({ body }) => post(`${two.base}/auth/refresh`, { refreshToken: body.refreshToken })),
+  );
+  for (const { status } of refreshed) t.equal(status, 200);
+  t.equal((await changePassword(one, body.token)).status, 200);
+  for (const expected of [401, 401, 401, 429]) {
+    const wrong = { ...credentials, password: 'wrong password' };
+    t.equal((await post(`${one.base}/auth/sign-in`, wrong)).status, expected);
+  }
+
+  const leaving = people[0]?.body.token as string;
+  const signOut = { method: 'POST', headers: { authorization: `Bearer ${leaving}` } };
+  t.equal((await call(`${one.base}/auth/sign-out`, signOut)).status, 204);
+  await until(async () => (await get(`${two.base}/auth/verify`, leaving)).status === 401, 'the other hears of it');
+  const latchkey = commandLine({ config: { ...one.config, databaseUrl: bouncerUrl } } as Service);
+  t.match(await latchkey('keys rotate --lead 0'), { code: 0 });
+  const kids = async ({ base }: Service) => (await get(`${base}/.well-known/jwks.json`)).body.keys.length;
+  await until(async () => (await kids(one)) === 2 && (await kids(two)) === 2, 'both hear of the new key');
+});
+
+const throttle = {
+  enabled: true,
+  account: { quota: 20, windowS: 3600 },
+  pair: { quota: 10, windowS: 900 },
+  address: { quota: 100, windowS: 3600 },
+  signUp: { quota: 100, windowS: 3600 },
+  maxWaitS: 86_400,
+  knownAddressDays: 30,
+};
+
+/** Runs a real PgBouncer in transaction mode, with fewer connections than the services have. */
+async function startBouncer(t: Test, databaseUrl: string): Promise<string> {
+  const { hostname, port, pathname, username, password } = new URL(databaseUrl);
+  const listenPort = await getPort({ host: '127.0.0.1' });
+  const dir = t.testdir({
+    'users.txt': `"${username}" "${password}"\n`,
+    'pgbouncer.ini': `[databases]
+* = host=${hostname} port=${port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${listenPort}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = users.txt
+pool_mode = transaction
+default_pool_size = 3
+`,
+  });
+  // It refuses to run as root.
+  const asRoot = process.getuid?.() === 0;
+  if (asRoot) spawnSync('chmod', ['-R', 'a+rX', dir]);
+  const account = asRoot ? { uid: 65_534, gid: 65_534 } : {};
+  const child = spawn('pgbouncer', ['-q', 'pgbouncer.ini'], { cwd: dir, stdio: 'inherit', ...account });
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await once(child, 'close');
+  });
+  const url = new URL(databaseUrl);
+  url.port = String(listenPort);
+  url.pathname = pathname;
+  await until(async () => {
+    const client = new pg.Client(url.href);
+    return client.connect().then(
+      () => client.end().then(() => true),
+      () => false,
+    );
+  }, 'PgBouncer answers');
+  return url.href;
+}
+
+/** A network between the service and a port of this machine, which can swallow what is sent. */
+async function startNetwork(t: Test, to: number): Promise<{ port: number; swallow(on: boolean): void }> {
+  const sockets = new Set<Socket>();
+  let swallowing = false;
+  const server = createServer(near => {
+    const far = connect(to, '127.0.0.1');
+    for (const [from, into] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('error', () => into.destroy());
+      from.on('close', () => into.destroy());
+      from.on('data', chunk => {
+        into.write(chunk);
+      });
+      if (swallowing) from.pause();
+    }
+  });
+  const port = await getPort({ host: '127.0.0.1' });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port,
+    swallow(on) {
+      swallowing = on;
+      for (const socket of sockets) on ? socket.pause() : socket.resume();
+    },
+  };
+}
