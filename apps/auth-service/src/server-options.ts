@@ -10,6 +10,7 @@ import {
   type RawServerDefault,
 } from 'fastify';
 import type { DestinationStream } from 'pino';
+import { addressOf } from './audit.js';
 import { answerClientError } from './client-error.js';
 import type { Config } from './config.js';
 
@@ -54,7 +55,11 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
       redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token'],
       serializers: {
         // Bodies and query strings are never logged: they may hold secrets.
-        req: request => ({ method: request.method, path: request.url.split('?', 1)[0], remoteAddress: request.ip }),
+        req: request => ({
+          method: request.method,
+          path: request.url.split('?', 1)[0],
+          remoteAddress: addressOf(request) ?? 'unknown',
+        }),
       },
       ...(logStream && { stream: logStream }),
     },

@@ -1,6 +1,7 @@
 import type { Credentials } from '@latchkey/user-schema';
 import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler, preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
+import { addressOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../errors.js';
 import { deriveKey } from '../secrets.js';
@@ -121,7 +122,7 @@ export default fp<WithConfig>(
 
 /** Once a block, so that a flood does not fill the log; and no audit event. */
 function logBlock(request: FastifyRequest, { policy, key, until }: Refusal): void {
-  const details = { limit: policy.name, key, waitS: secondsUntil(until), address: request.ip };
+  const details = { limit: policy.name, key, waitS: secondsUntil(until), address: addressOf(request) };
   request.log.warn({ event: 'throttled', ...details }, 'throttled');
 }
 
