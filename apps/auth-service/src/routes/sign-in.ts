@@ -53,7 +53,7 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const signedIn = (await attempt()) ?? (await attempt()) ?? (await refuse('changed_meanwhile'));
     const { user, session } = signedIn;
     logEvent(request, 'sign_in', { userId: user.id, sessionId: session.id });
-    return reply.header('cache-control', 'no-store').send(app.issueTokens(user, session));
+    return reply.send(app.issueTokens(user, session));
   });
 };
 

@@ -74,6 +74,6 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
       // Whoever took the name meanwhile may have been the same caller.
       (await signUpAgain()) ??
       (await refuse(new UsernameTakenError(), 'username_taken'));
-    return reply.status(201).header('cache-control', 'no-store').send(signedIn);
+    return reply.status(201).send(signedIn);
   });
 };
