@@ -12,7 +12,8 @@ const failures = (value: number, description: string) =>
 const durationS = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 30 * 86_400, description });
 
-const Environment = Type.Object({
+/** The settings as environment variables. */
+export const Environment = Type.Object({
   ...serviceSettings,
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
   METRICS_PORT: Type.Optional(
