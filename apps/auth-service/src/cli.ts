@@ -2,6 +2,7 @@
 import { explain } from '@latchkey/service-kit';
 import { Command } from 'commander';
 import { clientCommands } from './commands/clients.js';
+import { doctorCommand } from './commands/doctor.js';
 import { eventsCommand } from './commands/events.js';
 import { keyCommands } from './commands/keys.js';
 import { migrateCommand } from './commands/migrate.js';
@@ -24,7 +25,8 @@ const program = new Command('latchkey')
   .addCommand(userCommands())
   .addCommand(passwordCommands())
   .addCommand(eventsCommand())
-  .addCommand(migrateCommand());
+  .addCommand(migrateCommand())
+  .addCommand(doctorCommand());
 
 try {
   await program.parseAsync();

@@ -85,3 +85,15 @@ export async function countHashes(db: Queryable, heads: string): Promise<HashCou
   );
   return rows;
 }
+
+/** How many accounts have hashes with the pepper of a secret. */
+export type PepperCount = { secretId: string; accounts: number };
+
+/** Counts accounts by the secret that their hashes need; those of other forms need none. */
+export async function countPeppers(db: Queryable): Promise<PepperCount[]> {
+  const { rows } = await db.query<PepperCount>(
+    `SELECT substr(split_part(password_hash, '$', 3), 3) AS "secretId", count(*)::int AS accounts
+     FROM auth.users WHERE password_hash LIKE '$bcrypt-hmac-sha384$k=%' GROUP BY 1 ORDER BY 1`,
+  );
+  return rows;
+}
