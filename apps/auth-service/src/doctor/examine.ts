@@ -19,9 +19,9 @@ import { checkRights, checkRole } from './role.js';
 import { checkSecrets, checkSecretsInUse, findSecrets } from './secrets.js';
 import { checkSettings, readSettings } from './settings.js';
 
-/** Examines the installation that the environment names, and changes nothing. */
-export async function examine(): Promise<Finding[]> {
-  const read = readSettings();
+/** Examines the installation that the environment, or another one, names; changes nothing. */
+export async function examine(env?: NodeJS.ProcessEnv): Promise<Finding[]> {
+  const read = readSettings(env);
   if ('complaints' in read) return [...read.complaints, skip('other checks', 'the settings are not valid')];
   const { settings } = read;
   const opened = await openConnection(settings);

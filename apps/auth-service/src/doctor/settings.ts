@@ -9,9 +9,9 @@ const NAME = 'settings';
 const LONG_TOKEN_S = 3600;
 
 /** Reads the settings as the service does, or says everything that is wrong with them. */
-export function readSettings(): { settings: Settings } | { complaints: Finding[] } {
+export function readSettings(env?: NodeJS.ProcessEnv): { settings: Settings } | { complaints: Finding[] } {
   try {
-    return { settings: loadSettings() };
+    return { settings: loadSettings(env) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { complaints: error.complaints.map(detail => ({ name: NAME, status: 'fail', detail })) };
