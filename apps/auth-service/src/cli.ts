@@ -18,7 +18,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const program = new Command('latchkey')
   .description(
-    'Runs the auth-service: its signing keys, clients, users and passwords. Settings come from the environment, as for the service.',
+    'Runs the auth-service: its signing keys, clients, users and passwords, and whether all is well. Settings come from the environment, as for the service.',
   )
   .addCommand(keyCommands())
   .addCommand(clientCommands())

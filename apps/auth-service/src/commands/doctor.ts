@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { examine } from '../doctor/examine.js';
 import { type Finding, plural } from '../doctor/finding.js';
-import { printable, writeOut } from './output.js';
+import { printable } from './output.js';
 
 type Options = { json?: boolean; strict: boolean };
 
@@ -19,7 +19,7 @@ export function doctorCommand(): Command {
       const findings = await examine();
       const [failed, warned] = [count(findings, 'fail'), count(findings, 'warn')];
       const isWell = failed === 0 && !(strict && warned > 0);
-      await writeOut(json ? JSON.stringify({ ok: isWell, checks: findings }, null, 2) : toText(findings));
+      console.log(json ? JSON.stringify({ ok: isWell, checks: findings }, null, 2) : toText(findings));
       if (!isWell) process.exitCode = 1;
     });
 }

@@ -40,8 +40,8 @@ export async function openConnection(settings: Settings): Promise<Opened> {
     const advice = 'Start the service once, or set DATABASE_URL.';
     return { finding: warn(NAME, `there is no embedded database in ${dataDir} yet`, advice) };
   }
-  const { startPostgres } = await import('@latchkey/embedded-postgres');
   try {
+    const { startPostgres } = await import('@latchkey/embedded-postgres');
     const { url, stop } = await startPostgres(dataDir);
     return connectTo(url, { embedded: true, release: stop });
   } catch (error) {

@@ -105,7 +105,7 @@ export async function checkConnections(connection: Connection): Promise<Finding[
     const { rows } = await db.query<Room>(
       `SELECT (SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)::int FROM pg_settings
            WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')) AS max,
-         (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,
+         (SELECT sum(numbackends)::int FROM pg_stat_database) AS used,
          (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS "roleLimit",
          (SELECT count(*)::int FROM pg_stat_activity WHERE usename = current_user) AS "roleUsed"`,
     );

@@ -91,7 +91,7 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
       name: 'breach-list',
       run: () => checkBreachList(passwordBreachUrl, passwordBreachTimeoutMs),
     },
-    { name: 'public-url', run: () => checkPublicUrl({ publicUrl }, keys) },
+    { name: 'PUBLIC_URL', run: () => checkPublicUrl({ publicUrl }, keys) },
   ];
   return checks.filter(check => check !== false && check !== undefined);
 }

@@ -5,7 +5,7 @@ import { JWKS_MAX_AGE_S } from '../tokens/key-life.js';
 import { judgeClock } from './clocks.js';
 import { type Finding, fail, ok, skip, warn } from './finding.js';
 
-const NAME = 'public-url';
+const NAME = 'PUBLIC_URL';
 // For all questions together.
 const LIMIT_MS = 3000;
 // A Date header tells whole seconds.

@@ -13,7 +13,11 @@ const LEAST_DIFFERENT = 16;
 /** The secrets that the service would use; `undefined` when it would make one first. */
 export async function findSecrets({ authSecrets, dataDir }: Settings): Promise<Secrets | undefined> {
   if (authSecrets) return authSecrets;
-  const kept = await readFile(join(dataDir, 'auth-secrets'), 'utf8').catch(() => undefined);
+  const file = join(dataDir, 'auth-secrets');
+  const kept = await readFile(file, 'utf8').catch(({ code }: NodeJS.ErrnoException) => {
+    if (code === 'ENOENT') return undefined;
+    throw new Error(`${file} cannot be read (${code})`);
+  });
   return kept === undefined ? undefined : parseSecrets(kept);
 }
 
