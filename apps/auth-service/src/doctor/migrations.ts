@@ -13,7 +13,9 @@ export async function checkMigrations(db: Queryable, { migrateOnStart }: Setting
   if (pending.length > 0) {
     const detail = `${applied.length === 0 ? 'none was applied' : 'not all were applied'}; pending: ${pending.join(', ')}`;
     if (!migrateOnStart) {
-      findings.push(fail(NAME, `${detail}; the service waits for them`, 'Run "latchkey migrate" with the migrating role.'));
+      findings.push(
+        fail(NAME, `${detail}; the service waits for them`, 'Run "latchkey migrate" with the migrating role.'),
+      );
     } else if (await mayMigrate(db)) {
       findings.push(warn(NAME, detail, 'Run "latchkey migrate", or start the service, which does that.'));
     } else {

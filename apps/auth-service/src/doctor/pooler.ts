@@ -31,7 +31,7 @@ async function backendPid(client: pg.Client): Promise<number> {
 export async function checkPooling(connection: Connection): Promise<Finding[]> {
   const pooling = await detectPooling(connection);
   if (pooling === 'none') {
-    return [ok('pooler', 'none'), ok('limits', 'the service sets those of statements, locks and idle transactions')];
+    return [ok('pooler', 'none'), ok('limits', 'the service sets those that the role lacks')];
   }
   const { user } = connection.client;
   const findings = [

@@ -28,7 +28,7 @@ export async function checkRole({ embedded, read }: Connection): Promise<Finding
   const { role, powers } = rows[0] as Powers;
   if (powers.length === 0) return [ok(name, `"${role}" is an ordinary one, and does not own the schema`)];
   const advice =
-    'Split the roles: migrate with the one that owns the schema, by "latchkey migrate --grant-to ROLE", and serve with that ROLE.';
+    'Split the roles: migrate with the one that owns the schema, by "latchkey migrate --grant-to ROLE", and serve with that ROLE and MIGRATE_ON_START=false.';
   return [warn(name, `"${role}" ${powers.join(', ')}: more than serving needs`, advice)];
 }
 
