@@ -1,6 +1,7 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Config } from './config.js';
+import answerHeaders from './plugins/answer-headers.js';
 import changes from './plugins/changes.js';
 import database from './plugins/database.js';
 import draining from './plugins/draining.js';
@@ -45,11 +46,7 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
 }
 
 async function wire(app: FastifyInstance, config: Config): Promise<void> {
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id);
-    done();
-  });
-
+  await app.register(answerHeaders, { config });
   await app.register(draining);
   await app.register(problems);
   await app.register(jsonBody);

@@ -4,13 +4,15 @@ import type { AuditEventName, Origin, Subject } from './data/audit-events.js';
 import { bareAddress } from './throttles/caller-address.js';
 
 const USER_AGENT_LENGTH = 256;
+// Beside the ASCII ones that HTTP lets through, those of Latin-1, which a terminal that shows the log would obey.
+const CONTROLS = /\p{Cc}/gu;
 
 /** Where a request comes from, as sessions and audit events keep it. */
 export function originOf(request: FastifyRequest): Origin {
   return {
     requestId: request.id,
     address: addressOf(request),
-    userAgent: request.headers['user-agent']?.slice(0, USER_AGENT_LENGTH) ?? null,
+    userAgent: request.headers['user-agent']?.slice(0, USER_AGENT_LENGTH).replace(CONTROLS, '\uFFFD') ?? null,
   };
 }
 
@@ -21,8 +23,8 @@ export function logEvent(request: FastifyRequest, event: AuditEventName, subject
   request.log[level]({ event, ...subject, address, userAgent }, event);
 }
 
-/** The caller's IP address, as PostgreSQL's `inet` takes it. */
-function addressOf({ ip }: FastifyRequest): string | null {
+/** The caller's IP address, as PostgreSQL's `inet` takes it; what a gateway says that is no address is none. */
+export function addressOf({ ip }: Pick<FastifyRequest, 'ip'>): string | null {
   const address = bareAddress(ip);
   return isIP(address) ? address : null;
 }

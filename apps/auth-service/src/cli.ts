@@ -2,6 +2,7 @@
 import { explain } from '@latchkey/service-kit';
 import { Command } from 'commander';
 import { clientCommands } from './commands/clients.js';
+import { doctorCommand } from './commands/doctor.js';
 import { eventsCommand } from './commands/events.js';
 import { keyCommands } from './commands/keys.js';
 import { migrateCommand } from './commands/migrate.js';
@@ -17,14 +18,15 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const program = new Command('latchkey')
   .description(
-    'Runs the auth-service: its signing keys, clients, users and passwords. Settings come from the environment, as for the service.',
+    'Runs the auth-service: its signing keys, clients, users and passwords, and whether all is well. Settings come from the environment, as for the service.',
   )
   .addCommand(keyCommands())
   .addCommand(clientCommands())
   .addCommand(userCommands())
   .addCommand(passwordCommands())
   .addCommand(eventsCommand())
-  .addCommand(migrateCommand());
+  .addCommand(migrateCommand())
+  .addCommand(doctorCommand());
 
 try {
   await program.parseAsync();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { toProblem } from '@latchkey/service-kit';
+import { SECURITY_HEADERS, toProblem } from '@latchkey/service-kit';
 import type { ProblemCode } from '@latchkey/user-schema';
 
 const ANSWERS: Record<string, [status: number, code: ProblemCode, detail: string]> = {
@@ -21,6 +21,12 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
     'This is not a valid HTTP request.',
   ];
   const body = JSON.stringify(toProblem({ status, code, detail }, randomUUID()));
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n`;
-  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  const headers = {
+    ...SECURITY_HEADERS,
+    'content-type': 'application/problem+json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
 }

@@ -1,6 +1,7 @@
 import { ConfigError, defaultShutdownDelayMs, isCidr, readEnvironment, serviceSettings } from '@latchkey/service-kit';
 import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema';
 import { type Static, Type } from '@sinclair/typebox';
+import { judgeOrigin } from './origin.js';
 import { parseSecrets, type Secrets } from './secrets.js';
 
 /** The longest life that an access token may be given, in seconds. */
@@ -11,7 +12,8 @@ const failures = (value: number, description: string) =>
 const durationS = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 30 * 86_400, description });
 
-const Environment = Type.Object({
+/** The settings as environment variables. */
+export const Environment = Type.Object({
   ...serviceSettings,
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
   METRICS_PORT: Type.Optional(
@@ -124,6 +126,10 @@ const Environment = Type.Object({
     maximum: 365,
     description: 'How long an address is known to an account after a sign-in from it, in days',
   }),
+  CORS_ORIGINS: Type.String({
+    default: '',
+    description: 'Comma-separated origins of the front ends that call from elsewhere, such as https://app.example.com',
+  }),
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
 });
 
@@ -172,6 +178,8 @@ export type Config = {
     maxWaitS: number;
     knownAddressDays: number;
   };
+  /** As browsers send them. */
+  corsOrigins: string[];
   /** CIDR blocks, or single addresses. */
   trustProxy: string[];
   logLevel: string;
@@ -208,9 +216,12 @@ export function loadSettings(
   } catch (error) {
     complaints.push(`AUTH_SECRETS: ${(error as Error).message}.`);
   }
-  const trustProxy = settings.TRUST_PROXY.split(',')
-    .map(block => block.trim())
-    .filter(Boolean);
+  const corsOrigins = readList(settings.CORS_ORIGINS);
+  for (const origin of corsOrigins) {
+    const problem = judgeOrigin(origin);
+    if (problem) complaints.push(`CORS_ORIGINS: "${origin}" ${problem}.`);
+  }
+  const trustProxy = readList(settings.TRUST_PROXY);
   for (const block of trustProxy) {
     if (!isCidr(block))
       complaints.push(`TRUST_PROXY: "${block}" is not an address or a CIDR block (a hop count can be spoofed).`);
@@ -245,12 +256,20 @@ export function loadSettings(
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
     throttle,
     ...(settings.METRICS_PORT !== undefined && { metricsPort: settings.METRICS_PORT }),
+    corsOrigins,
     trustProxy,
     logLevel: settings.LOG_LEVEL,
     ...(settings.REDIS_URL && { redisUrl: settings.REDIS_URL }),
     ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),
     ...(authSecrets && { authSecrets }),
   };
+}
+
+function readList(text: string): string[] {
+  return text
+    .split(',')
+    .map(item => item.trim())
+    .filter(Boolean);
 }
 
 function readThrottle(settings: Static<typeof Environment>): Config['throttle'] {

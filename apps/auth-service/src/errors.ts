@@ -6,6 +6,11 @@ const define = (code: ProblemCode, message: string, status: number) => createErr
 export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
 export const DrainingError = define('service_unavailable', 'The service is closing.', 503);
 export const HashFailedError = define('service_unavailable', 'The password could not be hashed.', 503);
+export const IdempotencyKeyReusedError = define(
+  'idempotency_key_reused',
+  'A sign-up with other credentials has had that Idempotency-Key.',
+  422,
+);
 export const InsufficientScopeError = define('insufficient_scope', 'The token lacks the scope %s.', 403);
 export const InvalidClientError = define('invalid_client', 'Client authentication failed.', 401);
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger } from 'fastify';
 import pg from 'pg';
 import { grantsFor } from './data/privileges.js';
+import type { Queryable } from './data/sql.js';
 
 const FOLDER = fileURLToPath(new URL('../migrations', import.meta.url));
 const TABLE = 'migrations';
@@ -22,7 +23,7 @@ const AWAIT_AT_MOST_MS = 60_000;
  */
 export function migrate(databaseUrl: string): Promise<string[]> {
   return withClient(databaseUrl, async client => {
-    if ((await pendingMigrations(client)).length === 0) return [];
+    if ((await findMigrations(client)).pending.length === 0) return [];
     // Heavy to load, and hardly ever needed.
     const { runner } = await import('node-pg-migrate');
     await beginAlone(client);
@@ -60,7 +61,7 @@ export function grantServing(databaseUrl: string, role: string): Promise<void> {
 export async function awaitMigrations(databaseUrl: string, log: Pick<FastifyBaseLogger, 'info'>): Promise<void> {
   const deadline = performance.now() + AWAIT_AT_MOST_MS;
   for (let first = true; ; first = false) {
-    const pending = await withClient(databaseUrl, pendingMigrations);
+    const { pending } = await withClient(databaseUrl, findMigrations);
     if (pending.length === 0) return;
     if (performance.now() > deadline) {
       throw new Error(`The database lacks the migrations ${pending.join(', ')}. Apply them with: latchkey migrate`);
@@ -70,14 +71,31 @@ export async function awaitMigrations(databaseUrl: string, log: Pick<FastifyBase
   }
 }
 
-/** Names of the migrations that the database lacks. One that is newer than this service may have more than it knows. */
-export async function pendingMigrations(client: pg.ClientBase): Promise<string[]> {
-  const names = (await readdir(FOLDER)).map(file => file.replace(/\.sql$/, '')).sort();
-  const { rows } = await client.query<{ exists: boolean }>(`SELECT to_regclass('auth.${TABLE}') IS NOT NULL AS exists`);
-  if (!rows[0]?.exists) return names;
-  const applied = await client.query<{ name: string }>(`SELECT name FROM auth.${TABLE}`);
-  const known = new Set(applied.rows.map(({ name }) => name));
-  return names.filter(name => !known.has(name));
+/** Names of migrations, in order. */
+export type Migrations = {
+  applied: string[];
+  /** Those that the database lacks. */
+  pending: string[];
+  /** Those that a newer service has applied. */
+  unknown: string[];
+};
+
+/** Compares the migrations that were applied with those that this service knows. */
+export async function findMigrations(db: Queryable): Promise<Migrations> {
+  const known = (await readdir(FOLDER)).map(file => file.replace(/\.sql$/, '')).sort();
+  const applied = await findApplied(db);
+  return {
+    applied,
+    pending: known.filter(name => !applied.includes(name)),
+    unknown: applied.filter(name => !known.includes(name)),
+  };
+}
+
+async function findApplied(db: Queryable): Promise<string[]> {
+  const { rows } = await db.query<{ exists: boolean }>(`SELECT to_regclass('auth.${TABLE}') IS NOT NULL AS exists`);
+  if (!rows[0]?.exists) return [];
+  const applied = await db.query<{ name: string }>(`SELECT name FROM auth.${TABLE} ORDER BY name`);
+  return applied.rows.map(({ name }) => name);
 }
 
 async function beginAlone(client: pg.ClientBase): Promise<void> {

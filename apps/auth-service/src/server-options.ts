@@ -10,6 +10,8 @@ import {
   type RawServerDefault,
 } from 'fastify';
 import type { DestinationStream } from 'pino';
+import { createAnswerHeaders } from './answer-headers.js';
+import { addressOf } from './audit.js';
 import { answerClientError } from './client-error.js';
 import type { Config } from './config.js';
 
@@ -22,6 +24,7 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 /** Fastify's options: limits, logging, proxies, validation. */
 export function serverOptions(config: Config, logStream?: DestinationStream) {
   const isTrusted = trustedProxies(config.trustProxy);
+  const headers = createAnswerHeaders(config);
 
   return {
     bodyLimit: 16 * 1024,
@@ -39,7 +42,12 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
     // What is refused before routing, such as a path that is not well encoded, does not reach the error handler.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       const answer = describeError(error);
-      reply.status(answer.status).type('application/problem+json').send(toProblem(answer, request.id));
+      reply
+        .status(answer.status)
+        .headers(headers.forRequest(request))
+        .header('x-request-id', request.id)
+        .type('application/problem+json')
+        .send(toProblem(answer, request.id));
     },
     // A gateway's id joins its log to ours; anybody else's could forge that.
     genReqId: (request: RawRequestDefaultExpression) => {
@@ -54,7 +62,11 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
       redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token'],
       serializers: {
         // Bodies and query strings are never logged: they may hold secrets.
-        req: request => ({ method: request.method, path: request.url.split('?', 1)[0], remoteAddress: request.ip }),
+        req: request => ({
+          method: request.method,
+          path: request.url.split('?', 1)[0],
+          remoteAddress: addressOf(request) ?? 'unknown',
+        }),
       },
       ...(logStream && { stream: logStream }),
     },

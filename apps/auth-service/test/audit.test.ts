@@ -99,6 +99,24 @@ t.test('what changes nothing is not told: nobody can fill the table with that', 
   t.same(rows, [{ event: 'sign_up' }]);
 });
 
+t.test('no caller writes what a terminal obeys into rows, lines or lists', async t => {
+  const { base, logs, sql } = await startService(t, { trustProxy: ['127.0.0.1'] });
+  // Sent as Latin-1: CSI and OSC in one byte each, and a tab, which HTTP lets through.
+  const headers = {
+    'user-agent': 'Browser\u009b31m\u009d0;title\u009c\tend',
+    'x-request-id': 'r-1","level":60,"msg":"forged',
+    'x-forwarded-for': '\u009b2J',
+  };
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials(), headers);
+  const { rows } = await sql(
+    `SELECT user_agent FROM auth.audit_events WHERE event = 'sign_up' UNION ALL SELECT user_agent FROM auth.sessions`,
+  );
+  const shown = 'Browser\uFFFD31m\uFFFD0;title\uFFFD\uFFFDend';
+  t.same(rows, [{ user_agent: shown }, { user_agent: shown }]);
+  t.equal((await get(`${base}/auth/sessions`, body.token)).body.sessions[0].userAgent, shown);
+  t.notMatch(logs.join(''), /[\u0080-\u009f]|forged/);
+});
+
 t.test('no row holds a password, a token or a hash', async t => {
   const { base, sql } = await startService(t);
   const canary = 'canary-4f1c';

@@ -35,6 +35,17 @@ t.test('production takes its own', async t => {
   t.same(trustProxy, ['10.0.0.0/8', 'fd00::/8', '192.0.2.7']);
 });
 
+t.test('takes the origins of front ends as browsers write them', async t => {
+  const origins = [
+    'https://app.example.com',
+    'https://app.example.com:8443',
+    'http://localhost:5173',
+    'http://[::1]:5173',
+  ];
+  t.same(loadSettings({ CORS_ORIGINS: origins.join(', ') }).corsOrigins, origins);
+  t.same(loadSettings({}).corsOrigins, []);
+});
+
 t.test('refuses by name', async t => {
   const cases: [env: Record<string, string>, message: RegExp][] = [
     [{ NODE_ENV: 'production' }, /DATABASE_URL is required.*AUTH_SECRETS is required.*PUBLIC_URL is required/s],
@@ -49,6 +60,17 @@ t.test('refuses by name', async t => {
     [{ PUBLIC_URL: 'auth.example.com' }, /PUBLIC_URL: must match/],
     [{ TRUST_PROXY: '1' }, /TRUST_PROXY: "1" is not an address or a CIDR block/],
     [{ TRUST_PROXY: '10.0.0.0/33' }, /TRUST_PROXY: "10.0.0.0\/33"/],
+    [{ CORS_ORIGINS: '*' }, /CORS_ORIGINS: "\*" is not an origin, such as https:\/\/app.example.com/],
+    [{ CORS_ORIGINS: 'null' }, /CORS_ORIGINS: "null" is not an origin/],
+    [{ CORS_ORIGINS: 'app.example.com' }, /"app.example.com" is not an origin/],
+    [{ CORS_ORIGINS: 'chrome-extension://abcdefgh' }, /is not an origin/],
+    [{ CORS_ORIGINS: 'https://app.example.com/' }, /is not how browsers write it: https:\/\/app.example.com\./],
+    [{ CORS_ORIGINS: 'https://a.example,https://b.example/app' }, /"https:\/\/b.example\/app" is not how/],
+    [{ CORS_ORIGINS: 'https://App.example.com:443' }, /browsers write it: https:\/\/app.example.com\./],
+    [{ CORS_ORIGINS: 'https://user:canary@app.example.com' }, /is not how browsers write it/],
+    [{ CORS_ORIGINS: 'https://*.example.com' }, /has a wildcard; name each origin/],
+    [{ CORS_ORIGINS: 'http://app.example.com' }, /"http:\/\/app.example.com" is not safe without TLS: use https/],
+    [{ CORS_ORIGINS: 'http://localhost.example.com' }, /is not safe without TLS/],
     [{ BCRYPT_COTS: '10' }, /BCRYPT_COTS is not a setting; did you mean BCRYPT_COST\?/],
     [{ AUTH_SECRET: secret('a') }, /AUTH_SECRET is not a setting; did you mean AUTH_SECRETS\?/],
     [{ database_url: 'x' }, /database_url is not a setting; did you mean DATABASE_URL\?/],

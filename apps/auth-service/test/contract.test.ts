@@ -20,8 +20,9 @@ type Target = {
   client: AuthClient;
   /** What a verifier needs to know of it. */
   options: Pick<VerifierOptions, 'issuer' | 'audience' | 'baseUrl' | 'fetch'>;
-  /** A call that the client does not have. */
+  /** Calls that the client does not have. */
   get(path: string, token?: string): Promise<Response>;
+  signUp(body: object, headers: Record<string, string>): Promise<Response>;
   /** Makes a client of a service. */
   serviceClient(scopes: string[]): Promise<ServiceCredentials>;
 };
@@ -34,6 +35,7 @@ async function testIssuer(t: Test): Promise<Target> {
     client: createAuthClient({ baseUrl: issuer, fetch }),
     options: { issuer, audience, fetch },
     get: (path, token) => fetch(issuer + path, { headers: bearer(token) }),
+    signUp: (body, headers) => fetch(`${issuer}/auth/sign-up`, posting(body, headers)),
     serviceClient: async scopes => auth.addClient(randomUUID(), scopes),
   };
 }
@@ -47,6 +49,7 @@ async function testIssuerOverHttp(t: Test): Promise<Target> {
     client: createAuthClient({ baseUrl }),
     options: { issuer, audience, baseUrl },
     get: (path, token) => fetch(baseUrl + path, { headers: bearer(token) }),
+    signUp: (body, headers) => fetch(`${baseUrl}/auth/sign-up`, posting(body, headers)),
     serviceClient: async scopes => auth.addClient(randomUUID(), scopes),
   };
 }
@@ -57,6 +60,7 @@ async function realService(t: Test): Promise<Target> {
     client: createAuthClient({ baseUrl }),
     options: { issuer: config.publicUrl, audience: config.tokenAudience, baseUrl },
     get: (path, token) => fetch(baseUrl + path, { headers: bearer(token) }),
+    signUp: (body, headers) => fetch(`${baseUrl}/auth/sign-up`, posting(body, headers)),
     async serviceClient(scopes) {
       const [id, secret] = [randomUUID(), randomBytes(32).toString('base64url')];
       const origin = { requestId: null, address: null, userAgent: 'test' };
@@ -67,6 +71,11 @@ async function realService(t: Test): Promise<Target> {
 }
 
 const bearer = (token?: string): Record<string, string> => (token ? { authorization: `Bearer ${token}` } : {});
+const posting = (body: object, headers: Record<string, string>): RequestInit => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json', ...headers },
+  body: JSON.stringify(body),
+});
 const sidOf = (token: string): string => segment(token, 1).sid;
 
 async function isAccepted(verifier: Verifier, token: string): Promise<boolean> {
@@ -107,6 +116,41 @@ const stories: Record<string, (t: Test, target: Target) => Promise<void>> = {
     });
     await t.rejects(client.signUp({ ...newCredentials(), more: 1 } as never), { code: 'invalid_request' });
     await t.rejects(client.me('a.b.c'), { code: 'invalid_token', problem: { status: 401 } });
+  },
+
+  'a sign-up whose answer was lost is made again': async (t, { client, signUp }) => {
+    const credentials = newCredentials();
+    const idempotencyKey = randomUUID();
+    const first = await client.signUp(credentials, { idempotencyKey });
+    const username = credentials.username.toUpperCase();
+    const again = await client.signUp({ ...credentials, username }, { idempotencyKey });
+    t.same(again.user, first.user);
+    t.equal(again.refreshToken, first.refreshToken);
+    t.equal(sidOf(again.token), sidOf(first.token));
+    const bare = await signUp(credentials, { 'idempotency-key': idempotencyKey });
+    t.match([bare.status, await bare.json()], [201, { refreshToken: first.refreshToken }], 'quoted or not');
+
+    const wrong = client.signUp({ ...credentials, password: 'another password' }, { idempotencyKey });
+    await t.rejects(wrong, { code: 'idempotency_key_reused', problem: { status: 422 } });
+    await t.rejects(client.signUp(credentials), { code: 'username_taken' }, 'a call has a key of its own');
+    const neighbour = await client.signUp(newCredentials(), { idempotencyKey });
+    t.not(neighbour.user.id, first.user.id, 'a key belongs to a username');
+
+    const next = await client.refresh(first.refreshToken);
+    const other = await client.signUp(credentials, { idempotencyKey });
+    t.not(sidOf(other.token), sidOf(first.token), 'a session that has gone on is left alone');
+    await client.refresh(next.refreshToken);
+    await client.signOut(other.token, 'all');
+    t.same(await client.me((await client.signUp(credentials, { idempotencyKey })).token), first.user);
+
+    const tricky = { idempotencyKey: '"\\"' };
+    const tricked = await client.signUp({ ...credentials, username: `${username}-2` }, tricky);
+    t.same((await client.signUp({ ...credentials, username: `${username}-2` }, tricky)).user, tricked.user);
+    for (const key of ['', 'a b', '"', 'a, b', '"a"b', 'x'.repeat(256)]) {
+      const refused = await signUp(newCredentials(), { 'idempotency-key': key });
+      const problem = { code: 'invalid_request', errors: [{ pointer: '/idempotency-key' }] };
+      t.match([refused.status, await refused.json()], [400, problem], key);
+    }
   },
 
   'a session is refreshed, and ends when an old token is used': async (t, { client }) => {

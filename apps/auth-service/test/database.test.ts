@@ -1,7 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import getPort from 'get-port';
 import pg from 'pg';
@@ -226,6 +228,7 @@ t.test('a service goes on working on the schema of the next version', async t =>
   t.equal((await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).status, 200);
 });
 
+const BOUNCER = fileURLToPath(new URL('../../../deploy/pgbouncer/pgbouncer.ini', import.meta.url));
 const installed = spawnSync('pgbouncer', ['--version']).status === 0;
 if (!installed && process.env['CI']) t.fail('pgbouncer is not installed, and in CI it must be');
 const skip = installed ? false : 'pgbouncer is not installed';
@@ -281,24 +284,18 @@ const throttle = {
   knownAddressDays: 30,
 };
 
-/** Runs a real PgBouncer in transaction mode, with fewer connections than the services have. */
+/** Runs a real PgBouncer as it is to be deployed, but with fewer connections than the services have. */
 async function startBouncer(t: Test, databaseUrl: string): Promise<string> {
   const { hostname, port, pathname, username, password } = new URL(databaseUrl);
   const listenPort = await getPort({ host: '127.0.0.1' });
-  const dir = t.testdir({
-    'users.txt': `"${username}" "${password}"\n`,
-    'pgbouncer.ini': `[databases]
-* = host=${hostname} port=${port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${listenPort}
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = users.txt
-pool_mode = transaction
-default_pool_size = 3
-`,
+  const here: Record<string, string | number> = {
+    ...{ latchkey: `host=${hostname} port=${port}`, listen_addr: '127.0.0.1', listen_port: listenPort },
+    ...{ auth_file: 'users.txt', default_pool_size: 3 },
+  };
+  const config = readFileSync(BOUNCER, 'utf8').replace(/^(\w+) = .*/gm, (line, name) => {
+    return name in here ? `${name === 'latchkey' ? '*' : name} = ${here[name]}` : line;
   });
+  const dir = t.testdir({ 'users.txt': `"${username}" "${password}"\n`, 'pgbouncer.ini': config });
   // It refuses to run as root.
   const asRoot = process.getuid?.() === 0;
   if (asRoot) spawnSync('chmod', ['-R', 'a+rX', dir]);

@@ -55,6 +55,7 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
       maxWaitS: 86_400,
       knownAddressDays: 30,
     },
+    corsOrigins: [],
     trustProxy: [],
     logLevel: 'info',
     ...overrides,

@@ -200,3 +200,14 @@ t.test('a new current secret seals the keys again, and the old one may go', asyn
   const { rows } = await after.sql(`SELECT details FROM auth.audit_events WHERE event = 'signing_key_resealed'`);
   t.same(rows, [{ details: { kid: kidOf(signed), secretId: 'young' } }]);
 });
+
+t.test('a key whose secret is lost is retired, and the service starts again', async t => {
+  const before = await startService(t);
+  const config: Config = { ...before.config, authSecrets: [{ id: 'two', key: Buffer.alloc(32, 2) }] };
+  await t.rejects(startService(t, config), /sealed by the secret "one", which is not in AUTH_SECRETS/);
+  const [lost = ''] = await published(before);
+  await retire({ ...before, config }, lost);
+  const after = await startService(t, config);
+  t.same(await states(after), ['active', 'retired']);
+  t.equal(segment(await token(after), 0).kid, (await published(after))[0]);
+});

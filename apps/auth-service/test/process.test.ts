@@ -126,6 +126,57 @@ t.test('twenty replicas start at once on an empty database', async t => {
   for (const { exit } of replicas) t.equal(await exit, 0);
 });
 
+/** Passes everything on to a database but its answers to statements that contain `text`, and all that come after them. */
+async function startDeafProxy(t: Test, databaseUrl: string, text: string): Promise<string> {
+  const url = new URL(databaseUrl);
+  const { hostname, port } = url;
+  const proxy = createServer(client => {
+    const database = connect(Number(port), hostname);
+    let isDeaf = false;
+    client.on('data', chunk => {
+      isDeaf ||= chunk.includes(text);
+      database.write(chunk);
+    });
+    database.on('data', chunk => isDeaf || client.write(chunk));
+    for (const [one, other] of [[client, database] as const, [database, client] as const]) {
+      one.on('error', () => undefined).on('close', () => other.destroy());
+    }
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.teardown(() => proxy.close());
+  url.host = `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  return url.href;
+}
+
+t.test('killed between the commit of a sign-up and its answer, another replica gives the same account', async t => {
+  const other = await startService(t);
+  const { databaseUrl, authSecrets } = other.config;
+  const proxied = await startDeafProxy(t, databaseUrl, 'INSERT INTO auth.users');
+  const secrets = authSecrets.map(({ id, key }) => `${id}:${key.toString('base64')}`).join();
+  const { base, child, exit } = run(t, t.testdir(), { AUTH_SECRETS: secrets, DATABASE_URL: proxied });
+  const credentials = newCredentials();
+  const headers = { 'idempotency-key': `"${credentials.username}"` };
+  const lost = post(`${await base}/auth/sign-up`, credentials, headers).then(
+    ({ status }) => status,
+    () => 'lost',
+  );
+  let rows: { id: string }[] = [];
+  const find = 'SELECT id FROM auth.users WHERE username = $1';
+  await until(async () => {
+    rows = (await other.sql(find, [credentials.username])).rows;
+    return rows.length > 0;
+  }, 'the account is there');
+  child.kill('SIGKILL');
+  await exit;
+  t.equal(await lost, 'lost');
+
+  const again = await post(`${other.base}/auth/sign-up`, credentials, headers);
+  t.equal(again.status, 201);
+  t.equal(again.body.user.id, rows[0]?.id);
+  t.equal((await get(`${other.base}/auth/sessions`, again.body.token)).body.sessions.length, 1);
+  t.equal((await post(`${other.base}/auth/refresh`, { refreshToken: again.body.refreshToken })).status, 200);
+});
+
 t.test('without a database it brings its own, which outlives a crash', async t => {
   const cwd = makeFolder(t);
   const credentials = newCredentials();

@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import fc from 'fast-check';
@@ -13,10 +12,7 @@ import { sweepThrottles } from '../src/data/throttles.js';
 import { foldAddress } from '../src/throttles/caller-address.js';
 import { createRefusals } from '../src/throttles/refusals.js';
 import { type Answer, call, newCredentials, post, type Service, startService } from './helper.js';
-
-const installed = spawnSync('redis-server', ['--version']).status === 0;
-if (!installed && process.env['CI']) t.fail('redis-server is not installed, and in CI it must be');
-const skip = installed ? false : 'redis-server is not installed';
+import { startRedis, withoutRedis } from './redis.js';
 
 const BREACHED = createHash('sha1').update('correct horse battery').digest('hex').toUpperCase();
 const DEFAULTS = loadSettings({}).throttle;
@@ -57,31 +53,6 @@ const changePassword = ({ base }: Service, token: string, currentPassword: strin
 
 const times = <T>(count: number, value: T): T[] => new Array(count).fill(value);
 const blocks = ({ logs }: Service) => logs.map(line => JSON.parse(line)).filter(line => line.event === 'throttled');
-
-/** Runs a Redis of its own. `start` starts it again on the same port, with nothing in it. */
-async function startRedis(t: Test) {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  const url = `redis://127.0.0.1:${port}`;
-  let server: ChildProcess;
-  const start = async () => {
-    const options = ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', t.testdir()];
-    server = spawn('redis-server', options.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
-    for await (const chunk of server.stdout ?? []) if (/Ready to accept connections/.test(String(chunk))) break;
-  };
-  const signal = (name: NodeJS.Signals) => server.kill(name);
-  const stop = async () => {
-    if (server.exitCode !== null || server.signalCode !== null) return;
-    server.kill('SIGKILL');
-    await once(server, 'exit');
-  };
-  await start();
-  t.teardown(stop);
-  return { url, start, stop, signal };
-}
 
 t.test('wrong passwords from one address close the account to that address, and to no other', async t => {
   const service = await startThrottled(t);
@@ -352,7 +323,7 @@ for (const store of ['PostgreSQL', 'Redis']) {
   t.test(
     `on ${store}, 200 guesses at once over three replicas are the budget and not one more`,
     {
-      skip: store === 'Redis' && skip,
+      skip: store === 'Redis' && withoutRedis,
     },
     async t => {
       const redis = store === 'Redis' ? await startRedis(t) : undefined;
@@ -429,7 +400,7 @@ t.test('what is remembered of the refused is bounded', async t => {
   t.equal(refusals.find('gone'), undefined);
 });
 
-t.test('without its Redis the service answers 503 at once, until it is back', { skip }, async t => {
+t.test('without its Redis the service answers 503 at once, until it is back', { skip: withoutRedis }, async t => {
   const redis = await startRedis(t);
   const service = await startThrottled(t, {}, { redisUrl: redis.url });
   const { username, password, address } = await signUp(service);
@@ -484,7 +455,7 @@ t.test(
   },
 );
 
-t.test('Redis holds no usernames either', { skip }, async t => {
+t.test('Redis holds no usernames either', { skip: withoutRedis }, async t => {
   const typed = `hunter2-${randomUUID()}`;
   const { url } = await startRedis(t);
   const onRedis = await startThrottled(t, {}, { redisUrl: url });

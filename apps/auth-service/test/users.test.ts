@@ -122,8 +122,18 @@ t.test('rows that are no accounts are told of by line and reason, never by what 
   t.match(await importEvents(service), [{ rows: cases.length + 1, added: 3, conflicts: 1 }]);
 });
 
+t.test('rows that are dearer than new ones are told of: they slow down everybody', async t => {
+  const latchkey = commandLine(await startService(t, { bcryptCost: 4 }));
+  const row = { username: newCredentials().username, passwordHash: BCRYPT };
+  t.match(await latchkey('users import -', toNdjson([row])), {
+    code: 0,
+    stderr: /rows of bcrypt cost 5: .* every sign-in takes 2 times as long as with BCRYPT_COST=4/,
+  });
+  t.match(await latchkey('users import -', toNdjson([row]), { BCRYPT_COST: '5' }), { code: 0, stderr: '' });
+});
+
 t.test('CSV is read by RFC 4180, and not beyond a quote that breaks it', async t => {
-  const service = await startService(t);
+  const service = await startService(t, { bcryptCost: 5 });
   const latchkey = commandLine(service);
   const names = async () =>
     (await service.sql('SELECT username FROM auth.users ORDER BY 1')).rows.map(({ username }) => username);
@@ -274,7 +284,7 @@ t.test('what is exported can be imported elsewhere, and signs in there', async t
     const file = join(dir, `users.${format}`);
     t.match(await latchkey(`users export ${file}`), { code: 0, stdout: '', stderr: '9 accounts.\n' });
     t.equal(statSync(file).mode & 0o777, 0o600);
-    const elsewhere = await startService(t, { authSecrets: service.config.authSecrets });
+    const elsewhere = await startService(t, { authSecrets: service.config.authSecrets, bcryptCost: 5 });
     t.match(await commandLine(elsewhere)(`users import ${file}`), { code: 0, stderr: '' });
     t.same(await accounts(elsewhere), await accounts(service));
     t.equal((await signIn(elsewhere, credentials.username, credentials.password)).status, 200);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { authGuard } from '@latchkey/auth-client/fastify';
+import { SECURITY_HEADERS } from '@latchkey/service-kit';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Config } from './config.js';
@@ -33,7 +34,7 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
   });
 
   app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id);
+    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     done();
   });
 

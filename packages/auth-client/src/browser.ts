@@ -11,7 +11,7 @@ export type {
   SignOutScope,
   User,
 } from '@latchkey/user-schema';
-export { type AuthClient, createAuthClient, type ServiceCredentials } from './client.js';
+export { type AuthClient, createAuthClient, type ServiceCredentials, type SignUpOptions } from './client.js';
 export {
   type AuthClientError,
   AuthProblemError,

@@ -10,6 +10,7 @@ import {
   User,
 } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
+import { keyHeaders } from './idempotency-key.js';
 import { type AuthClientOptions, type CallOptions, createRequest } from './request.js';
 
 /** What a service proves itself with at the auth-service (RFC 6749 §2.3.1). */
@@ -19,17 +20,31 @@ export interface ServiceCredentials {
   secret: string;
 }
 
+/** Options of a sign-up. */
+export interface SignUpOptions extends CallOptions {
+  /**
+   * Names this sign-up, so that making it again gives the same account: 1 to 255 visible ASCII characters that nobody else
+   * would choose. Each call has a new one by default. Keep one with a form, and the form may be sent again, after a reload
+   * too, for 24 hours.
+   */
+  idempotencyKey?: string;
+}
+
 /**
  * The auth-service, typed. Every call rejects with an {@link AuthClientError}: `AuthProblemError` when the service
  * refused it, `AuthTransportError` when no answer of the service came back.
  */
 export interface AuthClient {
   /**
-   * Makes an account and signs it in. Sent again only when the service cannot have seen it.
+   * Makes an account and signs it in. Sent again when the answer is lost: by its `Idempotency-Key` the service knows it,
+   * and answers with the same account and session.
    *
-   * Refused with `username_taken`, `password_rejected` (the reason is in `problem.errors`) or `invalid_request`.
+   * Refused with `username_taken`, `password_rejected` (the reason is in `problem.errors`), `invalid_request`, or
+   * `idempotency_key_reused` when the username was signed up with that key and another password.
+   *
+   * @throws TypeError when `idempotencyKey` cannot be one
    */
-  signUp(credentials: Credentials, options?: CallOptions): Promise<SignedIn>;
+  signUp(credentials: Credentials, options?: SignUpOptions): Promise<SignedIn>;
   /** Signs in. Refused with `invalid_credentials`, whatever the cause. */
   signIn(credentials: Credentials, options?: CallOptions): Promise<SignedIn>;
   /**
@@ -94,8 +109,10 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const nothing = { status: 204, schema: Type.Undefined() };
 
   return {
-    signUp: (json, call) =>
-      request('POST /auth/sign-up', { ...signedIn, status: 201 }, { json, retry: 'unsent', call }),
+    signUp: async (json, call) => {
+      const how = { json, headers: keyHeaders(call?.idempotencyKey), retry: 'any' as const, call };
+      return request('POST /auth/sign-up', { ...signedIn, status: 201 }, how);
+    },
     signIn: (json, call) => request('POST /auth/sign-in', signedIn, { json, retry: 'refused', call }),
     refresh: (refreshToken, call) =>
       request('POST /auth/refresh', signedIn, { json: { refreshToken }, retry: 'any', call }),

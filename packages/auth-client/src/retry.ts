@@ -4,7 +4,7 @@ import { AuthProblemError, AuthTransportError } from './errors.js';
  * When a call may be sent again. Each includes the ones before it.
  * - `unsent`: no connection came about, so the service cannot have seen it.
  * - `refused`: the service said when to come back, for calls that may be done twice.
- * - `any`: whatever happened, for calls that change nothing.
+ * - `any`: whatever happened, for calls that change nothing, or nothing more the second time.
  */
 export type RetryWhen = 'unsent' | 'refused' | 'any';
 

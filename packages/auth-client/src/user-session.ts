@@ -1,5 +1,5 @@
 import type { Credentials, PasswordChange, SignedIn, SignOutScope, User } from '@latchkey/user-schema';
-import type { AuthClient } from './client.js';
+import type { AuthClient, SignUpOptions } from './client.js';
 import { isAuthClientError, SignedOutError } from './errors.js';
 import { lockOf, queueOf, type SessionLock, withLock } from './session-lock.js';
 import { createKeeper, createMemoryStore, type SessionStore, type StoredSession, toStored } from './session-store.js';
@@ -40,8 +40,8 @@ export interface UserSession {
   invalidate(token: string): Promise<void>;
   /** Tells who is signed in, without asking the service. */
   user(): Promise<User | undefined>;
-  /** Makes an account and signs it in. */
-  signUp(credentials: Credentials): Promise<User>;
+  /** Makes an account and signs it in; with a key of yours, a form may be sent again. */
+  signUp(credentials: Credentials, options?: SignUpOptions): Promise<User>;
   /** Signs in; what was kept of another session is forgotten, but that session is not ended. */
   signIn(credentials: Credentials): Promise<User>;
   /**
@@ -126,7 +126,8 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
         if (held?.token === refused) await save({ ...held, renewAt: 0 });
       }),
     user: async () => (await load())?.user,
-    signUp: credentials => withLock(lock, async () => (await keep(() => client.signUp(credentials))).user),
+    signUp: (credentials, call) =>
+      withLock(lock, async () => (await keep(() => client.signUp(credentials, call))).user),
     signIn: credentials => withLock(lock, async () => (await keep(() => client.signIn(credentials))).user),
     signOut: scope =>
       withLock(lock, async () => {

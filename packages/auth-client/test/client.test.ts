@@ -156,8 +156,8 @@ t.test('sends again only where that is safe', async t => {
     ['sign-in after 503 with Retry-After', unavailable(), signIn, 2],
     ['sign-in after 503 without', unavailable({}), signIn, 1],
     ['sign-in after a cut', cut, signIn, 1],
-    ['sign-up after 503', unavailable(), signUp, 1],
-    ['sign-up after a cut', cut, signUp, 1],
+    ['sign-up after 503', unavailable({}), signUp, 2],
+    ['sign-up after a cut', cut, signUp, 2],
     ['sign-out after 503', unavailable(), signOut, 1],
     ['the end of a session after 503', unavailable(), endSession, 1],
     ['a password change after 503', unavailable(), changePassword, 1],
@@ -174,6 +174,31 @@ t.test('sends again only where that is safe', async t => {
   await t.rejects(me(createAuthClient({ ...never, maxRetries: 3 })), { code: 'service_unavailable' });
   t.equal(never.calls(), 4, 'and not for ever');
 });
+
+t.test(
+  'a sign-up has a key, the same with each try and another with each call, or the one that it was given',
+  async t => {
+    const keys: (string | undefined)[] = [];
+    const { baseUrl, calls } = await peer(t, (request, response, nth) => {
+      keys.push(request.headersDistinct['idempotency-key']?.join());
+      if (nth === 1) request.destroy();
+      else if (nth === 2) response.writeHead(502).end();
+      else json(response, 201, signedIn);
+    });
+    const client = createAuthClient({ baseUrl });
+    await client.signUp(credentials);
+    await client.signUp(credentials);
+    t.match(keys[0], /^"[0-9a-f]{32}"$/);
+    t.same(keys.slice(0, 3), [keys[0], keys[0], keys[0]]);
+    t.not(keys[3], keys[0]);
+    await client.signUp(credentials, { idempotencyKey: 'form-"1"' });
+    t.equal(keys[4], '"form-\\"1\\""');
+    for (const idempotencyKey of ['', 'a b', 'ä', 'a\nb', 'x'.repeat(256)]) {
+      await t.rejects(client.signUp(credentials, { idempotencyKey }), TypeError, idempotencyKey);
+    }
+    t.equal(calls(), 5, 'a key that cannot be one is not sent');
+  },
+);
 
 t.test('reads no more than an answer of ours can be', async t => {
   let sent = 0;

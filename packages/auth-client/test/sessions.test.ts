@@ -366,3 +366,31 @@ t.test('what browsers get has nothing of Node in it', async t => {
   t.ok(seen.size > 8);
   t.same([...outside].sort(), ['@latchkey/user-schema', '@sinclair/typebox', '@sinclair/typebox/value']);
 });
+
+t.test('a form that is sent again signs up once', async t => {
+  const { auth, client, network } = start();
+  const session = createUserSession(client);
+  network.loseAnswers = true;
+  await t.rejects(session.signUp(credentials, { idempotencyKey: 'form-1' }), { code: 'network_error' });
+  network.loseAnswers = false;
+  const user = await session.signUp(credentials, { idempotencyKey: 'form-1' });
+  t.same(await session.user(), user);
+  t.equal((await client.sessions(await session.token())).length, 1);
+  await t.rejects(session.signUp(credentials), { code: 'username_taken' });
+  await auth.close();
+});
+
+t.test('a sign-up whose answer is lost once is signed up nevertheless', async t => {
+  const auth = createTestIssuer();
+  let lost = 0;
+  const client = createAuthClient({
+    baseUrl: auth.issuer,
+    fetch: async (url, init) => {
+      const answer = await auth.fetch(url, init);
+      if (lost++ === 0) throw new TypeError('fetch failed');
+      return answer;
+    },
+  });
+  t.match(await createUserSession(client).signUp(credentials), { username: credentials.username });
+  t.equal(lost, 2);
+});

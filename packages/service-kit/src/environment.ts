@@ -5,9 +5,13 @@ import leven from 'leven';
 
 /** Names every setting that is wrong or missing. Its message never holds the value of a secret. */
 export class ConfigError extends Error {
+  /** A sentence for each. */
+  readonly complaints: readonly string[];
+
   constructor(complaints: string[]) {
     super(`The configuration is not valid:\n${complaints.map(complaint => `  - ${complaint}`).join('\n')}`);
     this.name = 'ConfigError';
+    this.complaints = complaints;
   }
 }
 

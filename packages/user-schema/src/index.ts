@@ -1,3 +1,4 @@
+export * from './idempotency.js';
 export * from './oauth.js';
 export * from './problem.js';
 export * from './revocation.js';

@@ -18,6 +18,7 @@ export const PROBLEM_CODES = [
   'method_not_allowed',
   'request_timeout',
   'username_taken',
+  'idempotency_key_reused',
   'payload_too_large',
   'unsupported_media_type',
   'too_many_requests',

@@ -22,8 +22,11 @@ function toTable(rows: Record<string, unknown>[]): string {
 }
 
 function toText(value: unknown): string {
-  const text = Array.isArray(value) ? value.join(' ') : String(value ?? '');
-  // A user agent may hold what a terminal takes for a command.
+  return printable(Array.isArray(value) ? value.join(' ') : String(value ?? ''));
+}
+
+/** What comes from elsewhere, such as a user agent, may hold what a terminal takes for a command. */
+export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}]/gu, '\uFFFD');
 }
 

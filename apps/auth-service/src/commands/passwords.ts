@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import bcrypt from 'bcrypt';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config.js';
 import { countHashes, type HashCount } from '../data/users.js';
+import { LEAST_COST, measureHash } from '../passwords/measure.js';
 import { HEADS, readHead } from '../passwords/stored-hash.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
@@ -13,8 +13,6 @@ type Json = { json?: boolean };
 type Measured = { cost: number; medianMs: number };
 
 const MAX_COST = 20;
-// OWASP's Password Storage Cheat Sheet.
-const LEAST_COST = 10;
 const FIRST_COST = 8;
 const SAMPLES = 5;
 
@@ -59,17 +57,12 @@ export function passwordCommands(): Command {
 async function measureCosts(budgetMs: number): Promise<Measured[]> {
   const progress = showProgress(MAX_COST - FIRST_COST);
   const measured: Measured[] = [];
-  bcrypt.hashSync('warm up', FIRST_COST);
+  measureHash(FIRST_COST, 1);
   for (let cost = FIRST_COST; cost <= MAX_COST; cost += 1) {
     progress.update(cost - FIRST_COST, `cost ${cost}`);
     // Lets the terminal show it.
     await setImmediate();
-    const times = Array.from({ length: SAMPLES }, () => {
-      const before = performance.now();
-      bcrypt.hashSync('correct horse battery staple', cost);
-      return performance.now() - before;
-    });
-    const medianMs = round(times.sort((a, b) => a - b)[(SAMPLES - 1) / 2] as number);
+    const medianMs = round(measureHash(cost, SAMPLES));
     measured.push({ cost, medianMs });
     if (medianMs > budgetMs && cost >= LEAST_COST) break;
   }

@@ -4,6 +4,7 @@ import { type Queryable, utc } from './sql.js';
 /** What an audit event may tell. */
 export type AuditEventName =
   | 'sign_up'
+  | 'sign_up_repeated'
   | 'sign_up_failed'
   | 'sign_in'
   | 'sign_in_failed'

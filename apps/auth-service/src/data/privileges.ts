@@ -18,6 +18,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   migrations: ['SELECT'],
   revocations: ALL,
   sessions: ALL,
+  sign_up_keys: ['SELECT', 'INSERT', 'DELETE'],
   signing_keys: ALL,
   throttles: ALL,
   users: ['SELECT', 'INSERT', 'UPDATE'],

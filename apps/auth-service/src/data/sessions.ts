@@ -47,10 +47,13 @@ const beginningValues = ({ salt }: NewSession, lifetimes: Lifetimes, origin: Ori
   return [salt, accessTokenTtlS, refreshTokenTtlS, sessionMaxAgeS, origin.userAgent, origin.address];
 };
 
-/** Adds an account together with its first session; `undefined` when the username is taken, in whatever case. */
+/**
+ * Adds an account together with its first session, and the key by which it is known when it comes again; `undefined` when
+ * the username is taken, in whatever case.
+ */
 export async function insertUserWithSession(
   db: Queryable,
-  user: { id: string; username: string; passwordHash: string },
+  user: { id: string; username: string; passwordHash: string; keyHash: Buffer | undefined },
   session: NewSession,
   lifetimes: Lifetimes,
   origin: Origin,
@@ -61,16 +64,16 @@ export async function insertUserWithSession(
        ON CONFLICT (lower(username COLLATE "C")) DO NOTHING RETURNING id, created_at
      ), s AS (
        INSERT INTO auth.sessions (${COLUMNS}) SELECT $4, id, ${beginning(5)} FROM added RETURNING *
-     ), recorded AS (${recording(
-       '$11',
-       `SELECT 'sign_up', s.user_id, s.id, NULL, NULL::jsonb FROM s UNION ALL
-        SELECT 'sign_up_failed', NULL, NULL, NULL, '{"reason":"username_taken"}' WHERE NOT EXISTS (SELECT FROM s)`,
-     )})
+     ), remembered AS (
+       INSERT INTO auth.sign_up_keys (user_id, key_hash, session_id)
+       SELECT s.user_id, $12, s.id FROM s WHERE $12::bytea IS NOT NULL
+     ), recorded AS (${recording('$11', `SELECT 'sign_up', s.user_id, s.id, NULL, NULL::jsonb FROM s`)})
      SELECT ${state('$6')}, ${utc('added.created_at')} AS "createdAt" FROM s, added`,
     [
       ...[user.id, user.username, user.passwordHash, session.id],
       ...beginningValues(session, lifetimes, origin),
       originValue(origin),
+      user.keyHash,
     ],
   );
   return rows[0];

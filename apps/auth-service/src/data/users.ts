@@ -6,15 +6,24 @@ import { type Queryable, utc } from './sql.js';
 export type StoredCredentials = User & { passwordHash: string | null; disabled: boolean };
 
 export const USER_COLUMNS = `id, username, ${utc('created_at')} AS "createdAt"`;
+/** The columns of {@link StoredCredentials}, of `auth.users u`. */
+export const CREDENTIALS_COLUMNS = `u.id, u.username, ${utc('u.created_at')} AS "createdAt",
+  u.password_hash AS "passwordHash", u.disabled_at IS NOT NULL AS disabled`;
 
 /** Finds an account by its name, in whatever case, with what proves it. */
 export async function findCredentials(db: Queryable, username: string): Promise<StoredCredentials | undefined> {
   const { rows } = await db.query<StoredCredentials>(
-    `SELECT ${USER_COLUMNS}, password_hash AS "passwordHash", disabled_at IS NOT NULL AS disabled
-     FROM auth.users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")`,
+    `SELECT ${CREDENTIALS_COLUMNS} FROM auth.users u WHERE lower(u.username COLLATE "C") = lower($1 COLLATE "C")`,
     [username],
   );
   return rows[0];
+}
+
+/** Why a password does not let anybody in, for the operator; the caller hears nothing of it. */
+export function reasonOf(found: StoredCredentials | undefined): string {
+  if (!found) return 'unknown_account';
+  if (found.disabled) return 'disabled';
+  return found.passwordHash ? 'wrong_password' : 'no_password';
 }
 
 /** The password hash of an account, if it has one. */
@@ -73,6 +82,18 @@ export async function countHashes(db: Queryable, heads: string): Promise<HashCou
     `SELECT substring(password_hash FROM $1) AS head, password_hash IS NOT NULL AS "hasHash", count(*)::int AS accounts
      FROM auth.users GROUP BY 1, 2 ORDER BY 3 DESC`,
     [heads],
+  );
+  return rows;
+}
+
+/** How many accounts have hashes with the pepper of a secret. */
+export type PepperCount = { secretId: string; accounts: number };
+
+/** Counts accounts by the secret that their hashes need; those of other forms need none. */
+export async function countPeppers(db: Queryable): Promise<PepperCount[]> {
+  const { rows } = await db.query<PepperCount>(
+    `SELECT substr(split_part(password_hash, '$', 3), 3) AS "secretId", count(*)::int AS accounts
+     FROM auth.users WHERE password_hash LIKE '$bcrypt-hmac-sha384$k=%' GROUP BY 1 ORDER BY 1`,
   );
   return rows;
 }

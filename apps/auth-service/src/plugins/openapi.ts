@@ -42,7 +42,21 @@ export default fp<WithConfig>(
       },
       refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json['$id'] ?? `schema-${i}`) },
     });
-    await app.register(swaggerUi, { routePrefix: '/docs', logo: { type: 'image/svg+xml', content: '' } });
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      logo: { type: 'image/svg+xml', content: '' },
+      // A page with scripts, styles and images of its own, which calls the service.
+      staticCSP: {
+        'default-src': "'none'",
+        'script-src': "'self'",
+        'style-src': "'self'",
+        'img-src': "'self' data:",
+        'connect-src': `'self' ${new URL(config.publicUrl).origin}`,
+        'base-uri': "'none'",
+        'form-action': "'none'",
+        'frame-ancestors': "'none'",
+      },
+    });
     app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   },
   { name: 'openapi' },

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { PasswordRejectedError } from '../errors.js';
+import { isBreached } from '../passwords/breach-list.js';
 import { judgePassword, type Rejection } from '../passwords/policy.js';
 
 declare module 'fastify' {
@@ -29,16 +30,12 @@ const BREACHED: Rejection = {
 export default fp<WithConfig>(
   async (app, { config }) => {
     const { passwordMinLength, passwordBreachUrl: baseUrl, passwordBreachTimeoutMs: timeoutMs } = config;
-    const hibp = baseUrl === undefined ? undefined : await import('hibp');
 
-    /** Asks the list by the first five characters of the password's SHA-1; whether it is there is decided here. */
-    const isBreached = async (request: FastifyRequest, password: string): Promise<boolean> => {
-      if (!hibp || baseUrl === undefined) return false;
+    const isListed = async (request: FastifyRequest, password: string): Promise<boolean> => {
+      if (baseUrl === undefined) return false;
       request.hasConsultedList = true;
       try {
-        return (
-          (await hibp.pwnedPassword(password, { baseUrl, timeoutMs, addPadding: true, userAgent: 'latchkey' })) > 0
-        );
+        return await isBreached(password, baseUrl, timeoutMs);
       } catch (error) {
         app.count('latchkey_breach_check_failures_total');
         // Whoever wants to sign up must not depend on somebody else's service.
@@ -51,7 +48,7 @@ export default fp<WithConfig>(
     app.decorate('checkNewPassword', async (request, password, username, pointer) => {
       const rejection = await judgePassword(password, username, passwordMinLength);
       if (rejection) throw rejected(rejection, pointer);
-      if (await isBreached(request, password)) throw rejected(BREACHED, pointer);
+      if (await isListed(request, password)) throw rejected(BREACHED, pointer);
     });
   },
   { name: 'password-policy', dependencies: ['metrics'] },

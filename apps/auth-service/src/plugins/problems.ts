@@ -1,6 +1,6 @@
 import { describeError, type ErrorAnswer, type RequestError, toProblem } from '@latchkey/service-kit';
 import { Problem } from '@latchkey/user-schema';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { OverloadedError } from '../errors.js';
 
@@ -17,8 +17,7 @@ export default fp(
     });
 
     app.setNotFoundHandler((request, reply) => {
-      const url = request.url.split('?', 1)[0] as string;
-      const routes = app.supportedMethods.filter(method => app.findRoute({ url, method }));
+      const routes = methodsAt(app, request.url);
       // A route that found nothing itself ends here too.
       const allow = routes.includes(request.method) ? [] : routes;
       return send(
@@ -37,6 +36,12 @@ export default fp(
   },
   { name: 'problems' },
 );
+
+/** The methods that there is a route for. */
+export function methodsAt(app: FastifyInstance, url: string): string[] {
+  const [path = ''] = url.split('?', 1);
+  return app.supportedMethods.filter(method => app.findRoute({ url: path, method }));
+}
 
 function send(request: FastifyRequest, reply: FastifyReply, answer: ErrorAnswer): FastifyReply {
   return reply

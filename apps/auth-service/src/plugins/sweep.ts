@@ -4,6 +4,7 @@ import type { WithConfig } from '../config.js';
 import { sweepEvents } from '../data/audit-events.js';
 import { sweepRevocations } from '../data/revocations.js';
 import { sweepSessions } from '../data/sessions.js';
+import { sweepSignUpKeys } from '../data/sign-up-keys.js';
 import { sweepKeys } from '../data/signing-keys.js';
 import { transact } from '../data/sql.js';
 import { sweepThrottles } from '../data/throttles.js';
@@ -14,7 +15,7 @@ const BATCH = 1000;
 const LOCK = 0x7377656570;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
-/** Sweeps away what is over: ended sessions, revocations, gone keys, throttles and old audit events. */
+/** Sweeps away what is over: ended sessions, revocations, gone keys, throttles, keys of sign-ups and old audit events. */
 export default fp<WithConfig>(
   async (app, { config }) => {
     /** One replica at a time, a batch a transaction; the lock ends with it, which suits PgBouncer. */
@@ -28,6 +29,7 @@ export default fp<WithConfig>(
       await alone(sweepKeys);
       await alone(sweepRevocations);
       while ((await alone(client => sweepThrottles(client, BATCH))) === BATCH);
+      while ((await alone(client => sweepSignUpKeys(client, BATCH))) === BATCH);
       let after: string | undefined = FIRST_ID;
       while (after !== undefined) {
         const from: string = after;

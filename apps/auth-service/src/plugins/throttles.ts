@@ -1,6 +1,7 @@
 import type { Credentials } from '@latchkey/user-schema';
 import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler, preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
+import { addressOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../errors.js';
 import { deriveKey } from '../secrets.js';
@@ -11,12 +12,19 @@ import { rateLimit, rateLimitPolicy, secondsUntil } from '../throttles/rate-limi
 
 /** Hooks of a route: the first spends an attempt, the other settles it by the status of the answer. */
 type Throttle = { preHandler: preHandlerAsyncHookHandler[]; onSend: onSendAsyncHookHandler[] };
+/** Spends an attempt for a request, or refuses it. */
+type Spend = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 declare module 'fastify' {
   interface FastifyInstance {
     throttles: {
       signIn: Throttle;
-      signUp: Throttle;
+      /** Its handler spends by itself, as it must know first whether the sign-up comes again. */
+      signUp: Pick<Throttle, 'onSend'> & {
+        spend: Spend;
+        /** For one that comes again, which is a guess at a password; an attempt to sign up is given back. */
+        spendGuess: Spend;
+      };
       /** Goes behind `requireSession`. */
       passwordChange: Throttle;
     };
@@ -32,7 +40,8 @@ export default fp<WithConfig>(
     if (!config.throttle.enabled) {
       if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');
       const none = { preHandler: [], onSend: [] };
-      app.decorate('throttles', { signIn: none, signUp: none, passwordChange: none });
+      const spend = async () => undefined;
+      app.decorate('throttles', { signIn: none, signUp: { ...none, spend, spendGuess: spend }, passwordChange: none });
       return;
     }
     const attempts = createAttempts(
@@ -43,10 +52,9 @@ export default fp<WithConfig>(
     const { guess, signUp, policies } = attempts;
     app.decorateRequest('attempt');
 
-    /** Spends an attempt, or refuses the request. */
-    const spending = (policies: Policy[], spend: (request: FastifyRequest) => Promise<Attempt | Refusal>) => {
+    const spending = (policies: Policy[], spend: (request: FastifyRequest) => Promise<Attempt | Refusal>): Spend => {
       const policy = rateLimitPolicy(policies);
-      return async (request: FastifyRequest, reply: FastifyReply) => {
+      return async (request, reply) => {
         const result = await spend(request).catch(cause => {
           throw new ThrottleStoreError({ cause });
         });
@@ -96,7 +104,16 @@ export default fp<WithConfig>(
     });
     app.decorate('throttles', {
       signIn: throttle(policies.guess, request => guess(callerOf(request))),
-      signUp: throttle(policies.signUp, request => signUp(callerOf(request))),
+      signUp: {
+        spend: spending(policies.signUp, request => signUp(callerOf(request))),
+        spendGuess: spending(policies.guess, async request => {
+          const { attempt } = request;
+          request.attempt = undefined;
+          await attempt?.settle('withdrawn');
+          return guess(callerOf(request));
+        }),
+        onSend: [settle],
+      },
       passwordChange: throttle(policies.guess, request => guess(changerOf(request))),
     });
   },
@@ -105,16 +122,16 @@ export default fp<WithConfig>(
 
 /** Once a block, so that a flood does not fill the log; and no audit event. */
 function logBlock(request: FastifyRequest, { policy, key, until }: Refusal): void {
-  const details = { limit: policy.name, key, waitS: secondsUntil(until), address: request.ip };
+  const details = { limit: policy.name, key, waitS: secondsUntil(until), address: addressOf(request) };
   request.log.warn({ event: 'throttled', ...details }, 'throttled');
 }
 
 /**
- * A wrong password and a taken username have cost a hash, and a breached one a request to somebody else; what was refused
+ * A wrong password, a taken username and a key of other credentials have cost a hash, and a breached one a request to somebody else; what was refused
  * for another reason has not been tried.
  */
 function outcomeOf(status: number, hasConsultedList: boolean): Outcome {
   if (status < 300) return 'succeeded';
-  const isTried = status === 401 || status === 409 || (status === 400 && hasConsultedList);
+  const isTried = status === 401 || status === 409 || status === 422 || (status === 400 && hasConsultedList);
   return isTried ? 'failed' : 'withdrawn';
 }

@@ -11,6 +11,6 @@ export const meRoute: FastifyPluginAsyncTypebox = async app => {
   };
   const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
   app.get('/auth/me', options, async (request, reply) => {
-    return reply.header('cache-control', 'no-store').send(request.account);
+    return reply.send(request.account);
   });
 };

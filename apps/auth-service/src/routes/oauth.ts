@@ -32,7 +32,8 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     return reply.status(answer.status).headers(answer.headers).type('application/json').send(body);
   });
   app.addHook('onRequest', async (_request, reply) => {
-    reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' });
+    // RFC 6749 §5.1 wants it beside `Cache-Control: no-store`.
+    reply.header('pragma', 'no-cache');
   });
 
   const common = { tags: ['services'], security: [{ client: [] }], consumes: ['application/x-www-form-urlencoded'] };

@@ -49,6 +49,6 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     });
     await app.revocations.reload();
     logEvent(request, 'password_changed', subject);
-    return reply.header('cache-control', 'no-store').send(app.issueTokens(account, session));
+    return reply.send(app.issueTokens(account, session));
   });
 };

@@ -31,6 +31,6 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
       throw new InvalidRefreshTokenError();
     }
     const { userId: id, username, createdAt } = session;
-    return reply.header('cache-control', 'no-store').send(app.issueTokens({ id, username, createdAt }, session));
+    return reply.send(app.issueTokens({ id, username, createdAt }, session));
   });
 };

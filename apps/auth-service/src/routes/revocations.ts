@@ -36,9 +36,6 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
     const answer = await app.revocations.read(cursor, waitMs, untilGone(reply));
     // As bytes, which Fastify's types do not know for a JSON answer.
-    return reply
-      .header('cache-control', 'no-store')
-      .type('application/json')
-      .send(answer as never);
+    return reply.type('application/json').send(answer as never);
   });
 };

@@ -16,10 +16,9 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   const common = { tags: ['auth'], security: [{ bearer: [] }] };
 
   const list = { ...common, summary: 'List sessions', response: { 200: Sessions, ...problemAnswers(401, 503) } };
-  app.get('/auth/sessions', { schema: list }, async (request, reply) => {
-    reply.header('cache-control', 'no-store');
-    return { sessions: await listSessions(app.pg, request.account.id, request.user.sid) };
-  });
+  app.get('/auth/sessions', { schema: list }, async request => ({
+    sessions: await listSessions(app.pg, request.account.id, request.user.sid),
+  }));
 
   const end = {
     ...common,

@@ -4,7 +4,7 @@ import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { recordEvent } from '../data/audit-events.js';
 import { insertSession, newSession } from '../data/sessions.js';
-import { findCredentials, replacePasswordHash, type StoredCredentials } from '../data/users.js';
+import { findCredentials, reasonOf, replacePasswordHash } from '../data/users.js';
 import { InvalidCredentialsError, OverloadedError } from '../errors.js';
 import { untilGone } from '../hang-up.js';
 import { problemAnswers } from './problem-answers.js';
@@ -53,16 +53,9 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const signedIn = (await attempt()) ?? (await attempt()) ?? (await refuse('changed_meanwhile'));
     const { user, session } = signedIn;
     logEvent(request, 'sign_in', { userId: user.id, sessionId: session.id });
-    return reply.header('cache-control', 'no-store').send(app.issueTokens(user, session));
+    return reply.send(app.issueTokens(user, session));
   });
 };
-
-/** For the operator; the caller hears nothing of it. */
-function reasonOf(found: StoredCredentials | undefined): string {
-  if (!found) return 'unknown_account';
-  if (found.disabled) return 'disabled';
-  return found.passwordHash ? 'wrong_password' : 'no_password';
-}
 
 function ignoreOverload(error: unknown): undefined {
   if (!(error instanceof OverloadedError)) throw error;

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
-import type { FastifyBaseLogger } from 'fastify';
+import type { RouteShorthandOptions } from 'fastify';
 import { problemAnswers } from './problem-answers.js';
 
 const Verified = Type.Unsafe<undefined>({
@@ -16,7 +16,16 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     response: { 200: Verified, ...problemAnswers(401) },
   };
   // Asked with every request that a gateway passes on, and hardly ever logged: it has no logger of its own.
-  const options = { schema, onRequest: app.authenticate, childLoggerFactory: (logger: FastifyBaseLogger) => logger };
+  const options: RouteShorthandOptions = {
+    schema,
+    onRequest: app.authenticate,
+    // The gateway hands a refusal on.
+    onError: (_request, reply, _error, done) => {
+      reply.headers(app.answerHeaders.forBrowsers);
+      done();
+    },
+    childLoggerFactory: logger => logger,
+  };
   app.get('/auth/verify', options, (request, reply) => {
     reply
       .header('x-auth-user-id', request.user.id)

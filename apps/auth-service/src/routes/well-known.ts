@@ -4,7 +4,12 @@ import type { WithConfig } from '../config.js';
 import { JWKS_MAX_AGE_S } from '../tokens/key-life.js';
 
 export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
-  const caching = `public, max-age=${JWKS_MAX_AGE_S}`;
+  // Meant for everybody: any page may read it, and any cache may keep it.
+  const forEverybody = {
+    'cache-control': `public, max-age=${JWKS_MAX_AGE_S}`,
+    'access-control-allow-origin': '*',
+    'cross-origin-resource-policy': 'cross-origin',
+  };
 
   const jwks = {
     tags: ['gateway'],
@@ -12,7 +17,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app
     response: { 200: Jwks },
   };
   app.get('/.well-known/jwks.json', { schema: jwks }, (_request, reply) => {
-    reply.header('cache-control', caching).send(app.signingKeys.jwks());
+    reply.headers(forEverybody).send(app.signingKeys.jwks());
   });
 
   const authentication = ['client_secret_basic', 'client_secret_post'];
@@ -36,6 +41,6 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app
     response: { 200: AuthorizationServerMetadata },
   };
   app.get('/.well-known/oauth-authorization-server', { schema: server }, (_request, reply) => {
-    reply.header('cache-control', caching).send(metadata);
+    reply.headers(forEverybody).send(metadata);
   });
 };

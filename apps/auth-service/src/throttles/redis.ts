@@ -8,7 +8,10 @@ const COMMAND_TIMEOUT_MS = 1000;
  * Connects to Redis, and again whenever the connection is lost. A command fails at once while it is away: nothing
  * waits for it, and nothing is sent twice.
  */
-export async function connectRedis(url: string, log: FastifyBaseLogger): Promise<{ redis: Redis; close: () => void }> {
+export async function connectRedis(
+  url: string,
+  log: Pick<FastifyBaseLogger, 'info' | 'warn'>,
+): Promise<{ redis: Redis; close: () => void }> {
   // Heavy to load, and not everybody has a Redis.
   const { Redis } = await import('ioredis');
   const redis = new Redis(url, {

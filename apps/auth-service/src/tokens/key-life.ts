@@ -102,7 +102,9 @@ export async function retireKey(
     } else {
       // One that nobody can open must not be what takes over.
       if (next) await deleteNextKey(db);
-      await addKey(db, config, keys, 0, origin);
+      // When the secret of this one is lost, it cannot be opened to see whether ours is the right one.
+      const others = keys.filter(other => other !== key);
+      await addKey(db, config, others, 0, origin);
     }
   }
   if (distrust) await endKey(db, kid);

@@ -10,6 +10,7 @@ import {
   recordImport,
 } from '../data/account-transfer.js';
 import type { Origin } from '../data/audit-events.js';
+import { readBcryptHash } from '../passwords/stored-hash.js';
 import { BadRowError, type Reading, readAccount } from './account-row.js';
 import type { FileRow } from './rows.js';
 
@@ -47,13 +48,16 @@ const CONFLICTS: Record<Exclude<Leftover, 'unchanged'>, string> = {
 /**
  * Adds the accounts of a file, a batch a transaction, and changes none that is there. So it may be killed, run again and
  * run twice at once; a dry run does all of it in a table of its own.
+ *
+ * @returns also the highest bcrypt cost of its rows, 0 when none is bcrypt's
  */
 export async function importAccounts(
   db: pg.Client,
   rows: AsyncIterable<FileRow>,
   origin: Origin,
   { reading, dryRun, signal, onProblem, onProgress }: ImportOptions,
-): Promise<ImportSummary> {
+): Promise<{ summary: ImportSummary; dearestCost: number }> {
+  let dearestCost = 0;
   const summary: ImportSummary = { rows: 0, added: 0, unchanged: 0, conflicts: 0, rejected: 0 };
   const target = dryRun ? 'pg_temp.dry_users' : 'auth.users';
   const event = { ...origin, id: uuidv7() };
@@ -86,7 +90,9 @@ export async function importAccounts(
   for await (const row of rows) {
     summary.rows += 1;
     try {
-      batch.push(readAccount(row, reading));
+      const account = readAccount(row, reading);
+      dearestCost = Math.max(dearestCost, readBcryptHash(account.passwordHash ?? '')?.cost ?? 0);
+      batch.push(account);
     } catch (error) {
       if (!(error instanceof BadRowError)) throw error;
       summary.rejected += 1;
@@ -101,5 +107,5 @@ export async function importAccounts(
   await addBatch(batch);
   if (dryRun) await db.query('ROLLBACK');
   else await notifyPasswordCosts(db);
-  return summary;
+  return { summary, dearestCost };
 }

@@ -4,12 +4,17 @@ import type { Session, SignOutScope, User } from '@latchkey/user-schema';
 /** A session that lives, with every refresh token that it had, the current one last. */
 export type TestSession = Omit<Session, 'current'> & { user: User; refreshTokens: string[]; rotatedAt: number };
 
-type Account = { user: User; password: string | undefined };
+export type Account = {
+  user: User;
+  password: string | undefined;
+  /** The sign-up that made it, when that had a key, and the session that began then. */
+  signUp?: { key: string; sessionId: string };
+};
 
 /** The accounts and sessions of a test issuer. */
 export type Accounts = {
   /** Makes an account; `undefined` when the name is taken, in whatever case. */
-  add(credentials: { username: string; password?: string }): User | undefined;
+  add(credentials: { username: string; password?: string }): Account | undefined;
   find(username: string): Account | undefined;
   begin(user: User, userAgent: string | null): TestSession;
   session(sessionId: string): TestSession | undefined;
@@ -52,8 +57,9 @@ export function createAccounts(
     add({ username, password }) {
       if (accounts.has(username.toLowerCase())) return undefined;
       const user = { id: randomUUID(), username, createdAt: new Date().toISOString() };
-      accounts.set(username.toLowerCase(), { user, password });
-      return user;
+      const account: Account = { user, password };
+      accounts.set(username.toLowerCase(), account);
+      return account;
     },
     find: username => accounts.get(username.toLowerCase()),
     begin(user, userAgent) {

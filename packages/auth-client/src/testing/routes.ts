@@ -3,6 +3,7 @@ import {
   REVOCATIONS_SCOPE,
   RefreshRequest,
   SignOutRequest,
+  SignUpHeaders,
   Username,
 } from '@latchkey/user-schema';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
@@ -37,11 +38,25 @@ const NO_STORE = { 'cache-control': 'no-store' };
 /** What the test issuer answers; `:id` stands for one segment. */
 const routes: Record<string, Handler> = {
   'POST /auth/sign-up': async ({ accounts, issuing, passwordMinLength }, request) => {
+    const key = readIdempotencyKey(request);
     const credentials = await readBody(request, Credentials);
+    const userAgent = request.headers.get('user-agent');
+    const before = accounts.find(credentials.username);
+    if (before && key !== undefined && key === before.signUp?.key) {
+      if (before.password !== credentials.password) {
+        const detail = 'A sign-up with other credentials has had that Idempotency-Key.';
+        throw new Refusal(422, 'idempotency_key_reused', detail);
+      }
+      const session = accounts.session(before.signUp.sessionId);
+      const isAsItBegan = session?.refreshTokens.length === 1;
+      return json(issuing.signedIn(isAsItBegan ? session : accounts.begin(before.user, userAgent)), 201);
+    }
     checkPassword(credentials.password, passwordMinLength, '/password');
-    const user = accounts.add(credentials);
-    if (!user) throw new Refusal(409, 'username_taken', 'That username is taken.');
-    return json(issuing.signedIn(accounts.begin(user, request.headers.get('user-agent'))), 201);
+    const account = accounts.add(credentials);
+    if (!account) throw new Refusal(409, 'username_taken', 'That username is taken.');
+    const session = accounts.begin(account.user, userAgent);
+    if (key !== undefined) account.signUp = { key, sessionId: session.id };
+    return json(issuing.signedIn(session), 201);
   },
   'POST /auth/sign-in': async ({ accounts, issuing }, request) => {
     const { username, password } = await readBody(request, Credentials);
@@ -151,6 +166,16 @@ async function readBody<S extends TSchema>(request: Request, schema: S, whenEmpt
   }
   if (conforms(schema, body) && !LONE_SURROGATE.test(Object.values(body as object).join(' '))) return body;
   throw new Refusal(400, 'invalid_request', 'The body is not what the contract says.');
+}
+
+function readIdempotencyKey({ headers }: Request): string | undefined {
+  const header = headers.get('idempotency-key');
+  if (header === null) return undefined;
+  if (conforms(SignUpHeaders, { 'idempotency-key': header })) {
+    return header.startsWith('"') ? header.slice(1, -1).replace(/\\(.)/g, '$1') : header;
+  }
+  const errors = [{ pointer: '/idempotency-key', detail: 'is not 1 to 255 visible ASCII characters' }];
+  throw new Refusal(400, 'invalid_request', 'The Idempotency-Key is not valid.', { errors });
 }
 
 function checkPassword(password: string, minLength: number, pointer: string): void {

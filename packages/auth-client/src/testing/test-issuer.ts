@@ -1,8 +1,8 @@
 import type { Server } from 'node:http';
-import { REVOCATIONS_SCOPE, type SignedIn, type User } from '@latchkey/user-schema';
+import { REVOCATIONS_SCOPE, type SignedIn } from '@latchkey/user-schema';
 import type { ServiceCredentials } from '../client.js';
 import type { Fetch } from '../http.js';
-import { createAccounts } from './accounts.js';
+import { type Account, createAccounts } from './accounts.js';
 import { createClients } from './clients.js';
 import { createTestFeed } from './feed.js';
 import { createIssuing } from './issuing.js';
@@ -94,8 +94,8 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
       });
     },
     signIn(username) {
-      const user = accounts.find(username)?.user ?? (accounts.add({ username }) as User);
-      return issuing.signedIn(accounts.begin(user, null));
+      const account = accounts.find(username) ?? (accounts.add({ username }) as Account);
+      return issuing.signedIn(accounts.begin(account.user, null));
     },
     token: issuing.token,
     serviceToken: (scope, clientId = 'test-service') => issuing.serviceToken(clientId, scope).token,

@@ -1,0 +1,12 @@
+const LOOPBACK = /^(localhost|.+\.localhost|127\.0\.0\.1|\[::1\])$/;
+
+/** Says why an entry of `CORS_ORIGINS` is none that a browser would send and that can be trusted; `undefined` when it is. */
+export function judgeOrigin(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) return 'is not an origin, such as https://app.example.com';
+  if (url.origin !== text) return `is not how browsers write it: ${url.origin}`;
+  if (text.includes('*')) return 'has a wildcard; name each origin';
+  // Whoever is on the way could put a script of theirs into the page.
+  if (url.protocol === 'http:' && !LOOPBACK.test(url.hostname)) return 'is not safe without TLS: use https';
+  return undefined;
+}

@@ -1,0 +1,189 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { Environment, loadSettings } from '../src/config.js';
+import { startService } from './helper.js';
+import { complaintsAbout, filesBelow, readKustomization, readYaml } from './kustomization.js';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const FOLDER = join(root, 'deploy/kubernetes');
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+// How long the service takes to close at most, after SHUTDOWN_DELAY_MS.
+const CLOSE_WITHIN_S = 13;
+
+const example = readKustomization(join(FOLDER, 'overlays/example'));
+const secrets = readYaml(join(FOLDER, 'secrets.example.yaml'));
+const dockerfile = readFileSync(join(root, 'deploy/Dockerfile'), 'utf8');
+const settings = example.settings['auth-service'] ?? {};
+
+const ofKind = (kind: string): any[] => example.manifests.filter(manifest => manifest.kind === kind);
+const only = (kind: string): any => {
+  const found = ofKind(kind);
+  if (found.length !== 1) throw new Error(`${found.length} manifests are of the kind ${kind}`);
+  return found[0];
+};
+const deployment = only('Deployment').spec;
+const job = only('Job').spec;
+const pod = deployment.template.spec;
+const [container] = pod.containers;
+const [migration] = job.template.spec.containers;
+
+const selects = (selector: Record<string, string>, labels: Record<string, string>) =>
+  Object.entries(selector).every(([name, value]) => labels[name] === value);
+const names = (environment: { name: string }[]) => environment.map(({ name }) => name);
+const isSetting = (name: string) => name in Environment.properties;
+
+t.test('the manifests are of the form that Kubernetes wants', async t => {
+  const file = join(t.testdir(), 'manifests.ts');
+  const check = (manifests: any[]) => complaintsAbout(manifests, file);
+  t.same(check([...example.manifests, ...secrets]), []);
+
+  // The check itself finds what is wrong.
+  const wrong = structuredClone(example.manifests);
+  const find = (kind: string) => wrong.find(manifest => manifest.kind === kind);
+  find('Deployment').spec.template.spec.containers[0].readinesProbe = {};
+  find('Job').spec.backoffLimit = '6';
+  delete find('Service').spec.ports[0].port;
+  find('PodDisruptionBudget').apiVersion = 'policy/v1beta1';
+  t.match(check(wrong), [
+    /^Job .*'string' is not assignable to type 'number'/,
+    /^Deployment .*readinesProbe/,
+    /^Service .*'port' is missing/,
+    /^PodDisruptionBudget .*policy\/v1beta1/,
+  ]);
+});
+
+t.test('every file is part of it', async t => {
+  const asides = ['README.md', 'secrets.example.yaml'];
+  const files = filesBelow(FOLDER).filter(file => !asides.includes(basename(file)));
+  t.same(new Set(files), new Set(example.files));
+});
+
+t.test('names lead to what they name', async t => {
+  const labels = deployment.template.metadata.labels;
+  const jobLabels = job.template.metadata.labels;
+  for (const { selector, kind } of [
+    { kind: 'Deployment', selector: deployment.selector.matchLabels },
+    { kind: 'Service', selector: only('Service').spec.selector },
+    { kind: 'PodDisruptionBudget', selector: only('PodDisruptionBudget').spec.selector.matchLabels },
+    ...pod.topologySpreadConstraints.map((constraint: any) => {
+      return { kind: constraint.topologyKey, selector: constraint.labelSelector.matchLabels };
+    }),
+  ]) {
+    t.ok(selects(selector, labels), `${kind} selects the pods`);
+    t.notOk(selects(selector, jobLabels), `${kind} does not select the pod of the job`);
+  }
+  for (const { spec, metadata } of ofKind('NetworkPolicy')) {
+    for (const some of [labels, jobLabels]) t.ok(selects(spec.podSelector.matchLabels, some), metadata.name);
+  }
+  t.match(only('HorizontalPodAutoscaler').spec.scaleTargetRef, {
+    ...{ apiVersion: 'apps/v1', kind: 'Deployment', name: only('Deployment').metadata.name },
+  });
+  for (const { serviceAccountName } of [pod, job.template.spec])
+    t.equal(serviceAccountName, only('ServiceAccount').metadata.name);
+  t.same(example.images, [container.image], 'the overlay says where the image is');
+  t.equal(migration.image, container.image);
+});
+
+t.test('ports lead to where the service listens', async t => {
+  const ports: { name: string; containerPort: number }[] = container.ports;
+  t.same(ports, [
+    { name: 'http', containerPort: Number(settings['PORT']) },
+    { name: 'metrics', containerPort: Number(settings['METRICS_PORT']) },
+  ]);
+  t.equal(deployment.template.metadata.annotations['prometheus.io/port'], settings['METRICS_PORT']);
+  const named = [
+    ...only('Service').spec.ports.map(({ targetPort }: any) => targetPort),
+    ...['startupProbe', 'readinessProbe', 'livenessProbe'].map(probe => container[probe].httpGet.port),
+    ...ofKind('NetworkPolicy').flatMap(({ spec }) =>
+      (spec.ingress ?? []).flatMap((rule: any) => rule.ports.map(({ port }: any) => port)),
+    ),
+  ];
+  t.same(new Set(named), new Set(['http', 'metrics']));
+});
+
+t.test('the service takes the settings', async t => {
+  t.same(
+    container.envFrom.map(({ configMapRef }: any) => configMapRef.name),
+    Object.keys(example.settings),
+  );
+  const given = [...Object.keys(settings), ...names(container.env)];
+  t.same(
+    given.filter(name => !isSetting(name)),
+    [],
+  );
+  const environment = {
+    ...{ NODE_ENV: /^ENV NODE_ENV=(\w+)$/m.exec(dockerfile)?.[1] },
+    ...settings,
+    ...{ DATABASE_URL: 'postgresql://database/latchkey', AUTH_SECRETS: `1:${randomBytes(32).toString('base64')}` },
+  };
+  t.match(loadSettings(environment), { production: true, migrateOnStart: false });
+  t.same(new Set(given), new Set(Object.keys(environment).filter(name => name !== 'NODE_ENV')));
+  t.equal(settings['HASH_WORKERS'], container.resources.requests.cpu, 'a core for each hash');
+});
+
+t.test('the example has the secrets that the pods want, and no usable ones', async t => {
+  const wanted = [container, migration]
+    .flatMap(({ env }) => env)
+    .flatMap(({ valueFrom }) => (valueFrom ? [`${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`] : []));
+  const shown = secrets.flatMap(({ metadata, stringData }) =>
+    Object.keys(stringData).map(key => `${metadata.name}/${key}`),
+  );
+  t.same(new Set(shown), new Set(wanted));
+  const { DATABASE_URL, AUTH_SECRETS } = secrets[0].stringData;
+  const untouched = { ...settings, NODE_ENV: 'production', DATABASE_URL, AUTH_SECRETS };
+  t.throws(() => loadSettings(untouched), /AUTH_SECRETS: entry 1 is not of the form/);
+});
+
+t.test('probes ask what the service answers', async t => {
+  const { base } = await startService(t);
+  for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
+    const { path } = container[probe].httpGet;
+    t.equal((await fetch(base + path)).status, 200, `${probe}: ${path}`);
+  }
+  t.equal(container.livenessProbe.httpGet.path, '/livez', 'which does not depend on the database');
+});
+
+t.test('the job migrates by a command that there is', async t => {
+  const [program, ...args] = migration.args;
+  t.equal(program, 'latchkey');
+  const { status, stdout } = spawnSync(process.execPath, [CLI, ...args, '--help'], { encoding: 'utf8' });
+  t.equal(status, 0);
+  for (const option of args.filter((arg: string) => arg.startsWith('--'))) t.match(stdout, `${option} <`);
+  const variables = migration.args.flatMap((arg: string) => /^\$\((\w+)\)$/.exec(arg)?.[1] ?? []);
+  t.same(
+    names(migration.env).filter(name => !isSetting(name)),
+    variables,
+    'what is no setting is in the command',
+  );
+});
+
+t.test('nothing is allowed that is not needed', async t => {
+  const user = Number(/^USER (\d+)$/m.exec(dockerfile)?.[1]);
+  for (const { spec } of [deployment.template, job.template]) {
+    t.match(spec, {
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      securityContext: { runAsNonRoot: true, runAsUser: user, seccompProfile: { type: 'RuntimeDefault' } },
+    });
+    t.match(spec.containers[0].securityContext, {
+      ...{ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+    });
+    t.ok(spec.containers[0].resources.limits.memory);
+  }
+});
+
+t.test('whoever ends the service gives it the time to close', async t => {
+  const needs = Number(settings['SHUTDOWN_DELAY_MS']) / 1000 + CLOSE_WITHIN_S;
+  t.ok(pod.terminationGracePeriodSeconds > needs);
+  const [{ services }] = readYaml(join(root, 'docker-compose.yml'));
+  for (const name of ['auth-service', 'notes-service'])
+    t.ok(Number.parseInt(services[name].stop_grace_period, 10) > needs, `${name} in docker-compose.yml`);
+  t.same(
+    Object.keys(services['auth-service'].environment).filter(name => !isSetting(name)),
+    [],
+  );
+});

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+
+const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+const FOLDERS: Record<string, string> = {
+  auth: 'apps/auth-service',
+  notes: 'apps/notes-service',
+  client: 'packages/auth-client',
+  kit: 'packages/service-kit',
+};
+
+t.test('the ASVS table names each requirement once, in order, and tests that there are', async t => {
+  const rows = [...read('docs/security.md').matchAll(/^\| V(\d+\.\d+\.\d+) +\|(.*)\|$/gm)];
+  const places = rows.map(([, id = '']) => id.split('.').reduce((place, part) => place * 1000 + Number(part), 0));
+  t.ok(rows.length > 150);
+  t.same(
+    places,
+    [...new Set(places)].sort((a, b) => a - b),
+  );
+  const named = rows.flatMap(([, id, row = '']) => {
+    t.match(row, /^ [123] +\| (yes|partly|no|n\/a) +\|/, `${id}`);
+    const tests = [...row.matchAll(/`(\w+)\/([\w-]+)` “([^”]+)”/g)];
+    t.equal(row.split('“').length - 1, tests.length, `${id}: every title has its file`);
+    return tests;
+  });
+  t.ok(named.length > 100);
+  for (const [all, folder = '', file, title] of named) {
+    const source = read(`${FOLDERS[folder]}/test/${file}.test.ts`);
+    t.ok(source.includes(`'${title}'`), all);
+  }
+});
+
+t.test('links between the documents lead somewhere', async t => {
+  for (const [path, dir] of [
+    ['docs/security.md', 'docs/'],
+    ['SECURITY.md', ''],
+  ] as const) {
+    for (const [, target = '', anchor] of read(path).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
+      const there = read(target === '' ? path : dir + target);
+      const headings = [...there.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\w -]/g, '')
+          .replaceAll(' ', '-'),
+      );
+      if (anchor) t.ok(headings.includes(anchor), `${path}: ${target}#${anchor}`);
+    }
+  }
+});
