@@ -50,11 +50,11 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
     done();
   });
 
+  await app.register(metrics, { config });
   await app.register(draining);
   await app.register(problems);
   await app.register(jsonBody);
   await app.register(openapi, { config });
-  await app.register(metrics, { config });
   await app.register(database, { config });
   await app.register(changes, { config });
   await app.register(signingKeys, { config });

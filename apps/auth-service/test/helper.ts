@@ -74,8 +74,8 @@ export async function startService(t: Test, overrides: Partial<Config> = {}): Pr
   const config = await testConfig(overrides);
   const logs: string[] = [];
   const app = await buildApp(config, { write: line => void logs.push(line) });
-  await app.listen({ host: config.host, port: 0 });
   t.teardown(() => app.close());
+  await app.listen({ host: config.host, port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return {
     base: `http://127.0.0.1:${port}`,
