@@ -1,43 +1,18 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import t, { type Test } from 'tap';
-import { call, createDatabase, get, newCredentials, post, startService, testConfig, until } from './helper.js';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** Stands between the service and its database; cut, it refuses and breaks every connection. */
-async function startWire(t: Test, databaseUrl: string) {
-  const url = new URL(databaseUrl);
-  const target = { host: url.hostname, port: Number(url.port) };
-  const sockets = new Set<Socket>();
-  const server = createServer(near => {
-    const far = connect(target);
-    for (const socket of [near, far]) sockets.add(socket.on('error', () => undefined));
-    near.once('close', () => far.destroy()).pipe(far);
-    far.once('close', () => near.destroy()).pipe(near);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  url.port = String(port);
-  const cut = () => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  };
-  t.teardown(cut);
-  const mend = async () => {
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-  };
-  return { url: url.href, cut, mend };
-}
+import { type AddressInfo, connect, createServer } from 'node:net';
+import t from 'tap';
+import {
+  call,
+  createDatabase,
+  freePort,
+  get,
+  newCredentials,
+  post,
+  startService,
+  startWire,
+  testConfig,
+  until,
+} from './helper.js';
 
 const reader = (metricsPort: number) => {
   const text = async () => (await call(`http://127.0.0.1:${metricsPort}/metrics`)).text;
