@@ -119,6 +119,7 @@ async function run(t: Test, otel: Record<string, string>) {
         HOST: '127.0.0.1',
         PORT: '0',
         BCRYPT_COST: '4',
+        SHUTDOWN_DELAY_MS: '0',
         PUBLIC_URL: 'https://auth.example.com',
       },
       ...{ AUTH_SECRETS: `one:${randomBytes(32).toString('base64')}`, DATABASE_URL: await createDatabase(), ...otel },

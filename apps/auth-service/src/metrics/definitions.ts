@@ -64,9 +64,13 @@ export function gaugesOf(app: FastifyInstance): [name: string, help: string, rea
   const { hashLane, revocations, signingKeys } = app;
   const { pool } = app.pg;
   const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
-  const isReady = () => signingKeys.isReady() && revocations.state().ageMs < FRESH_WITHIN_MS;
+  const isReady = () => !app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < FRESH_WITHIN_MS;
   return [
-    ['latchkey_ready', 'Whether tokens can be signed and the database has answered lately', () => Number(isReady())],
+    [
+      'latchkey_ready',
+      'Whether it is not closing, tokens can be signed and the database has answered lately',
+      () => Number(isReady()),
+    ],
     ['latchkey_hash_lane_waiting', 'Hashes that wait for their turn', () => hashLane.state().waiting],
     ['latchkey_hash_lane_running', 'Hashes that run', () => hashLane.state().running],
     [
