@@ -40,15 +40,8 @@ export const COUNTERS = {
 
 /** What is measured, in seconds. */
 export const HISTOGRAMS = {
-  latchkey_http_request_duration_seconds: {
-    help: 'How long answers took, by the pattern of the route',
-    labels: ['method', 'route', 'status'],
-    // The feed of revocations waits up to 30 seconds by design.
-    buckets: [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  },
   latchkey_hash_wait_seconds: {
     help: 'How long hashes waited for their turn',
-    labels: [],
     buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   },
 } as const;

@@ -16,15 +16,14 @@ export function createRegistry() {
     counters.set(name, counter);
   }
   const histograms = new Map<string, Histogram>();
-  for (const [name, { help, labels, buckets }] of Object.entries(HISTOGRAMS)) {
-    histograms.set(name, new Histogram({ name, help, labelNames: labels, buckets: [...buckets], registers }));
+  for (const [name, { help, buckets }] of Object.entries(HISTOGRAMS)) {
+    histograms.set(name, new Histogram({ name, help, buckets: [...buckets], registers }));
   }
 
   return {
     registry,
     count: (what: keyof typeof COUNTERS, labels: Labels = {}, by = 1) => counters.get(what)?.inc(labels, by),
-    observe: (what: keyof typeof HISTOGRAMS, seconds: number, labels: Labels = {}) =>
-      histograms.get(what)?.observe(labels, seconds),
+    observe: (what: keyof typeof HISTOGRAMS, seconds: number) => histograms.get(what)?.observe(seconds),
   };
 }
 

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { isDatabaseUnavailable } from '@latchkey/service-kit';
-import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { OverloadedError, StaleError } from '../errors.js';
 import type { COUNTERS, HISTOGRAMS, Labels } from '../metrics/definitions.js';
+import { addRequestDurations } from '../metrics/request-durations.js';
 import { VERSION } from '../version.js';
 
 declare module 'fastify' {
@@ -13,11 +13,9 @@ declare module 'fastify' {
     /** Counts something that the metrics tell; does nothing when nobody asks for them. */
     count(what: keyof typeof COUNTERS, labels?: Labels, by?: number): void;
     /** Adds a measurement in seconds to what the metrics tell; does nothing likewise. */
-    observe(what: keyof typeof HISTOGRAMS, seconds: number, labels?: Labels): void;
+    observe(what: keyof typeof HISTOGRAMS, seconds: number): void;
   }
 }
-
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 /** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
 export default fp<WithConfig>(
@@ -30,12 +28,12 @@ export default fp<WithConfig>(
     // Not everybody has a Prometheus.
     const { addGauges, createRegistry } = await import('../metrics/registry.js');
     const { registry, count, observe } = createRegistry();
+    const takeNote = addRequestDurations(registry);
     app.decorate('count', count);
     app.decorate('observe', observe);
 
     app.addHook('onResponse', (request, reply, done) => {
-      const labels = { ...routeOf(request), status: reply.statusCode };
-      observe('latchkey_http_request_duration_seconds', reply.elapsedTime / 1000, labels);
+      takeNote(request, reply);
       done();
     });
     app.addHook('onError', (_request, _reply, error, done) => {
@@ -74,11 +72,6 @@ export default fp<WithConfig>(
   },
   { name: 'metrics' },
 );
-
-/** Labels that callers cannot make more of: patterns of routes, never paths. */
-function routeOf({ method, routeOptions: { url } }: FastifyRequest): Labels {
-  return { method: METHODS.has(method) ? method : 'other', route: url ?? 'unknown' };
-}
 
 function isOfDatabase(error: Error): boolean {
   return error instanceof StaleError || isDatabaseUnavailable(error) || isDatabaseUnavailable(error.cause);
