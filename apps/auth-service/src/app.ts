@@ -47,11 +47,11 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
 
 async function wire(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(answerHeaders, { config });
+  await app.register(metrics, { config });
   await app.register(draining);
   await app.register(problems);
   await app.register(jsonBody);
   await app.register(openapi, { config });
-  await app.register(metrics, { config });
   await app.register(database, { config });
   await app.register(changes, { config });
   await app.register(signingKeys, { config });

@@ -16,11 +16,13 @@ export function originOf(request: FastifyRequest): Origin {
   };
 }
 
-/** Logs an event whose row is written; the line and the row share the request id. */
+/** Logs and counts an event whose row is written; the line and the row share the request id. */
 export function logEvent(request: FastifyRequest, event: AuditEventName, subject: Subject): void {
   const { address, userAgent } = originOf(request);
   const level = event === 'refresh_token_reuse' ? 'warn' : 'info';
   request.log[level]({ event, ...subject, address, userAgent }, event);
+  const reason = subject.details?.['reason'];
+  request.server.count('latchkey_auth_events_total', { event, ...(typeof reason === 'string' && { reason }) });
 }
 
 /** The caller's IP address, as PostgreSQL's `inet` takes it; what a gateway says that is no address is none. */

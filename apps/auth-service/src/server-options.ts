@@ -59,12 +59,13 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
     logController: new LogController({ disableRequestLogging: request => QUIET.has(request.routeOptions.url ?? '') }),
     logger: {
       level: config.logLevel,
-      redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token'],
+      // PostgreSQL quotes whole rows and parameters there.
+      redact: { paths: ['err.detail', 'err.where'], remove: true },
       serializers: {
-        // Bodies and query strings are never logged: they may hold secrets.
+        // The pattern of the route, not what was asked for: paths, query strings and bodies may hold secrets.
         req: request => ({
           method: request.method,
-          path: request.url.split('?', 1)[0],
+          path: request.routeOptions.url,
           remoteAddress: addressOf(request) ?? 'unknown',
         }),
       },

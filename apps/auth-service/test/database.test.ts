@@ -181,12 +181,15 @@ t.test('one role migrates, and another serves', async t => {
     `users disable ${credentials.username}`,
     'passwords report',
     `events --user ${credentials.username}`,
-    'users export -',
+    'users export - --format ndjson',
   ]) {
     t.match(await serving(command, '', { MIGRATE_ON_START: 'false' }), { code: 0, stderr: /^(?!latchkey:)/ }, command);
   }
   const rows = 'username,passwordHash\nimported,\n';
-  t.match(await serving('users import -', rows, { MIGRATE_ON_START: 'false' }), { code: 0, stderr: /^(?!latchkey:)/ });
+  t.match(await serving('users import - --format csv', rows, { MIGRATE_ON_START: 'false' }), {
+    code: 0,
+    stderr: /^(?!latchkey:)/,
+  });
 
   const restricted = await operator(t, servingUrl.href);
   for (const forbidden of [

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { buildApp } from '../src/app.js';
@@ -75,8 +76,8 @@ export async function startService(t: Test, overrides: Partial<Config> = {}): Pr
   const config = await testConfig(overrides);
   const logs: string[] = [];
   const app = await buildApp(config, { write: line => void logs.push(line) });
-  await app.listen({ host: config.host, port: 0 });
   t.teardown(() => app.close());
+  await app.listen({ host: config.host, port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return {
     base: `http://127.0.0.1:${port}`,
@@ -123,4 +124,41 @@ export async function until(holds: () => Promise<boolean>, what: string): Promis
     if (performance.now() > deadline) throw new Error(`not in time: ${what}`);
     await new Promise(resolve => setTimeout(resolve, 20));
   }
+}
+
+/** A port of the loopback address that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Stands between the service and its database; cut, it refuses and breaks every connection. */
+export async function startWire(t: Test, databaseUrl: string) {
+  const url = new URL(databaseUrl);
+  const target = { host: url.hostname, port: Number(url.port) };
+  const sockets = new Set<Socket>();
+  const server = createServer(near => {
+    const far = connect(target);
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => undefined));
+    near.once('close', () => far.destroy()).pipe(far);
+    far.once('close', () => near.destroy()).pipe(near);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  url.port = String(port);
+  const cut = () => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  t.teardown(cut);
+  const mend = async () => {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+  };
+  return { url: url.href, cut, mend };
 }

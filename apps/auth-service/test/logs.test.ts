@@ -1,33 +1,215 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { startTracing } from '@latchkey/tracing';
+import { startCollector } from '@latchkey/tracing/testing';
+import pg from 'pg';
 import t from 'tap';
-import { call, get, newCredentials, post, startService } from './helper.js';
+import { newClientSecret } from '../src/clients/secret.js';
+import {
+  type Answer,
+  call,
+  createDatabase,
+  freePort,
+  get,
+  newCredentials,
+  serverUrl,
+  startService,
+  startWire,
+  testConfig,
+} from './helper.js';
 
-t.test('no password, token or body reaches the log or an error', async t => {
-  const { base, logs, sql } = await startService(t, { logLevel: 'trace' });
-  const canary = 'canary-4f1c';
-  const { username } = newCredentials();
-  const answers = [
-    await post(`${base}/auth/sign-up`, { username, password: `${canary}-password` }),
-    await post(`${base}/auth/sign-in`, { username, password: `${canary}-wrong` }),
-    await post(`${base}/auth/sign-up`, `{"username":"${username}","password":"${canary}" oops`),
-    await post(`${base}/auth/sign-up`, `{"password":"${canary}","password":"${canary}"}`),
-    await post(`${base}/auth/sign-up`, { username, password: { nested: canary } }),
-    await post(`${base}/auth/sign-up?password=${canary}`, {}),
-    await get(`${base}/auth/me`, `${canary}.${canary}.${canary}`),
-    await call(`${base}/auth/me`, { headers: { authorization: `Basic ${canary}`, cookie: canary } }),
-  ];
-  const { token } = answers[0]?.body ?? {};
-  await get(`${base}/auth/me`, token);
-  await sql('ALTER TABLE auth.users RENAME TO gone');
-  const failed = await post(`${base}/auth/sign-in`, { username, password: `${canary}-password` });
-  t.equal(failed.status, 500);
-  t.match(failed.body, { code: 'internal_error' });
-  t.notMatch(failed.text, /gone|relation/, 'the cause is for the log');
+const MARKER = 'harmless-marker';
 
-  const log = logs.join('');
-  t.match(log, /relation .*does not exist/);
-  t.notMatch(log, new RegExp(canary));
-  t.notMatch(log, token.split('.')[2]);
-  for (const { text } of answers.slice(1)) t.notMatch(text, new RegExp(canary));
+/** Makes a database that belongs to a role of its own, with a password. */
+async function createOwnedDatabase(password: string): Promise<string> {
+  const url = new URL(await createDatabase());
+  const name = url.pathname.slice(1);
+  const client = new pg.Client(serverUrl());
+  await client.connect();
+  await client.query(`CREATE ROLE "${name}" LOGIN PASSWORD '${password}'`);
+  await client.query(`ALTER DATABASE "${name}" OWNER TO "${name}"`);
+  await client.end();
+  return Object.assign(url, { username: name, password }).href;
+}
+
+t.test('no secret reaches the log, an error, the metrics or a trace', async t => {
+  const collector = await startCollector();
+  t.teardown(() => collector.close());
+  process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = collector.url;
+  process.env['OTEL_RESOURCE_ATTRIBUTES'] = `marker=${MARKER}`;
+  // None must be dropped.
+  process.env['OTEL_BSP_MAX_QUEUE_SIZE'] = '100000';
+  await startTracing('auth-service');
+
+  const breachList = createServer((_request, response) => response.writeHead(503).end()).listen(0, '127.0.0.1');
+  t.teardown(() => breachList.close());
+  await once(breachList, 'listening');
+  const { port: listPort } = breachList.address() as AddressInfo;
+
+  let made = 0;
+  const secrets = new Set<string>();
+  /** Makes a text that must not be seen again. */
+  const canary = () => {
+    const secret = `canary-${made++}-${randomBytes(6).toString('hex')}`;
+    secrets.add(secret);
+    return secret;
+  };
+  const keep = (...found: string[]) => {
+    for (const secret of found) secrets.add(secret);
+  };
+
+  const wire = await startWire(t, await createOwnedDatabase(canary()));
+  const metricsPort = await freePort();
+  const authSecret = randomBytes(32);
+  keep(authSecret.toString('base64'), authSecret.toString('hex'));
+  const client = { id: 'canary-client', secret: newClientSecret(), scopes: ['revocations:read'] };
+  keep(client.secret);
+  const { throttle } = await testConfig({ databaseUrl: wire.url });
+  const plenty = { quota: 10_000, windowS: 60 };
+  const { app, base, logs } = await startService(t, {
+    ...{ logLevel: 'trace', databaseUrl: wire.url, metricsPort, firstClient: client, bcryptCost: 4 },
+    ...{ authSecrets: [{ id: 'one', key: authSecret }], passwordBreachUrl: `http://127.0.0.1:${listPort}` },
+    throttle: { ...throttle, enabled: true, account: plenty, pair: plenty, address: plenty, signUp: plenty },
+  });
+  const failures: Answer[] = [];
+  const send = async (method: string, path: string, headers: Record<string, string>, body?: string | object) => {
+    const text = typeof body === 'object' ? JSON.stringify(body) : body;
+    const type = typeof body === 'object' ? { 'content-type': 'application/json' } : undefined;
+    const init = { method, headers: { 'user-agent': MARKER, ...type, ...headers } };
+    const answer = await call(base + path, text === undefined || method === 'GET' ? init : { ...init, body: text });
+    if (answer.status >= 400) failures.push(answer);
+    return answer;
+  };
+  const form = (fields: Record<string, string>) => new URLSearchParams(fields).toString();
+  const asForm = { 'content-type': 'application/x-www-form-urlencoded' };
+  const basic = (id: string, secret: string) => {
+    const value = Buffer.from(`${id}:${secret}`).toString('base64');
+    keep(value);
+    return { authorization: `Basic ${value}` };
+  };
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+  const keepTokens = ({ token, refreshToken }: { token: string; refreshToken: string }) =>
+    keep(token, token.split('.')[2] as string, refreshToken, refreshToken.split('.')[2] as string);
+
+  /** What everybody does, with everything that is asked of the service. */
+  const story = async () => {
+    const password = canary();
+    const digest = createHash('sha1').update(password).digest('hex').toUpperCase();
+    keep(`range/${digest.slice(0, 5)}`, digest);
+    const { username } = newCredentials();
+    const statuses: number[] = [];
+    const does = async (...request: Parameters<typeof send>) => {
+      const answer = await send(...request);
+      statuses.push(answer.status);
+      if (answer.body?.refreshToken) keepTokens(answer.body);
+      if (answer.body?.access_token) keep(answer.body.access_token, answer.body.access_token.split('.')[2]);
+      return answer.body ?? {};
+    };
+    const idempotent = { 'idempotency-key': canary() };
+    const { token = canary(), refreshToken = canary() } = await does('POST', '/auth/sign-up', idempotent, {
+      ...{ username, password },
+    });
+    await does('POST', '/auth/sign-up', idempotent, { username, password: canary() });
+    await does('POST', '/auth/sign-in', {}, { username, password });
+    await does('POST', '/auth/sign-in', {}, { username, password: canary() });
+    await does('POST', '/auth/sign-in', {}, { username: newCredentials().username, password: canary() });
+    await does('POST', '/auth/refresh', {}, { refreshToken });
+    for (const path of ['/auth/me', '/auth/sessions', '/auth/verify']) await does('GET', path, bearer(token));
+    await does('PUT', '/auth/password', bearer(token), { currentPassword: canary(), newPassword: canary() });
+    const newPassword = canary();
+    await does('PUT', '/auth/password', bearer(token), { currentPassword: password, newPassword });
+    const own = basic(client.id, client.secret);
+    const grant = { grant_type: 'client_credentials' };
+    const { access_token = canary() } = await does('POST', '/oauth/token', { ...asForm, ...own }, form(grant));
+    await does('POST', '/oauth/token', asForm, form({ ...grant, client_id: client.id, client_secret: client.secret }));
+    await does('POST', '/oauth/token', { ...asForm, ...basic(client.id, canary()) }, form(grant));
+    await does('POST', '/oauth/token', asForm, form({ ...grant, client_id: client.id, client_secret: canary() }));
+    for (const kind of [token, refreshToken, access_token, canary()]) {
+      await does('POST', '/oauth/introspect', { ...asForm, ...own }, form({ token: kind }));
+    }
+    await does('GET', '/auth/revocations', bearer(access_token));
+    await does('GET', `/auth/revocations?after=${canary()}`, bearer(access_token));
+    await does('DELETE', `/auth/sessions/${canary()}`, bearer(token));
+    await does('POST', '/oauth/revoke', { ...asForm, ...own }, form({ token: refreshToken }));
+    const again = await does('POST', '/auth/sign-in', {}, { username, password: newPassword });
+    await does('POST', '/auth/sign-out', bearer(again.token ?? canary()), { scope: 'all' });
+    for (const path of ['/livez', '/readyz', '/.well-known/jwks.json']) await does('GET', path, {});
+    return statuses;
+  };
+
+  /** Secrets where they do not belong, on every route; but names of members, which an answer tells their sender. */
+  const oddities = async () => {
+    const { paths } = app.swagger() as { paths: Record<string, Record<string, unknown>> };
+    const routes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map(method => [method.toUpperCase(), path.replace(/\{\w+\}/g, canary)] as const),
+    );
+    routes.push(['GET', '/docs'], ['GET', '/openapi.json']);
+    for (const [method, path] of routes) {
+      const odd = () => ({
+        authorization: `Bearer ${canary()}.${canary()}.${canary()}`,
+        cookie: `session=${canary()}`,
+      });
+      await send(method, `${path}?token=${canary()}`, odd(), {});
+      await send(method, `${path}/${canary()}`, { 'x-api-key': canary(), 'idempotency-key': canary() }, {});
+      await send(method, `/${canary()}${path}`, basic(canary(), canary()), {});
+      await send(method, path, { 'x-request-id': canary(), traceparent: `00-${canary()}-01`, tracestate: canary() });
+      await send(
+        method,
+        path,
+        {},
+        { username: [canary()], password: { in: canary() }, refreshToken: 7, [MARKER]: canary() },
+      );
+      for (const headers of [asForm, { 'content-type': 'application/json' }]) {
+        await send(method, path, headers, `{"password":"${canary()}" oops`);
+        await send(method, path, headers, `{"password":"${canary()}","password":"${canary()}"}`);
+        await send(method, path, headers, form({ token: canary(), client_secret: canary(), grant_type: canary() }));
+        await send(method, path, headers, `"${canary()}${'x'.repeat(20_000)}"`);
+      }
+      await send(method, path, { 'content-type': `text/${canary()}` }, canary());
+      await send(method, `${path}/%zz${canary()}`, {});
+      await send('PATCH', path, {}, { password: canary() });
+    }
+  };
+
+  const fine = await story();
+  for (const status of [200, 201, 204, 400, 401, 409]) t.ok(fine.includes(status), `a ${status} was among them`);
+  await oddities();
+  await app.pg.query('ALTER TABLE auth.users RENAME TO gone');
+  const broken = await story();
+  t.ok(broken.includes(500));
+  await oddities();
+  await app.pg.query('ALTER TABLE auth.gone RENAME TO users');
+  // What PostgreSQL itself quotes of a row that it refuses.
+  await app.pg.query(`ALTER TABLE auth.users ADD CONSTRAINT canary CHECK (username = '') NOT VALID`);
+  t.ok((await story()).includes(500));
+  wire.cut();
+  t.ok((await story()).includes(503));
+
+  const { text: metrics } = await call(`http://127.0.0.1:${metricsPort}/metrics`);
+  await app.close();
+  const sinks = {
+    log: logs.join(''),
+    errors: failures.map(({ text, headers }) => text + JSON.stringify([...headers])).join('\n'),
+    metrics,
+    traces: collector.bodies.map(body => body.toString('latin1')).join(''),
+  };
+  t.ok(secrets.size > 1000);
+  for (const [name, sink] of Object.entries(sinks)) {
+    t.same(
+      [...secrets].filter(secret => sink.includes(secret)),
+      [],
+      `nothing in the ${name}`,
+    );
+    t.notMatch(sink, /\$bcrypt|\$2b\$/, `no hash in the ${name}`);
+  }
+  t.match(sinks.log, /relation .*does not exist/, 'the causes are in the log');
+  t.match(sinks.log, /cannot ask the list of breached passwords/);
+  t.match(sinks.traces, `http://127.0.0.1:${listPort}`);
+  t.notMatch(sinks.errors, /relation|auth\.users|constraint/, 'and nowhere else');
+  for (const name of ['log', 'errors', 'traces'] as const) t.ok(sinks[name].includes(MARKER), `${name} would show it`);
+  t.ok(sinks.metrics.includes('route="/auth/sessions/:id"'));
 });
 
 t.test('what machines ask all the time is not logged', async t => {

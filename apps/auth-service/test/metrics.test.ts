@@ -1,16 +1,43 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { call, newCredentials, post, startService, testConfig } from './helper.js';
+import {
+  call,
+  createDatabase,
+  freePort,
+  get,
+  newCredentials,
+  post,
+  startService,
+  startWire,
+  testConfig,
+  until,
+} from './helper.js';
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const ALERTS = join(ROOT, 'deploy/prometheus/alerts.yml');
+const DASHBOARD = join(ROOT, 'deploy/grafana/latchkey.json');
+
+const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
+if (!hasPromtool && process.env['CI']) t.fail('promtool is not installed, and in CI it must be');
+const skip = hasPromtool ? false : 'promtool is not installed';
+
+type Panel = { id: number; targets?: { expr: string }[] };
+const panels: Panel[] = JSON.parse(readFileSync(DASHBOARD, 'utf8')).panels;
+const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+
+const reader = (metricsPort: number) => {
+  const text = async () => (await call(`http://127.0.0.1:${metricsPort}/metrics`)).text;
+  const value = async (sample: string) => {
+    const line = (await text()).split('\n').find(line => line.startsWith(`${sample} `));
+    return line === undefined ? undefined : Number(line.slice(sample.length));
+  };
+  return { text, value };
+};
 
 t.test('metrics are told on a port of their own', async t => {
   const metricsPort = await freePort();
@@ -19,32 +46,162 @@ t.test('metrics are told on a port of their own', async t => {
     ...{ metricsPort, bcryptCost: 10, hashWorkers: 1, hashMaxWaitMs: 0, passwordBreachUrl: 'http://127.0.0.1:1' },
     throttle: { ...throttle, enabled: true, pair: { quota: 1, windowS: 60 } },
   });
-  const value = async (sample: string) => {
-    const { text } = await call(`http://127.0.0.1:${metricsPort}/metrics`);
-    return Number(
-      text
-        .split('\n')
-        .find(line => line.startsWith(`${sample} `))
-        ?.slice(sample.length),
-    );
-  };
+  const { text, value } = reader(metricsPort);
+  const events = (labels: string) => value(`latchkey_auth_events_total{${labels}}`);
+  const decisions = (limit: string, decision: string) =>
+    value(`latchkey_throttle_decisions_total{limit="${limit}",decision="${decision}"}`);
   t.equal(await value('latchkey_hash_refusals_total'), 0);
+  t.equal(await value('latchkey_ready'), 1);
+  t.equal(await events('event="sign_in"'), 0, 'told before the first, so that an increase shows');
+  t.equal(await decisions('pair', 'refused'), 0);
 
   const credentials = newCredentials();
   t.equal((await post(`${base}/auth/sign-up`, credentials)).status, 201);
   t.equal(await value('latchkey_breach_check_failures_total'), 1, 'nobody answers there');
+  t.equal((await post(`${base}/auth/sign-in`, credentials)).status, 200);
   const wrong = { ...credentials, password: 'wrong' };
   t.equal((await post(`${base}/auth/sign-in`, wrong)).status, 401);
   t.equal((await post(`${base}/auth/sign-in`, wrong)).status, 429);
   t.equal(await value('latchkey_throttle_blocks_total{limit="pair"}'), 1);
-  t.equal(await value('latchkey_throttled_total{limit="pair"}'), 1);
+  t.equal(await decisions('pair', 'refused'), 1);
+  for (const limit of ['pair', 'account', 'address']) t.equal(await decisions(limit, 'allowed'), 2, limit);
+  t.equal(await decisions('sign-up', 'allowed'), 1);
+  t.equal(await events('event="sign_up"'), 1);
+  t.equal(await events('event="sign_in"'), 1);
+  t.equal(await events('event="sign_in_failed",reason="wrong_password"'), 1);
+  t.equal(await value('latchkey_hash_wait_seconds_count'), 3);
 
   const answers = await Promise.all(Array.from({ length: 10 }, () => post(`${base}/auth/sign-in`, newCredentials())));
   const refused = answers.filter(({ status }) => status === 503).length;
   t.ok(refused > 0);
-  t.ok((await value('latchkey_hash_refusals_total')) <= refused);
+  t.equal(await value('latchkey_hash_refusals_total'), refused, 'at the door or behind it');
+  t.equal(await value('latchkey_database_errors_total'), 0);
   t.equal(await value('latchkey_hash_lane_running'), 0);
+  t.ok(((await value('latchkey_signing_key_age_seconds')) as number) > 0);
+  t.equal(await value('latchkey_signing_key_next_seconds'), undefined, 'no rotation is planned');
+  t.equal(await value('latchkey_signing_keys_unopened'), 0);
+  t.ok(((await value('latchkey_database_pool_connections')) as number) > 0);
+  t.match(await text(), /latchkey_build_info\{version="\d+\.\d+\.\d+"\} 1/);
+});
 
-  t.equal((await call(`http://127.0.0.1:${metricsPort}/`)).status, 404);
+t.test('labels are bounded, whatever callers send', async t => {
+  const metricsPort = await freePort();
+  const { base } = await startService(t, { metricsPort });
+  const { text } = reader(metricsPort);
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  await call(`${base}/auth/sessions/0198c6f5-0000-7000-8000-000000000000`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${body.token}` },
+  });
+  await get(`${base}/canary-path?canary=query`);
+  await get(`${base}/auth/%63anary`);
+  await call(`${base}/auth/sign-in?canary`, { method: 'PROPFIND' });
+  await get(`${base}/docs/static/canary.js`);
+  const told = await text();
+  const counted = (labels: string, times = 1) =>
+    t.ok(told.includes(`latchkey_http_request_duration_seconds_count{${labels}} ${times}\n`), labels);
+  counted('method="POST",route="/auth/sign-up",status="201"');
+  counted('method="DELETE",route="/auth/sessions/:id",status="404"');
+  counted('method="other",route="unknown",status="405"');
+  counted('method="GET",route="unknown",status="404"', 3);
+  t.notMatch(told, /canary/);
+});
+
+t.test('the state of the database shows', async t => {
+  const metricsPort = await freePort();
+  const { url, cut, mend } = await startWire(t, await createDatabase());
+  const { base } = await startService(t, { metricsPort, databaseUrl: url });
+  const { value } = reader(metricsPort);
+  const known = async (sample: string) => (await value(sample)) ?? Number.NaN;
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  t.equal((await get(`${base}/auth/me`, body.token)).status, 200);
+  t.ok((await known('latchkey_database_connections_opened_total')) > 0);
+  t.equal(await value('latchkey_database_connections_lost_total'), 0);
+  t.ok((await known('latchkey_revocations_age_seconds')) < 5);
+
+  cut();
+  t.equal((await get(`${base}/auth/me`, body.token)).status, 503);
+  t.equal(await value('latchkey_database_errors_total'), 1);
+  await until(async () => (await known('latchkey_database_connections_lost_total')) > 0, 'a lost connection');
+  await until(async () => (await known('latchkey_ready')) === 0, 'not ready');
+  t.ok((await known('latchkey_revocations_age_seconds')) >= 5);
+  await mend();
+  await until(async () => (await known('latchkey_ready')) === 1, 'ready again');
+});
+
+t.test('the server of the metrics takes odd requests, and answers while the service closes', async t => {
+  const metricsPort = await freePort();
+  const { app, base } = await startService(t, { metricsPort, bcryptCost: 12, hashWorkers: 1 });
+  const url = `http://127.0.0.1:${metricsPort}`;
   t.equal((await call(`${base}/metrics`)).status, 404, 'not where the gateway leads');
+  t.equal((await call(`${url}/metrics?name[]=up`)).status, 200);
+  for (const path of ['/', '/livez', '/metrics/', '//', '/%zz']) t.equal((await call(url + path)).status, 404, path);
+  t.equal((await call(`${url}/metrics`, { method: 'POST', body: 'x'.repeat(100_000) })).status, 404);
+  const socket = connect(metricsPort, '127.0.0.1');
+  socket.end('\0\0 garbage\r\n\r\n');
+  socket.resume();
+  await once(socket, 'close');
+
+  const { value } = reader(metricsPort);
+  const signUp = post(`${base}/auth/sign-up`, newCredentials());
+  await until(async () => (await value('latchkey_hash_lane_running')) === 1, 'a hash runs');
+  const closed = app.close();
+  t.equal(await value('latchkey_hash_lane_running'), 1);
+  t.equal((await signUp).status, 201);
+  await closed;
+  await t.rejects(call(`${url}/metrics`));
+});
+
+t.test('a port that is taken is told of by name', async t => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => taken.close());
+  await once(taken, 'listening');
+  const { port: metricsPort } = taken.address() as AddressInfo;
+  await t.rejects(startService(t, { metricsPort }), {
+    message: /METRICS_PORT \d+ cannot be listened on \(EADDRINUSE\)/,
+  });
+});
+
+t.test('dashboard, alerts and documentation ask for what is told', async t => {
+  const metricsPort = await freePort();
+  await startService(t, { metricsPort });
+  const told = await reader(metricsPort).text();
+  const types = new Map([...told.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type]) => [name, type]));
+  const namesIn = (text: string) => {
+    const found = text.match(/\b(latchkey|nodejs|process)_[a-z0-9_]+/g) ?? [];
+    const isHistogram = (name: string) => types.get(name) === 'histogram';
+    return new Set(found.map(name => (isHistogram(baseOf(name)) ? baseOf(name) : name)));
+  };
+  const asked = {
+    dashboard: namesIn(expressions.join('\n')),
+    alerts: namesIn(readFileSync(ALERTS, 'utf8')),
+    documentation: namesIn(readFileSync(join(ROOT, 'docs/operating.md'), 'utf8').split('## Watch it')[1] as string),
+  };
+  for (const [where, names] of Object.entries(asked)) {
+    t.ok(names.size > 5);
+    for (const name of names) t.ok(types.has(name), `${where}: ${name} is told`);
+  }
+  for (const name of types.keys()) {
+    if (!name.startsWith('latchkey_')) continue;
+    t.ok(asked.documentation.has(name), `${name} is documented`);
+    t.ok(asked.dashboard.has(name), `${name} is on the dashboard`);
+  }
+  t.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+});
+
+const baseOf = (sample: string) => sample.replace(/_(bucket|count|sum)$/, '');
+
+t.test('the alerts fire when they should, and Prometheus takes what the dashboard asks', { skip }, async t => {
+  const check = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync('promtool', args, { encoding: 'utf8' });
+    t.equal(status, 0, `${args.join(' ')}\n${stdout}${stderr}`);
+  };
+  check('check', 'rules', ALERTS);
+  check('test', 'rules', join(ROOT, 'deploy/prometheus/alerts.test.yml'));
+  const rules = expressions.map((expr, i) => ({
+    record: `panel:${'x'.repeat(i + 1)}`,
+    expr: expr.replaceAll('$__rate_interval', '5m'),
+  }));
+  const dir = t.testdir({ 'dashboard.yml': JSON.stringify({ groups: [{ name: 'dashboard', rules }] }) });
+  check('check', 'rules', join(dir, 'dashboard.yml'));
 });

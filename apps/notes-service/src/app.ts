@@ -26,8 +26,10 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     genReqId: () => randomUUID(),
     logger: {
       level: config.logLevel,
+      redact: { paths: ['err.detail', 'err.where'], remove: true },
       serializers: {
-        req: request => ({ method: request.method, path: request.url.split('?', 1)[0], remoteAddress: request.ip }),
+        // The pattern of the route, not what was asked for: that may hold secrets.
+        req: ({ method, routeOptions: { url: path }, ip: remoteAddress }) => ({ method, path, remoteAddress }),
       },
       ...(logStream && { stream: logStream }),
     },

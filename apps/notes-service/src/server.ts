@@ -1,4 +1,5 @@
 import { runService } from '@latchkey/service-kit';
+import { startTracing } from '@latchkey/tracing';
 import { buildApp } from './app.js';
 import { loadSettings } from './config.js';
 import { prepare } from './development.js';
@@ -6,6 +7,7 @@ import { prepare } from './development.js';
 await runService('notes-service', {
   prepare: () => prepare(loadSettings()),
   build: async config => {
+    await startTracing('notes-service');
     // A person reads a terminal; everything else gets JSON.
     const pretty = !config.production && process.stdout.isTTY;
     return buildApp(config, pretty ? (await import('pino-pretty')).default() : undefined);

@@ -55,7 +55,7 @@ export type System = {
 };
 
 /** Starts the real auth-service as its own process, and notes-service, on one database. */
-export async function startSystem(t: Test): Promise<System> {
+export async function startSystem(t: Test, authEnv: Record<string, string> = {}): Promise<System> {
   const databaseUrl = await createDatabase();
   const port = await freePort();
   const authUrl = `http://127.0.0.1:${port}`;
@@ -63,6 +63,7 @@ export async function startSystem(t: Test): Promise<System> {
     env: {
       ...{ NODE_ENV: 'production', HOST: '127.0.0.1', PORT: `${port}`, PUBLIC_URL: authUrl, DATABASE_URL: databaseUrl },
       ...{ BCRYPT_COST: '4', TRUST_PROXY: '127.0.0.1', AUTH_SECRETS: `one:${randomBytes(32).toString('base64')}` },
+      ...authEnv,
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   });

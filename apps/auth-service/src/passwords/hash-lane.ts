@@ -29,6 +29,7 @@ type Job = {
   task: HashTask;
   /** In rounds of bcrypt. */
   work: number;
+  queuedAt: number;
   startedAt: number;
   resolve: (result: string | boolean) => void;
   reject: (error: Error) => void;
@@ -51,11 +52,13 @@ export type HashLaneOptions = {
   workers: number;
   /** Who would have to wait longer than that is refused. */
   maxWaitMs: number;
+  /** Called with how long a task waited when its turn comes. */
+  onStart?: (waitedMs: number) => void;
   /** The module that the threads run. */
   worker?: string;
 };
 
-export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLaneOptions): HashLane {
+export function createHashLane({ workers, maxWaitMs, onStart, worker = WORKER }: HashLaneOptions): HashLane {
   const pool = new Piscina<HashTask, HashResult>({
     filename: worker,
     minThreads: 0,
@@ -92,6 +95,7 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
   const start = async (job: Job) => {
     running.add(job);
     job.startedAt = performance.now();
+    onStart?.(job.startedAt - job.queuedAt);
     try {
       const { value, tookMs } = await pool.run(job.task);
       const fading = 0.5 ** (job.work / HALF_LIFE_ROUNDS);
@@ -124,7 +128,8 @@ export function createHashLane({ workers, maxWaitMs, worker = WORKER }: HashLane
           reject(new CallerGoneError());
         };
         const forget = () => caller.removeEventListener('abort', onGone);
-        const job: Job = { task, work: 2 ** cost, startedAt: 0, resolve, reject, forget };
+        const queuedAt = performance.now();
+        const job: Job = { task, work: 2 ** cost, queuedAt, startedAt: 0, resolve, reject, forget };
         waiting.add(job);
         waitingWork += job.work;
         caller.addEventListener('abort', onGone);

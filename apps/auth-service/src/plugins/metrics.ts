@@ -1,68 +1,69 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { isDatabaseUnavailable } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
+import { OverloadedError, StaleError } from '../errors.js';
+import type { COUNTERS, HISTOGRAMS, Labels } from '../metrics/definitions.js';
+import { addRequestDurations } from '../metrics/request-durations.js';
+import { VERSION } from '../version.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Counts something that the metrics tell; does nothing when nobody asks for them. */
-    count(what: keyof typeof COUNTERS, labels?: Record<string, string>): void;
+    count(what: keyof typeof COUNTERS, labels?: Labels, by?: number): void;
+    /** Adds a measurement in seconds to what the metrics tell; does nothing likewise. */
+    observe(what: keyof typeof HISTOGRAMS, seconds: number): void;
   }
 }
-
-const COUNTERS = {
-  latchkey_hash_refusals_total: { help: 'Requests refused because a hash would have had to wait too long', labels: [] },
-  latchkey_throttle_blocks_total: { help: 'Blocks that the throttles have begun, by limit', labels: ['limit'] },
-  latchkey_throttled_total: { help: 'Requests refused by the throttles, by limit', labels: ['limit'] },
-  latchkey_breach_check_failures_total: { help: 'Times the list of breached passwords did not answer', labels: [] },
-};
 
 /** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
 export default fp<WithConfig>(
   async (app, { config: { host, metricsPort } }) => {
     if (metricsPort === undefined) {
       app.decorate('count', () => undefined);
+      app.decorate('observe', () => undefined);
       return;
     }
     // Not everybody has a Prometheus.
-    const { collectDefaultMetrics, Counter, Gauge, Registry } = await import('prom-client');
-    const registry = new Registry();
-    collectDefaultMetrics({ register: registry });
-    const counters = new Map(
-      Object.entries(COUNTERS).map(([name, { help, labels }]) => {
-        return [name, new Counter({ name, help, labelNames: labels, registers: [registry] })];
-      }),
-    );
-    app.decorate('count', (what, labels = {}) => counters.get(what)?.inc(labels));
+    const { addGauges, createRegistry } = await import('../metrics/registry.js');
+    const { registry, count, observe } = createRegistry();
+    const takeNote = addRequestDurations(registry);
+    app.decorate('count', count);
+    app.decorate('observe', observe);
 
-    const gauges: [name: string, help: string, value: () => number][] = [
-      ['latchkey_hash_lane_waiting', 'Hashes that wait for their turn', () => app.hashLane.state().waiting],
-      ['latchkey_hash_lane_running', 'Hashes that run', () => app.hashLane.state().running],
-      [
-        'latchkey_hash_lane_wait_seconds',
-        'How long a newcomer would wait for a hash',
-        () => app.hashLane.state().predictedWaitMs / 1000,
-      ],
-    ];
-    for (const [name, help, value] of gauges) {
-      new Gauge({
-        name,
-        help,
-        registers: [registry],
-        collect() {
-          this.set(value());
-        },
-      });
-    }
+    app.addHook('onResponse', (request, reply, done) => {
+      takeNote(request, reply);
+      done();
+    });
+    app.addHook('onError', (_request, _reply, error, done) => {
+      if (error instanceof OverloadedError) count('latchkey_hash_refusals_total');
+      else if (isOfDatabase(error)) count('latchkey_database_errors_total');
+      done();
+    });
 
-    const server = createServer(async (request, response) => {
-      const isKnown = request.method === 'GET' && request.url === '/metrics';
+    const server = createServer((request, response) => {
+      const isKnown = request.method === 'GET' && request.url?.split('?', 1)[0] === '/metrics';
       if (!isKnown) return void response.writeHead(404).end();
-      response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
+      registry.metrics().then(
+        text => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
+        error => {
+          app.log.error({ err: error }, 'cannot tell the metrics');
+          response.writeHead(500).end();
+        },
+      );
     });
     app.addHook('onReady', async () => {
+      addGauges(registry, app, VERSION);
+      const { pool } = app.pg;
+      count('latchkey_database_connections_opened_total', {}, pool.totalCount);
+      pool.on('connect', () => count('latchkey_database_connections_opened_total'));
+      pool.on('remove', () => count('latchkey_database_connections_closed_total'));
+      pool.on('error', () => count('latchkey_database_connections_lost_total'));
       server.listen(metricsPort, host);
-      await once(server, 'listening');
+      await once(server, 'listening').catch(cause => {
+        throw new Error(`METRICS_PORT ${metricsPort} cannot be listened on (${cause.code}).`, { cause });
+      });
     });
     app.addHook('onClose', async () => {
       server.close();
@@ -71,3 +72,7 @@ export default fp<WithConfig>(
   },
   { name: 'metrics' },
 );
+
+function isOfDatabase(error: Error): boolean {
+  return error instanceof StaleError || isDatabaseUnavailable(error) || isDatabaseUnavailable(error.cause);
+}

@@ -3,6 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
+import { VERSION } from '../version.js';
 
 /** Describes the routes: `/openapi.json`, and `/docs` for people. */
 export default fp<WithConfig>(
@@ -13,7 +14,7 @@ export default fp<WithConfig>(
         info: {
           title: 'Latchkey',
           description: 'Signs people up and in, and issues the JWTs that other services verify.',
-          version: '0.1.0',
+          version: VERSION,
           license: { name: 'MIT', identifier: 'MIT' },
         },
         servers: [{ url: config.publicUrl }],

@@ -23,7 +23,8 @@ const COSTS_EVERY_MS = 60_000;
 export default fp<WithConfig>(
   async (app, { config }) => {
     const workers = config.hashWorkers ?? availableParallelism();
-    const lane = createHashLane({ workers, maxWaitMs: config.hashMaxWaitMs });
+    const onStart = (waitedMs: number) => app.observe('latchkey_hash_wait_seconds', waitedMs / 1000);
+    const lane = createHashLane({ workers, maxWaitMs: config.hashMaxWaitMs, onStart });
     // The requests that wait for a hash have been answered by then.
     app.addHook('onClose', () => lane.close());
     if (process.platform !== 'linux') {

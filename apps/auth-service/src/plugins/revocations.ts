@@ -15,6 +15,8 @@ declare module 'fastify' {
 type RevocationFeed = {
   /** Whether a session has ended; tokens of sessions that ended long ago have expired. */
   has(sessionId: string): boolean;
+  /** How many ended sessions are told, and how long ago they were last read. */
+  state(): { size: number; ageMs: number };
   /** Hears of what has ended now, so that whoever ends a session and asks next is told so. */
   reload(): Promise<void>;
   /**
@@ -119,6 +121,7 @@ export default fp(
 
     app.decorate('revocations', {
       has: log.has,
+      state: () => ({ size: log.size(), ageMs: performance.now() - freshAt }),
       reload,
       async read(cursor, waitMs, caller) {
         const deadline = performance.now() + waitMs;

@@ -26,6 +26,8 @@ type SigningKeys = {
   jwks(): Jwks;
   /** Whether the key that is active can be used here, as it cannot without its secret. */
   isReady(): boolean;
+  /** For how long the active key has signed, when the next one will, and how many keys cannot be opened here. */
+  state(): { activeForMs?: number; nextInMs?: number; unopened: number };
   /** Calls when other keys are published than before. */
   onChange(listener: () => void): void;
 };
@@ -56,6 +58,7 @@ export default fp<WithConfig>(
     // A token says by its first segment which key has signed it, and only our own spelling of that is known here: a
     // header with another `alg`, `typ` or `crit`, or a key of its own, finds no key at all.
     let byHeader = new Map<string, RingKey>();
+    let unopened = 0;
     const listeners: (() => void)[] = [];
 
     const load = async () => {
@@ -75,6 +78,7 @@ export default fp<WithConfig>(
         }),
       );
       ring = opened.filter(key => key !== undefined);
+      unopened = live.length - ring.filter(({ canSign }) => canSign).length;
       byHeader = new Map(ring.map(key => [headerOf(key), key]));
       if (ring.map(({ kid }) => kid).join() !== before) for (const listener of listeners) listener();
     };
@@ -124,6 +128,16 @@ export default fp<WithConfig>(
       },
       onChange: listener => void listeners.push(listener),
       isReady: () => active()[0]?.canSign === true,
+      state() {
+        const now = performance.now();
+        const signsFrom = active()[0]?.signsFrom;
+        const next = ring.find(key => key.signsFrom > now);
+        return {
+          ...(signsFrom !== undefined && { activeForMs: now - signsFrom }),
+          ...(next && { nextInMs: next.signsFrom - now }),
+          unopened,
+        };
+      },
     });
   },
   { name: 'signing-keys', dependencies: ['changes'] },

@@ -62,8 +62,11 @@ export default fp<WithConfig>(
         if ('until' in result) {
           const waitS = secondsUntil(result.until);
           reply.headers({ 'retry-after': waitS, ratelimit: rateLimit(result.policy, 0, waitS) });
-          app.count('latchkey_throttled_total', { limit: result.policy.name });
+          app.count('latchkey_throttle_decisions_total', { limit: result.policy.name, decision: 'refused' });
           throw new TooManyRequestsError();
+        }
+        for (const { name: limit } of policies) {
+          app.count('latchkey_throttle_decisions_total', { limit, decision: 'allowed' });
         }
         request.attempt = result;
       };

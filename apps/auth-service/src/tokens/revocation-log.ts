@@ -7,6 +7,7 @@ type Entry = Revocation & { xid: bigint; until: number };
 /** The ended sessions that are told, in memory. */
 export type RevocationLog = {
   has(sessionId: string): boolean;
+  size(): number;
   add(revocations: StoredRevocation[]): void;
   /** What a snapshot does not see; everything when there is none. */
   since(snapshot: Snapshot | undefined): Revocation[];
@@ -32,6 +33,7 @@ export function createRevocationLog(): RevocationLog {
 
   return {
     has: sessionId => bySession.has(sessionId),
+    size: () => bySession.size,
     add(revocations) {
       for (const { sid, exp, xid: text, forMs } of revocations) {
         const known = bySession.get(sid);

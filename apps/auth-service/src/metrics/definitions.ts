@@ -1,0 +1,100 @@
+import type { FastifyInstance } from 'fastify';
+
+type Definition = {
+  help: string;
+  labels?: readonly string[];
+  /** Told as 0 from the start, so that an increase from nothing shows. */
+  from?: readonly Record<string, string>[];
+};
+
+const LIMITS = ['account', 'address', 'pair', 'sign-up'].map(limit => ({ limit }));
+const FAILURES = ['wrong_password', 'unknown_account', 'disabled', 'no_password'];
+
+/** What is counted. */
+export const COUNTERS = {
+  latchkey_auth_events_total: {
+    help: 'Events of accounts and sessions as in the audit log, failures by reason',
+    labels: ['event', 'reason'],
+    from: [
+      ...['sign_up', 'sign_in', 'refresh', 'refresh_token_reuse'].map(event => ({ event })),
+      ...FAILURES.map(reason => ({ event: 'sign_in_failed', reason })),
+    ],
+  },
+  latchkey_hash_refusals_total: { help: 'Requests refused because a hash would have had to wait too long' },
+  latchkey_throttle_decisions_total: {
+    help: 'Requests that a limit of the throttles allowed or refused',
+    labels: ['limit', 'decision'],
+    from: LIMITS.flatMap(limit => ['allowed', 'refused'].map(decision => ({ ...limit, decision }))),
+  },
+  latchkey_throttle_blocks_total: {
+    help: 'Blocks that the throttles have begun, by limit',
+    labels: ['limit'],
+    from: LIMITS,
+  },
+  latchkey_breach_check_failures_total: { help: 'Times the list of breached passwords did not answer' },
+  latchkey_database_errors_total: { help: 'Requests answered with 503 because the database could not be used' },
+  latchkey_database_connections_opened_total: { help: 'Database connections opened by the pool' },
+  latchkey_database_connections_closed_total: { help: 'Database connections closed by the pool, for whatever reason' },
+  latchkey_database_connections_lost_total: { help: 'Idle database connections that broke' },
+} as const satisfies Record<string, Definition>;
+
+/** What is measured, in seconds. */
+export const HISTOGRAMS = {
+  latchkey_hash_wait_seconds: {
+    help: 'How long hashes waited for their turn',
+    buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  },
+} as const;
+
+/** Names and values of labels. */
+export type Labels = Record<string, string | number>;
+
+// After this long without an answer of the database, verifiers are refused the feed.
+const FRESH_WITHIN_MS = 5000;
+
+/** What is looked up whenever somebody asks; nothing is told of what is `undefined`. */
+export function gaugesOf(app: FastifyInstance): [name: string, help: string, read: () => number | undefined][] {
+  const { hashLane, revocations, signingKeys } = app;
+  const { pool } = app.pg;
+  const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
+  const isReady = () => !app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < FRESH_WITHIN_MS;
+  return [
+    [
+      'latchkey_ready',
+      'Whether it is not closing, tokens can be signed and the database has answered lately',
+      () => Number(isReady()),
+    ],
+    ['latchkey_hash_lane_waiting', 'Hashes that wait for their turn', () => hashLane.state().waiting],
+    ['latchkey_hash_lane_running', 'Hashes that run', () => hashLane.state().running],
+    [
+      'latchkey_hash_lane_wait_seconds',
+      'How long a newcomer would wait for a hash',
+      () => seconds(hashLane.state().predictedWaitMs),
+    ],
+    ['latchkey_database_pool_connections', 'Database connections of the pool', () => pool.totalCount],
+    ['latchkey_database_pool_idle_connections', 'Those of them that nobody uses', () => pool.idleCount],
+    ['latchkey_database_pool_max_connections', 'As many as there may be', () => pool.options.max],
+    ['latchkey_database_pool_waiting', 'Callers that wait for a database connection', () => pool.waitingCount],
+    ['latchkey_revocations', 'Ended sessions that are told to verifiers', () => revocations.state().size],
+    [
+      'latchkey_revocations_age_seconds',
+      'Time since ended sessions were last read from the database',
+      () => seconds(revocations.state().ageMs),
+    ],
+    [
+      'latchkey_signing_key_age_seconds',
+      'How long the active signing key has signed',
+      () => seconds(signingKeys.state().activeForMs),
+    ],
+    [
+      'latchkey_signing_key_next_seconds',
+      'Time until the next signing key takes over, when one is planned',
+      () => seconds(signingKeys.state().nextInMs),
+    ],
+    [
+      'latchkey_signing_keys_unopened',
+      'Published signing keys that AUTH_SECRETS does not open',
+      () => signingKeys.state().unopened,
+    ],
+  ];
+}

@@ -1,0 +1,46 @@
+import type { FastifyInstance } from 'fastify';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { COUNTERS, gaugesOf, HISTOGRAMS, type Labels } from './definitions.js';
+
+/** Makes what holds all metrics. Its gauges come with {@link addGauges}. */
+export function createRegistry() {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+
+  const counters = new Map<string, Counter>();
+  for (const [name, definition] of Object.entries(COUNTERS)) {
+    const { help, labels = [], from = [] } = { labels: undefined, from: undefined, ...definition };
+    const counter = new Counter({ name, help, labelNames: labels, registers });
+    for (const values of from) counter.inc(values, 0);
+    counters.set(name, counter);
+  }
+  const histograms = new Map<string, Histogram>();
+  for (const [name, { help, buckets }] of Object.entries(HISTOGRAMS)) {
+    histograms.set(name, new Histogram({ name, help, buckets: [...buckets], registers }));
+  }
+
+  return {
+    registry,
+    count: (what: keyof typeof COUNTERS, labels: Labels = {}, by = 1) => counters.get(what)?.inc(labels, by),
+    observe: (what: keyof typeof HISTOGRAMS, seconds: number) => histograms.get(what)?.observe(seconds),
+  };
+}
+
+/** Adds what is looked up in an app that is ready. */
+export function addGauges(registry: Registry, app: FastifyInstance, version: string): void {
+  for (const [name, help, read] of gaugesOf(app)) {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        const value = read();
+        if (value === undefined) this.remove();
+        else this.set(value);
+      },
+    });
+  }
+  const info = { name: 'latchkey_build_info', help: 'Always 1; tells the version', labelNames: ['version'] };
+  new Gauge({ ...info, registers: [registry] }).set({ version }, 1);
+}
