@@ -1,9 +1,6 @@
-import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import getPort from 'get-port';
 import pg from 'pg';
@@ -20,6 +17,7 @@ import {
   testConfig,
   until,
 } from './helper.js';
+import { startPgBouncer, withoutPgBouncer } from './pgbouncer.js';
 
 const changePassword = ({ base }: Service, token: string) =>
   call(`${base}/auth/password`, {
@@ -231,14 +229,9 @@ t.test('a service goes on working on the schema of the next version', async t =>
   t.equal((await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).status, 200);
 });
 
-const BOUNCER = fileURLToPath(new URL('../../../deploy/pgbouncer/pgbouncer.ini', import.meta.url));
-const installed = spawnSync('pgbouncer', ['--version']).status === 0;
-if (!installed && process.env['CI']) t.fail('pgbouncer is not installed, and in CI it must be');
-const skip = installed ? false : 'pgbouncer is not installed';
-
-t.test('works through PgBouncer, a transaction at a time', { skip }, async t => {
+t.test('works through PgBouncer, a transaction at a time', { skip: withoutPgBouncer }, async t => {
   const databaseUrl = await createDatabase();
-  const bouncerUrl = await startBouncer(t, databaseUrl);
+  const { url: bouncerUrl } = await startPgBouncer(t, databaseUrl, 'transaction');
   const settings = {
     databaseUrl: bouncerUrl,
     authSecrets: (await testConfig({ databaseUrl })).authSecrets,
@@ -286,40 +279,6 @@ const throttle = {
   maxWaitS: 86_400,
   knownAddressDays: 30,
 };
-
-/** Runs a real PgBouncer as it is to be deployed, but with fewer connections than the services have. */
-async function startBouncer(t: Test, databaseUrl: string): Promise<string> {
-  const { hostname, port, pathname, username, password } = new URL(databaseUrl);
-  const listenPort = await getPort({ host: '127.0.0.1' });
-  const here: Record<string, string | number> = {
-    ...{ latchkey: `host=${hostname} port=${port}`, listen_addr: '127.0.0.1', listen_port: listenPort },
-    ...{ auth_file: 'users.txt', default_pool_size: 3 },
-  };
-  const config = readFileSync(BOUNCER, 'utf8').replace(/^(\w+) = .*/gm, (line, name) => {
-    return name in here ? `${name === 'latchkey' ? '*' : name} = ${here[name]}` : line;
-  });
-  const dir = t.testdir({ 'users.txt': `"${username}" "${password}"\n`, 'pgbouncer.ini': config });
-  // It refuses to run as root.
-  const asRoot = process.getuid?.() === 0;
-  if (asRoot) spawnSync('chmod', ['-R', 'a+rX', dir]);
-  const account = asRoot ? { uid: 65_534, gid: 65_534 } : {};
-  const child = spawn('pgbouncer', ['-q', 'pgbouncer.ini'], { cwd: dir, stdio: 'inherit', ...account });
-  t.teardown(async () => {
-    child.kill('SIGKILL');
-    await once(child, 'close');
-  });
-  const url = new URL(databaseUrl);
-  url.port = String(listenPort);
-  url.pathname = pathname;
-  await until(async () => {
-    const client = new pg.Client(url.href);
-    return client.connect().then(
-      () => client.end().then(() => true),
-      () => false,
-    );
-  }, 'PgBouncer answers');
-  return url.href;
-}
 
 /** A network between the service and a port of this machine, which can swallow what is sent. */
 async function startNetwork(t: Test, to: number): Promise<{ port: number; swallow(on: boolean): void }> {
