@@ -55,7 +55,7 @@ async function wire(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(database, { config });
   await app.register(changes, { config });
   await app.register(signingKeys, { config });
-  await app.register(revocations);
+  await app.register(revocations, { config });
   await app.register(tokens, { config });
   await app.register(sessions);
   await app.register(passwords, { config });

@@ -113,6 +113,24 @@ t.test('a network that swallows everything costs no more than the deadline', asy
   await until(async () => (await post(`${base}/auth/sign-up`, newCredentials())).status === 201, 'it goes on');
 });
 
+t.test('an answer that was lost before an outage can be asked for after it', async t => {
+  const postgres = await startThrowawayPostgres();
+  t.teardown(() => postgres.stop());
+  const { base } = await startService(t, { databaseUrl: postgres.url, refreshGraceS: 2 });
+  const { body: first } = await post(`${base}/auth/sign-up`, newCredentials());
+  const refresh = (refreshToken: string) => post(`${base}/auth/refresh`, { refreshToken });
+  const { body: lost } = await refresh(first.refreshToken);
+  await postgres.halt('fast');
+  await new Promise(resolve => setTimeout(resolve, 6000));
+  await postgres.start();
+  await until(async () => (await get(`${base}/readyz`)).status === 200, 'the database is back');
+  const again = await refresh(first.refreshToken);
+  t.match(again, { status: 200, body: { refreshToken: lost.refreshToken } });
+  await new Promise(resolve => setTimeout(resolve, 4000));
+  t.equal((await refresh(first.refreshToken)).status, 401, 'but not much later');
+  t.equal((await refresh(lost.refreshToken)).status, 401, 'that was theft');
+});
+
 t.test('when every connection is in use, callers are refused in time', async t => {
   const { base, config } = await startService(t);
   const { body } = await post(`${base}/auth/sign-up`, newCredentials());
@@ -179,7 +197,7 @@ t.test('one role migrates, and another serves', async t => {
     `users disable ${credentials.username}`,
     'passwords report',
     `events --user ${credentials.username}`,
-    'users export - --format ndjson',
+    'users export --format ndjson',
   ]) {
     t.match(await serving(command, '', { MIGRATE_ON_START: 'false' }), { code: 0, stderr: /^(?!latchkey:)/ }, command);
   }

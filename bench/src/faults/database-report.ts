@@ -6,8 +6,6 @@ import { DATABASE_CALLS, type DatabaseCall, FREE_CALLS, type Sample, type SignOu
 // A connection is waited for 2 s and a statement 6 s; a call has more than one statement, but none waits twice for long.
 const LONGEST_ANSWER_S = 8;
 const BACK_WITHIN_S = 2;
-// For how long a used refresh token still gives its successor, by default.
-const GRACE_S = 10;
 
 /** What came of a fault: the answers from its beginning until things had settled, and how long each call took to come back. */
 export type Outcome = { fault: Fault; during: Sample[]; backAfterS: Record<DatabaseCall, number> };
@@ -19,7 +17,6 @@ export function report(outcomes: Outcome[], before: Sample[], signOuts: SignOut[
     verdicts.reduce((total, verdict) => total + verdict[what], 0);
   const longestS = Math.max(...verdicts.map(verdict => verdict.longestS));
   const backS = Math.max(...verdicts.map(verdict => verdict.backS));
-  const signedOut = signOuts.filter(({ unansweredForS }) => unansweredForS <= GRACE_S);
   const none = { 'lasts, s': '', answered: '', 'said 503': '', others: '', 'back after, s': '', readyz: '' };
   return {
     title: 'The database fails',
@@ -45,12 +42,7 @@ export function report(outcomes: Outcome[], before: Sample[], signOuts: SignOut[
         promise: '',
       },
       never('faults that readyz did not tell, or told for ever', sum('wrongReadiness')),
-      never('people signed out', signedOut.length, 'whose refreshes were unanswered for less than the grace period'),
-      {
-        what: 'people signed out: the answer was lost for longer than the grace period',
-        measured: signOuts.length - signedOut.length,
-        promise: '',
-      },
+      never('people signed out', signOuts.length),
       { what: 'the same process, ready', measured: isAlive ? 'yes' : 'no', promise: 'yes', broken: !isAlive },
     ],
     details: {

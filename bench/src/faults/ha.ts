@@ -16,9 +16,6 @@ const GIVE_UP_MS = 60_000;
 const SETTINGS = {
   // Nobody who is checked has to sign in again during the run.
   ACCESS_TOKEN_TTL_S: '86400',
-  // Longer than a failover. A refresh may be written while its answer is lost with the leader; whoever tries again when
-  // there is another one must still be known as the owner.
-  REFRESH_GRACE_S: '60',
 };
 
 /** How long things took, in ms. */

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Revocations } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
+import type { WithConfig } from '../config.js';
 import { adoptRevocations, listRevocations } from '../data/revocations.js';
 import { StaleError } from '../errors.js';
+import { createOutageWatch } from '../tokens/outage.js';
 import { createRevocationLog } from '../tokens/revocation-log.js';
 import { parseSnapshot, type Snapshot } from '../tokens/snapshot.js';
 
@@ -17,6 +19,8 @@ type RevocationFeed = {
   has(sessionId: string): boolean;
   /** How many ended sessions are told, and how long ago they were last read. */
   state(): { size: number; ageMs: number };
+  /** How long the database was away, when it is now, or was until less than the grace period ago; otherwise 0. */
+  awayMs(): number;
   /** Hears of what has ended now, so that whoever ends a session and asks next is told so. */
   reload(): Promise<void>;
   /**
@@ -35,6 +39,7 @@ export type Cursor = { text: string; snapshot: Snapshot; keys: string };
 // Replicas hear of an ended session at once; this is for when they cannot.
 const RELOAD_EVERY_MS = 1000;
 const STALE_AFTER_MS = 5000;
+const AWAY_AFTER_MS = 3 * RELOAD_EVERY_MS;
 const MAX_SHARED = 100;
 
 /** Reads a cursor; `undefined` when it is not one of ours. */
@@ -45,14 +50,14 @@ export function parseCursor(text: string): Cursor | undefined {
 }
 
 /** Keeps the sessions that ended while tokens of them live, and hands them on. */
-export default fp(
-  async app => {
+export default fp<WithConfig>(
+  async (app, { config }) => {
     const log = createRevocationLog();
     const waiting = new Set<() => void>();
     const answers = new Map<string, Buffer>();
     let snapshotText: string | undefined;
     let snapshot: Snapshot | undefined;
-    let freshAt = performance.now();
+    const outages = createOutageWatch(AWAY_AFTER_MS, config.refreshGraceS * 1000);
     let keys: string[] = [];
     let keysTag = '';
 
@@ -66,7 +71,7 @@ export default fp(
       const found = await listRevocations(app.pg, snapshotText);
       snapshotText = found.snapshot;
       snapshot = parseSnapshot(snapshotText) as Snapshot;
-      freshAt = askedAt;
+      outages.heard(askedAt);
       log.prune();
       if (found.revocations.length === 0) return;
       log.add(found.revocations);
@@ -107,7 +112,7 @@ export default fp(
 
     /** The answer for now, `undefined` when there is no news. */
     const since = (after: Cursor | undefined): Buffer | undefined => {
-      if (performance.now() - freshAt > STALE_AFTER_MS) throw new StaleError();
+      if (performance.now() - outages.heardAt() > STALE_AFTER_MS) throw new StaleError();
       const known = answers.get(after?.text ?? '');
       if (known) return known;
       const { keys, keysTag } = publishedKeys();
@@ -121,8 +126,9 @@ export default fp(
 
     app.decorate('revocations', {
       has: log.has,
-      state: () => ({ size: log.size(), ageMs: performance.now() - freshAt }),
+      state: () => ({ size: log.size(), ageMs: performance.now() - outages.heardAt() }),
       reload,
+      awayMs: outages.awayMs,
       async read(cursor, waitMs, caller) {
         const deadline = performance.now() + waitMs;
         const isAhead = () => cursor !== undefined && snapshot !== undefined && cursor.snapshot.xmax > snapshot.xmax;

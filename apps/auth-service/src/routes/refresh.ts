@@ -12,7 +12,7 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     tags: ['auth'],
     summary: 'Exchange a refresh token for new tokens',
     description:
-      'Within the grace period a used token gives the same successor again, so a lost answer may be asked for again. An older one is taken for stolen and ends the session.',
+      'Within the grace period a used token gives the same successor again, so a lost answer may be asked for again; an outage of the database does not count. An older one is taken for stolen and ends the session.',
     body: RefreshRequest,
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
   };
@@ -20,7 +20,9 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     const token = parseRefreshToken(request.body.refreshToken);
     if (!token) throw new InvalidRefreshTokenError();
     const presented = { ...token, seeds: app.refreshTokens.seeds(token) };
-    const session = await refreshSession(app.pg, presented, config, originOf(request));
+    // Whoever lost an answer could not ask again while the database was away.
+    const refreshGraceS = config.refreshGraceS + Math.ceil(app.revocations.awayMs() / 1000);
+    const session = await refreshSession(app.pg, presented, { ...config, refreshGraceS }, originOf(request));
     if (!session) throw new InvalidRefreshTokenError();
     const event = session.stolen ? 'refresh_token_reuse' : 'refresh';
     if (session.stolen || session.advanced) {
