@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import getPort from 'get-port';
 
 /** A server in a process of its own. */
 export type Server = {
@@ -23,7 +23,7 @@ export async function startServer(
   env: Record<string, string>,
   onSpawn?: (child: ChildProcess) => void,
 ): Promise<Server> {
-  const port = env['PORT'] ?? String(await freePort());
+  const port = env['PORT'] ?? String(await getPort({ host: '127.0.0.1' }));
   const before = performance.now();
   const child = spawn(process.execPath, [script.pathname], {
     env: { PATH: process.env['PATH'], ...env, PORT: port },
@@ -38,14 +38,4 @@ export async function startServer(
     await exited;
   };
   return { url: `http://127.0.0.1:${port}`, startedInMs, child, exited, stop };
-}
-
-/** A port of the loopback address that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

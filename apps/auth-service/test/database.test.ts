@@ -250,10 +250,11 @@ t.test('a service goes on working on the schema of the next version', async t =>
 t.test('works through PgBouncer, a transaction at a time', { skip: withoutPgBouncer }, async t => {
   const databaseUrl = await createDatabase();
   const { url: bouncerUrl } = await startPgBouncer(t, databaseUrl, 'transaction');
+  const config = await testConfig({ databaseUrl });
   const settings = {
     databaseUrl: bouncerUrl,
-    authSecrets: (await testConfig({ databaseUrl })).authSecrets,
-    throttle: { ...throttle, pair: { quota: 3, windowS: 60 } },
+    authSecrets: config.authSecrets,
+    throttle: { ...config.throttle, enabled: true, pair: { quota: 3, windowS: 60 } },
   };
   const [one, two] = await Promise.all([startService(t, settings), startService(t, settings)]);
   const { rows } = await one.sql(
@@ -287,16 +288,6 @@ t.test('works through PgBouncer, a transaction at a time', { skip: withoutPgBoun
   const kids = async ({ base }: Service) => (await get(`${base}/.well-known/jwks.json`)).body.keys.length;
   await until(async () => (await kids(one)) === 2 && (await kids(two)) === 2, 'both hear of the new key');
 });
-
-const throttle = {
-  enabled: true,
-  account: { quota: 20, windowS: 3600 },
-  pair: { quota: 10, windowS: 900 },
-  address: { quota: 100, windowS: 3600 },
-  signUp: { quota: 100, windowS: 3600 },
-  maxWaitS: 86_400,
-  knownAddressDays: 30,
-};
 
 /** A network between the service and a port of this machine, which can swallow what is sent. */
 async function startNetwork(t: Test, to: number): Promise<{ port: number; swallow(on: boolean): void }> {

@@ -126,16 +126,6 @@ export async function until(holds: () => Promise<boolean>, what: string): Promis
   }
 }
 
-/** A port of the loopback address that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** Stands between the service and its database; cut, it refuses and breaks every connection. */
 export async function startWire(t: Test, databaseUrl: string) {
   const url = new URL(databaseUrl);

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { startTracing } from '@latchkey/tracing';
 import { startCollector } from '@latchkey/tracing/testing';
+import getPort from 'get-port';
 import pg from 'pg';
 import t from 'tap';
 import { newClientSecret } from '../src/clients/secret.js';
@@ -11,7 +12,6 @@ import {
   type Answer,
   call,
   createDatabase,
-  freePort,
   get,
   newCredentials,
   serverUrl,
@@ -61,7 +61,7 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
   };
 
   const wire = await startWire(t, await createOwnedDatabase(canary()));
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   const authSecret = randomBytes(32);
   keep(authSecret.toString('base64'), authSecret.toString('hex'));
   const client = { id: 'canary-client', secret: newClientSecret(), scopes: ['revocations:read'] };

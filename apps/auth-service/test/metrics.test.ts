@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import getPort from 'get-port';
 import t from 'tap';
 import {
   call,
   createDatabase,
-  freePort,
   get,
   newCredentials,
   post,
@@ -40,7 +40,7 @@ const reader = (metricsPort: number) => {
 };
 
 t.test('metrics are told on a port of their own', async t => {
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   const { throttle } = await testConfig();
   const { base } = await startService(t, {
     ...{ metricsPort, bcryptCost: 10, hashWorkers: 1, hashMaxWaitMs: 0, passwordBreachUrl: 'http://127.0.0.1:1' },
@@ -85,7 +85,7 @@ t.test('metrics are told on a port of their own', async t => {
 });
 
 t.test('labels are bounded, whatever callers send', async t => {
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   const { base } = await startService(t, { metricsPort });
   const { text } = reader(metricsPort);
   const { body } = await post(`${base}/auth/sign-up`, newCredentials());
@@ -108,7 +108,7 @@ t.test('labels are bounded, whatever callers send', async t => {
 });
 
 t.test('the state of the database shows', async t => {
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   const { url, cut, mend } = await startWire(t, await createDatabase());
   const { base } = await startService(t, { metricsPort, databaseUrl: url });
   const { value } = reader(metricsPort);
@@ -130,7 +130,7 @@ t.test('the state of the database shows', async t => {
 });
 
 t.test('the server of the metrics takes odd requests, and answers while the service closes', async t => {
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   const { app, base } = await startService(t, { metricsPort, bcryptCost: 12, hashWorkers: 1 });
   const url = `http://127.0.0.1:${metricsPort}`;
   t.equal((await call(`${base}/metrics`)).status, 404, 'not where the gateway leads');
@@ -163,7 +163,7 @@ t.test('a port that is taken is told of by name', async t => {
 });
 
 t.test('dashboard, alerts and documentation ask for what is told', async t => {
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   await startService(t, { metricsPort });
   const told = await reader(metricsPort).text();
   const types = new Map([...told.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type]) => [name, type]));

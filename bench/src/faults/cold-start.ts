@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { freePort } from '../processes.js';
+import getPort from 'get-port';
 import { type Part, progress, type Row, round } from '../report.js';
 import { clientOf, setStage, signUp, startPostgres } from '../stage.js';
 import { sleep } from './calls.js';
@@ -18,7 +18,7 @@ export const coldStart: Part = async ({ quick = false, count = quick ? 6 : 20 })
     const before = performance.now();
     const starts = Array.from({ length: count }, async (_, index) => {
       const name = `replica-${index}`;
-      const port = await freePort();
+      const port = await getPort({ host: '127.0.0.1' });
       // How the database knows it.
       return stage.start({ PORT: String(port), PGAPPNAME: name }, child => pids.set(name, child.pid as number));
     });

@@ -1,4 +1,4 @@
-import { freePort } from '../processes.js';
+import getPort from 'get-port';
 import { type Part, progress } from '../report.js';
 import { setStage, startPostgres } from '../stage.js';
 import { sleep } from './calls.js';
@@ -11,7 +11,7 @@ const LONGEST_WAIT_MS = 400;
 /** The service, and then its database, are killed again and again while people sign up. */
 export const kill: Part = async ({ quick = false, count = quick ? 8 : 200 }) => {
   const postgres = await startPostgres({ durable: true });
-  const stage = await setStage({ PORT: String(await freePort()) }, postgres);
+  const stage = await setStage({ PORT: String(await getPort({ host: '127.0.0.1' })) }, postgres);
   try {
     let service = await stage.start();
     const { url } = service;

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import getPort from 'get-port';
 import { stopsOnce } from '../cleanup.js';
-import { freePort } from '../processes.js';
 import { call, waitUntil } from './calls.js';
 
 const TEMPLATE = new URL('../../../deploy/nginx/gateway.conf.template', import.meta.url);
@@ -13,10 +13,10 @@ export const hasNginx = (): boolean => spawnSync('nginx', ['-v']).status === 0;
 
 /** Runs a real nginx as the gateway of these replicas, with the configuration that is deployed. */
 export async function startGateway(replicas: string[]): Promise<{ url: string; stop: () => Promise<void> }> {
-  const port = await freePort();
+  const port = await getPort({ host: '127.0.0.1' });
   const hosts = replicas.map(url => new URL(url).host);
   // Nobody asks for notes.
-  const notes = `127.0.0.1:${await freePort()}`;
+  const notes = `127.0.0.1:${await getPort({ host: '127.0.0.1' })}`;
   const values: Record<string, string> = {
     AUTH_UPSTREAM: hosts.join('; server '),
     NOTES_UPSTREAM: notes,

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import getPort from 'get-port';
 import { stopsOnce } from '../cleanup.js';
-import { freePort } from '../processes.js';
 
 /** What stands between the service and its database, and can fail as a network does. */
 export type TcpProxy = {
@@ -23,7 +23,7 @@ export type TcpProxy = {
 
 /** Starts a TCP proxy on the loopback address. */
 export async function startProxy(target: number): Promise<TcpProxy> {
-  const port = await freePort();
+  const port = await getPort({ host: '127.0.0.1' });
   const sockets = new Set<Socket>();
   const waiting: (() => void)[] = [];
   let to = target;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { freePort } from '../processes.js';
+import getPort from 'get-port';
 import { never, progress, type Row } from '../report.js';
 import type { Stage } from '../stage.js';
 import { sleep } from './calls.js';
@@ -15,7 +15,7 @@ const REQUEST = 'GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n';
 
 /** What clients that are connected to the service itself see of its restarts. */
 export async function restartUnderClients(stage: Stage, count: number): Promise<{ rows: Row[]; evidence: string[] }> {
-  const port = await freePort();
+  const port = await getPort({ host: '127.0.0.1' });
   const resets: string[] = [];
   const refusals: string[] = [];
   const badExits: string[] = [];

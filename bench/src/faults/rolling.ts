@@ -1,4 +1,5 @@
-import { freePort, type Server } from '../processes.js';
+import getPort from 'get-port';
+import type { Server } from '../processes.js';
 import { never, type Part, percentile, progress, type Row, round } from '../report.js';
 import { type Stage, setStage } from '../stage.js';
 import { describe, sleep } from './calls.js';
@@ -31,7 +32,7 @@ export const rolling: Part = async ({ quick = false, count = quick ? 2 : 20 }) =
 type Outcome = { rows: Row[]; evidence: string[] };
 
 async function behindGateway(stage: Stage, count: number): Promise<Outcome> {
-  const ports = [String(await freePort()), String(await freePort())];
+  const ports = [String(await getPort({ host: '127.0.0.1' })), String(await getPort({ host: '127.0.0.1' }))];
   const replicas = await Promise.all(ports.map(port => stage.start({ PORT: port })));
   const gateway = await startGateway(replicas.map(({ url }) => url));
   const now = { phase: 'before' };

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createVerifier } from '@latchkey/auth-client';
-import { freePort } from '../processes.js';
+import getPort from 'get-port';
 import { never, type Part, percentile, progress, type Row, round } from '../report.js';
 import { AUDIENCE, ISSUER, setStage } from '../stage.js';
 import { type Answer, call, describe, isUnavailable, sleep } from './calls.js';
@@ -33,7 +33,7 @@ type Measurement = { minute: number; rssMb: number; heapMb: number; connections:
 
 /** Everything at a steady rate for long: memory, connections and times stay where they are. */
 export const soak: Part = async ({ quick = false, minutes = quick ? 1 : 30 }) => {
-  const metricsPort = await freePort();
+  const metricsPort = await getPort({ host: '127.0.0.1' });
   const stage = await setStage({
     BCRYPT_COST: '10',
     LOG_LEVEL: 'info',

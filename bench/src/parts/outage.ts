@@ -1,5 +1,5 @@
 import { createVerifier, type Verifier } from '@latchkey/auth-client';
-import { freePort } from '../processes.js';
+import getPort from 'get-port';
 import { type Part, progress, round } from '../report.js';
 import { AUDIENCE, clientOf, ISSUER, setStage, signUp } from '../stage.js';
 
@@ -9,7 +9,7 @@ const CHECK_EVERY_MS = 5;
 /** Auth-service and database are away; one verifier was told to go on for ever, one for half of that time. */
 export const outage: Part = async ({ outage: seconds = DEFAULT_OUTAGE_S }) => {
   const ttl = String(seconds * 2 + 600);
-  const stage = await setStage({ ACCESS_TOKEN_TTL_S: ttl, PORT: String(await freePort()) });
+  const stage = await setStage({ ACCESS_TOKEN_TTL_S: ttl, PORT: String(await getPort({ host: '127.0.0.1' })) });
   const maxStalenessMs = (seconds * 1000) / 2;
   const verifiers: Verifier[] = [];
   try {

@@ -5,8 +5,8 @@ import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import bcrypt from 'bcrypt';
+import getPort from 'get-port';
 import pg from 'pg';
-import { freePort } from '../processes.js';
 import { checker, type OnEnd, type Peer, post } from './peer.js';
 
 const FOLDER = new URL('../../src/peers/', import.meta.url);
@@ -22,7 +22,7 @@ export async function startFlask(cost: number, onEnd: OnEnd): Promise<Peer | und
   onEnd(postgres.stop);
   const credentials = { username: 'peer', password: 'open sesame 42' };
   await addUser(postgres.url, credentials.username, await bcrypt.hash(credentials.password, cost));
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = `127.0.0.1:${await getPort({ host: '127.0.0.1' })}`;
   const options = ['--workers', String(WORKERS), '--bind', address, '--log-level', 'warning'];
   const gunicorn = spawn(python, ['-m', 'gunicorn', ...options, 'flask_app:app'], {
     cwd: FOLDER.pathname,

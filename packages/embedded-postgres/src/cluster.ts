@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { access, chown, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import getPort from 'get-port';
 import { type Account, isOpenToAll } from './account.js';
 import { nativeFolder } from './binaries.js';
 import { isAlive } from './lock.js';
@@ -76,7 +77,7 @@ async function runningPort(data: string): Promise<number | undefined> {
 }
 
 async function startServer(cluster: Cluster): Promise<number> {
-  const port = cluster.port ?? (await freePort());
+  const port = cluster.port ?? (await getPort({ host: '127.0.0.1' }));
   const settings = [
     `port=${port}`,
     'listen_addresses=127.0.0.1',
@@ -137,15 +138,6 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** A TCP port of the loopback address that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise(resolve => server.close(resolve));
-  return port;
 }
 
 async function answers(port: number): Promise<boolean> {
