@@ -107,7 +107,7 @@ function readArguments({ help, parts, numbers, flags = [] }: Command) {
   }
   const names = positionals.length > 0 ? positionals : Object.keys(parts);
   const unknown = names.find(name => !(name in parts));
-  if (unknown !== undefined) fail(`There is no part "${unknown}".`);
+  if (unknown !== undefined) fail(`There is no "${unknown}".`);
 
   const given = values as Record<string, string | boolean | undefined>;
   const settings: Settings = {};

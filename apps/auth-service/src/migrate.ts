@@ -44,6 +44,14 @@ export function migrate(databaseUrl: string): Promise<string[]> {
   });
 }
 
+/** Fails when there is no such role. */
+export function assertRole(databaseUrl: string, role: string): Promise<void> {
+  return withClient(databaseUrl, async client => {
+    const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role]);
+    if (rowCount === 0) throw new Error(`There is no role ${role}. Make it first: CREATE ROLE`);
+  });
+}
+
 /** Grants a role what the service needs of the schema, and takes from it whatever else it had there. */
 export function grantServing(databaseUrl: string, role: string): Promise<void> {
   return withClient(databaseUrl, async client => {

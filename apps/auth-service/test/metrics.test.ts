@@ -176,9 +176,10 @@ t.test('dashboard, alerts and documentation ask for what is told', async t => {
     dashboard: namesIn(expressions.join('\n')),
     alerts: namesIn(readFileSync(ALERTS, 'utf8')),
     documentation: namesIn(readFileSync(join(ROOT, 'docs/operating.md'), 'utf8').split('## Watch it')[1] as string),
+    scaling: namesIn(readFileSync(join(ROOT, 'docs/scaling.md'), 'utf8')),
   };
   for (const [where, names] of Object.entries(asked)) {
-    t.ok(names.size > 5);
+    t.ok(names.size > 0, where);
     for (const name of names) t.ok(types.has(name), `${where}: ${name} is told`);
   }
   for (const name of types.keys()) {

@@ -13,6 +13,8 @@ export function explain(error: unknown): string {
   // 28xxx: invalid authorization, 3D000: no such database.
   if (/^(28...|3D000)$/.test(code ?? '')) return `The database refuses us (${message}). Check DATABASE_URL.`;
   // 42501: insufficient privilege.
-  if (code === '42501') return `The database role may not do that (${message}). Run: latchkey migrate --grant-to ROLE`;
+  if (code === '42501') {
+    return `The database role may not do that (${message}). Migrate with the role that owns the schema, latchkey migrate --grant-to ROLE, and serve as that ROLE with MIGRATE_ON_START=false.`;
+  }
   return message;
 }

@@ -89,7 +89,10 @@ async function start<Config extends RunnableConfig>(
   try {
     const app = await steps.build(config);
     if (folder) app.log.info({ folder }, 'using the embedded PostgreSQL');
-    await app.listen({ host: config.host, port: config.port });
+    await app.listen({ host: config.host, port: config.port }).catch(async error => {
+      await app.close();
+      throw error;
+    });
     return async (delayMs, error) => {
       if (error) app.log.fatal({ err: error }, 'closing after an error');
       else app.log.info({ delayMs }, 'closing');

@@ -11,6 +11,7 @@ export const serviceSettings: {
   SHUTDOWN_DELAY_MS: TOptional<TInteger>;
 } = {
   NODE_ENV: Type.String({
+    enum: ['production', 'development', 'test'],
     default: 'development',
     description: '`production` refuses to start on development defaults',
   }),

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { loadSettings } from '../config.js';
 import { prepareDatabase } from '../development.js';
-import { grantServing, migrate } from '../migrate.js';
+import { assertRole, grantServing, migrate } from '../migrate.js';
 
 /** `latchkey migrate` */
 export function migrateCommand(): Command {
@@ -14,6 +14,7 @@ export function migrateCommand(): Command {
     .action(async ({ grantTo, json }: { grantTo?: string; json?: boolean }) => {
       const { databaseUrl, release } = await prepareDatabase(loadSettings(undefined, ['DATABASE_URL']));
       try {
+        if (grantTo !== undefined) await assertRole(databaseUrl, grantTo);
         const applied = await migrate(databaseUrl);
         if (grantTo !== undefined) await grantServing(databaseUrl, grantTo);
         if (json) return console.log(JSON.stringify({ applied, grantedTo: grantTo ?? null }, null, 2));

@@ -20,7 +20,7 @@ type FirebaseOptions = {
   firebaseRounds: number;
   firebaseMemCost: number;
 };
-type ImportCommandOptions = FirebaseOptions & { format?: Format; dryRun: boolean; json?: boolean };
+type ImportCommandOptions = FirebaseOptions & { format?: Format; dryRun?: boolean; json?: boolean };
 
 const FORMATS: Record<string, Format> = { '.ndjson': 'ndjson', '.jsonl': 'ndjson', '.csv': 'csv' };
 const INTERRUPTED = 130;
@@ -39,16 +39,15 @@ export function userCommands(): Command {
       'NDJSON or CSV, or - for standard input; members: username, passwordHash, id?, createdAt?, disabled?',
     )
     .addOption(formatOption())
-    .option('--dry-run', 'check every row, also against the accounts that are there, and add none', false)
+    .option('--dry-run', 'check every row, also against the accounts that are there, and add none')
     .option(
       '--firebase-signer-key-file <file>',
       'rows with a salt are Firebase’s, of the project with this base64_signer_key',
     )
-    .option(
-      '--firebase-salt-separator <base64>',
-      'base64_salt_separator of the project',
-      base64,
-      Buffer.from('Bw==', 'base64'),
+    .addOption(
+      new Option('--firebase-salt-separator <base64>', 'base64_salt_separator of the project')
+        .default(base64('Bw=='), 'Bw==')
+        .argParser(base64),
     )
     .option('--firebase-rounds <number>', 'rounds of the project', positive, 8)
     .option('--firebase-mem-cost <number>', 'mem_cost of the project', positive, 14)
@@ -58,13 +57,14 @@ export function userCommands(): Command {
   users
     .command('export')
     .description('write all accounts with their hashes, as import reads them')
-    .argument('[file]', 'a new file, which only you may read; standard output otherwise')
+    .argument('[file]', 'a new file, which only you may read; standard output otherwise, or with -')
     .addOption(formatOption())
     .action(async (file: string | undefined, options: { format?: Format }) => {
-      const format = options.format ?? (file === undefined ? 'ndjson' : formatOf(file));
+      const target = file === '-' ? undefined : file;
+      const format = options.format ?? (target === undefined ? 'ndjson' : formatOf(target));
       const signal = onInterrupt();
-      const count = await withDatabase(({ db }) => exportAccounts(db, file, format, signal));
-      console.error(`${count} accounts.`);
+      const count = await withDatabase(({ db }) => exportAccounts(db, target, format, signal));
+      console.error(`${count} ${count === 1 ? 'account' : 'accounts'}.`);
     });
 
   for (const [name, disabled, description] of [
@@ -86,7 +86,7 @@ export function userCommands(): Command {
 }
 
 async function runImport(file: string, options: ImportCommandOptions): Promise<void> {
-  const { dryRun, json } = options;
+  const { dryRun = false, json } = options;
   const format = options.format ?? (file === '-' ? 'ndjson' : formatOf(file));
   const firebase = await firebaseProject(options);
   const { input, size, bytesRead } = await openInput(file);

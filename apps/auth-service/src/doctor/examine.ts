@@ -80,12 +80,12 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
       keys = await connection.read(listKeys);
       return checkKeys(keys, secrets, settings);
     }),
-    withSecrets('secrets', async (connection, secrets) => {
+    withSecrets('secrets-in-use', async (connection, secrets) => {
       const peppers = await connection.read(countPeppers);
       return checkSecretsInUse(secrets, keys ?? (await connection.read(listKeys)), peppers, settings);
     }),
     { name: 'hashing', run: () => checkHashing(settings) },
-    onDatabase('hashing', async connection => checkHighestCost(await connection.read(findHighestCost), settings)),
+    onDatabase('stored-hashes', async connection => checkHighestCost(await connection.read(findHighestCost), settings)),
     redisUrl !== undefined && throttle.enabled && { name: 'redis', run: () => checkRedis(redisUrl) },
     passwordBreachUrl !== undefined && {
       name: 'breach-list',

@@ -3,6 +3,7 @@ import { LEAST_COST, measureHash } from '../passwords/measure.js';
 import { duration, type Finding, ok, warn } from './finding.js';
 
 const NAME = 'hashing';
+const STORED = 'stored-hashes';
 const SAMPLES = 3;
 // One more doubles the time, so what is dearer need not be measured.
 const MEASURED_COST = 12;
@@ -30,5 +31,5 @@ export function checkHighestCost(highest: number, { bcryptCost }: Settings): Fin
   const detail = `some account has a hash of cost ${highest}, so every sign-in takes ${factor} times as long as BCRYPT_COST=${bcryptCost} says`;
   const advice =
     'That ends when each such account has signed in; "latchkey passwords report" counts them. Or raise BCRYPT_COST on purpose.';
-  return [warn(NAME, detail, advice)];
+  return [warn(STORED, detail, advice)];
 }

@@ -22,7 +22,7 @@ export function checkKeys(stored: StoredKey[], secrets: Secrets, { tokenAlgorith
   } else if (!findings.some(({ status }) => status === 'fail')) {
     const ageMs = -active.activeInMs;
     const then = next ? `; ${next.kid} takes over at ${next.activeFrom}` : '';
-    findings.unshift(ok(NAME, `${active.kid} (${active.publicJwk.alg}) signs, for ${duration(ageMs)}${then}`));
+    findings.unshift(ok(NAME, `${active.kid} (${active.publicJwk.alg}) has signed for ${duration(ageMs)}${then}`));
     if (ageMs > OLD_MS && !next) {
       findings.push(warn(NAME, 'it has signed for more than a year', 'Run "latchkey keys rotate".'));
     }

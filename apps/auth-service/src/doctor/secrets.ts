@@ -7,6 +7,7 @@ import { parseSecrets, type Secrets } from '../secrets.js';
 import { duration, type Finding, ok, plural, warn } from './finding.js';
 
 const NAME = 'secrets';
+const IN_USE = 'secrets-in-use';
 // 32 random bytes with fewer different ones do not happen.
 const LEAST_DIFFERENT = 16;
 
@@ -54,18 +55,18 @@ export function checkSecretsInUse(
 
   return [
     ...busy.map(({ id, passwords, keys }) =>
-      ok(NAME, `"${id}" is needed by ${plural(passwords, 'password')} and ${plural(keys, 'key')}`),
+      ok(IN_USE, `"${id}" is needed by ${plural(passwords, 'password')} and ${plural(keys, 'key')}`),
     ),
     ...idle.map(({ id }) =>
       warn(
-        NAME,
+        IN_USE,
         `no password and no key needs the secret "${id}"`,
         `If it is the new one, put it in front; if it is the old one, take it out once it has been behind for ${duration(refreshTokenTtlS * 1000)}: until then sessions may need it.`,
       ),
     ),
     ...lost.map(({ secretId, accounts }) =>
       warn(
-        NAME,
+        IN_USE,
         `${plural(accounts, 'account')} cannot sign in: their passwords need the secret "${secretId}", which is not in AUTH_SECRETS`,
         'Add it behind the current one.',
       ),
