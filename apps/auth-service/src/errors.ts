@@ -14,7 +14,6 @@ export const IdempotencyKeyReusedError = define(
 export const InsufficientScopeError = define('insufficient_scope', 'The token lacks the scope %s.', 403);
 export const InvalidClientError = define('invalid_client', 'Client authentication failed.', 401);
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
-export const InvalidJsonError = define('invalid_json', 'The body is not valid JSON: %s.', 400);
 export const InvalidRequestError = define('invalid_request', '%s', 400);
 export const InvalidScopeError = define('invalid_scope', 'The client may not have that scope.', 400);
 export const InvalidRefreshTokenError = define(

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { describeError, toProblem, trustedProxies } from '@latchkey/service-kit';
+import { answerClientError, describeError, toProblem, trustedProxies } from '@latchkey/service-kit';
 import {
   type FastifyError,
   type FastifyHttpOptions,
@@ -12,7 +12,6 @@ import {
 import type { DestinationStream } from 'pino';
 import { createAnswerHeaders } from './answer-headers.js';
 import { addressOf } from './audit.js';
-import { answerClientError } from './client-error.js';
 import type { Config } from './config.js';
 
 // A whole request must have arrived by then.

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { authGuard } from '@latchkey/auth-client/fastify';
-import { SECURITY_HEADERS } from '@latchkey/service-kit';
+import { answerClientError, describeError, SECURITY_HEADERS } from '@latchkey/service-kit';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Config } from './config.js';
 import database from './plugins/database.js';
 import draining from './plugins/draining.js';
-import problems from './plugins/problems.js';
+import jsonBody from './plugins/json-body.js';
+import problems, { sendProblem } from './plugins/problems.js';
 import { healthRoutes } from './routes/health.js';
 import { notesRoutes } from './routes/notes.js';
 import { profileRoute } from './routes/profile.js';
@@ -20,7 +21,15 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     requestTimeout: 10_000,
     // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000 },
+    // Longer than gateways keep theirs, so that it is they who close.
+    keepAliveTimeout: 75_000,
     return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: answerClientError,
+    // What is refused before routing, such as a path that is not well encoded, reaches neither hooks nor error handler.
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(request, reply.headers(SECURITY_HEADERS).header('x-request-id', request.id), describeError(error));
+    },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
     logController: new LogController({ disableRequestLogging: ({ url }) => url === '/livez' || url === '/readyz' }),
     genReqId: () => randomUUID(),
@@ -42,6 +51,7 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
 
   await app.register(draining);
   await app.register(problems);
+  await app.register(jsonBody);
   await app.register(database, { config });
   await app.register(authGuard, {
     issuer: config.authIssuer,

@@ -100,6 +100,29 @@ t.test('bad input is refused', async t => {
   t.equal((await call(`${notesUrl}/nothing`, token)).body.code, 'not_found');
   t.equal((await call(`${notesUrl}/notes`)).body.code, 'missing_token');
   t.equal((await call(`${notesUrl}/readyz`)).status, 200);
+
+  const post = (body: string | Uint8Array<ArrayBuffer>, type = 'application/json') =>
+    fetch(`${notesUrl}/notes`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': type },
+      body,
+    });
+  for (const body of ['{"text":"a","text":"b"}', '{"text":"a","__proto__":{}}', Uint8Array.of(0x22, 0xff, 0x22), '']) {
+    const answer = await post(body);
+    t.equal(answer.status, 400);
+    t.match(await answer.json(), { code: 'invalid_json' });
+  }
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonx']) {
+    const answer = await post('{"text":"a"}', type);
+    t.equal(answer.status, 415, type);
+    t.match(await answer.json(), { code: 'unsupported_media_type' });
+  }
+  for (const path of ['/%', `/notes/${'x'.repeat(500)}`]) {
+    const answer = await call(notesUrl + path, token, { method: 'DELETE' });
+    t.match(answer, { status: 400, body: { code: 'invalid_request' } }, 'refused before routing');
+    t.equal(answer.headers.get('content-type'), 'application/problem+json; charset=utf-8');
+    t.equal(answer.headers.get('x-request-id'), answer.body.requestId);
+  }
 });
 
 t.test('the typed client and the real service understand each other', async t => {

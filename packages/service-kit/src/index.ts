@@ -1,3 +1,4 @@
+export { answerClientError } from './client-error.js';
 export { isDatabaseUnavailable } from './database-errors.js';
 export { ConfigError, isCidr, type Reading, readEnvironment } from './environment.js';
 export { explain } from './explain.js';
@@ -6,4 +7,5 @@ export { describeError, type ErrorAnswer, type RequestError, toProblem } from '.
 export { type Prepared, type RunnableApp, type RunnableConfig, runService, type Steps } from './run-service.js';
 export { SECURITY_HEADERS } from './security-headers.js';
 export { defaultShutdownDelayMs, serviceSettings } from './service-settings.js';
+export { type Parsed, strictJsonParser } from './strict-json.js';
 export { trustedProxies } from './trusted-proxies.js';

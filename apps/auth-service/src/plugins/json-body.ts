@@ -1,44 +1,12 @@
+import { strictJsonParser } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
-import { InvalidJsonError } from '../errors.js';
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/**
- * Takes JSON bodies only, and only unambiguous ones: well-formed UTF-8, no member twice, no `__proto__` or
- * `constructor`. JSON.parse alone would keep the last of two members, where a proxy in front may have read the first.
- */
+/** Takes JSON bodies only, and only unambiguous ones, without `__proto__` and `constructor`. */
 export default fp(
   async app => {
-    const parse = app.getDefaultJsonParser('error', 'error');
+    const parse = strictJsonParser(app.getDefaultJsonParser('error', 'error'));
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-      let text: string;
-      try {
-        text = utf8.decode(body);
-      } catch {
-        return done(new InvalidJsonError('it is not UTF-8'));
-      }
-      parse(request, text, (error, value) => {
-        if (!error && hasDuplicateMembers(text, value)) done(new InvalidJsonError('a member is there twice'));
-        else done(error, value);
-      });
-    });
+    app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, parse);
   },
   { name: 'json-body' },
 );
-
-/** Whether valid JSON names more members than parsing it left. */
-export function hasDuplicateMembers(text: string, value: unknown): boolean {
-  let written = 0;
-  for (const [, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)) if (colon) written++;
-  let kept = 0;
-  const rest: unknown[] = [value];
-  while (rest.length > 0) {
-    const next = rest.pop();
-    if (typeof next !== 'object' || next === null) continue;
-    const members = Object.values(next);
-    if (!Array.isArray(next)) kept += members.length;
-    for (const member of members) rest.push(member);
-  }
-  return written !== kept;
-}
