@@ -274,7 +274,7 @@ t.test('no header or method gets around a route', async t => {
   const { base } = service;
   const { token } = (await post(`${base}/auth/sign-up`, newCredentials())).body;
   const bearer = { authorization: `Bearer ${token}` };
-  const overridden = await call(`${base}/auth/verify`, {
+  const overridden = await call(`${base}/auth/me`, {
     method: 'POST',
     headers: { ...bearer, 'x-http-method-override': 'GET', 'x-method-override': 'GET' },
   });
@@ -283,6 +283,12 @@ t.test('no header or method gets around a route', async t => {
   const head = await fetch(`${base}/auth/verify`, { method: 'HEAD', headers: bearer });
   t.ok(head.headers.get('x-auth-user-id'), 'HEAD is GET without a body');
   t.equal((await fetch(`${base}/auth/verify`, { method: 'HEAD' })).status, 401);
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+    const verified = await call(`${base}/auth/verify`, { method, headers: bearer });
+    t.equal(verified.status, 200, 'Envoy asks with the method of the request that it asks about');
+    t.ok(verified.headers.get('x-auth-user-id'));
+    t.equal((await call(`${base}/auth/verify`, { method })).status, 401);
+  }
 
   const end = 'Host: x\r\nConnection: close\r\n';
   t.match(await raw(service, `TRACE /auth/verify HTTP/1.1\r\n${end}\r\n`), /^HTTP\/1.1 405 /);

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
-import type { RouteShorthandOptions } from 'fastify';
+import type { FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import { problemAnswers } from './problem-answers.js';
 
 const Verified = Type.Unsafe<undefined>({
@@ -26,11 +26,15 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     },
     childLoggerFactory: logger => logger,
   };
-  app.get('/auth/verify', options, (request, reply) => {
+  const tellWho = (request: FastifyRequest, reply: FastifyReply) => {
     reply
       .header('x-auth-user-id', request.user.id)
       .header('x-auth-username', request.user.username)
       .header('x-auth-session-id', request.user.sid)
       .send(undefined);
-  });
+  };
+  app.get('/auth/verify', options, tellWho);
+  // Envoy asks with the method of the request that it asks about.
+  const method = ['POST', 'PUT', 'PATCH', 'DELETE'];
+  app.route({ ...options, schema: { ...schema, hide: true }, method, url: '/auth/verify', handler: tellWho });
 };
