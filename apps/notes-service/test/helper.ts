@@ -10,6 +10,8 @@ import { buildApp } from '../src/app.js';
 
 const AUTH_SERVER = fileURLToPath(new URL('../../auth-service/dist/server.js', import.meta.url));
 
+export const PASSWORD = 'open sesame 42';
+
 /** Makes an empty database on the throw-away server of this run. */
 export async function createDatabase(): Promise<string> {
   const url = new URL(process.env['TEST_DATABASE_URL'] as string);
@@ -32,8 +34,9 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export async function waitFor(url: string): Promise<void> {
-  for (let i = 0; i < 500; i++) {
+/** Waits until somebody answers, unless that is hopeless. */
+export async function waitFor(url: string, isHopeful = () => true): Promise<void> {
+  for (let i = 0; i < 500 && isHopeful(); i++) {
     if (
       await fetch(url).then(
         () => true,
@@ -52,22 +55,37 @@ export type System = {
   auth: ChildProcess;
   signUp: () => Promise<SignedIn>;
   sql: pg.Pool['query'];
+  /** Starts another replica of auth-service; on the port of one that has ended, if given. */
+  startReplica: (port?: number) => Promise<{ url: string; process: ChildProcess }>;
 };
 
 /** Starts the real auth-service as its own process, and notes-service, on one database. */
 export async function startSystem(t: Test, authEnv: Record<string, string> = {}): Promise<System> {
   const databaseUrl = await createDatabase();
-  const port = await freePort();
-  const authUrl = `http://127.0.0.1:${port}`;
-  const auth = spawn(process.execPath, [AUTH_SERVER], {
-    env: {
-      ...{ NODE_ENV: 'production', HOST: '127.0.0.1', PORT: `${port}`, PUBLIC_URL: authUrl, DATABASE_URL: databaseUrl },
-      ...{ BCRYPT_COST: '4', TRUST_PROXY: '127.0.0.1', AUTH_SECRETS: `one:${randomBytes(32).toString('base64')}` },
-      ...authEnv,
-    },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  t.teardown(() => auth.kill('SIGKILL'));
+  const secret = randomBytes(32).toString('base64');
+  const firstPort = await freePort();
+  const authUrl = `http://127.0.0.1:${firstPort}`;
+
+  const spawnAuth = (port: number) => {
+    const auth = spawn(process.execPath, [AUTH_SERVER], {
+      env: {
+        ...{ NODE_ENV: 'production', HOST: '127.0.0.1', PORT: `${port}`, PUBLIC_URL: authUrl },
+        ...{ DATABASE_URL: databaseUrl, BCRYPT_COST: '4', TRUST_PROXY: '127.0.0.1', AUTH_SECRETS: `one:${secret}` },
+        ...authEnv,
+      },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    t.teardown(() => auth.kill('SIGKILL'));
+    return auth;
+  };
+  const startReplica = async (port?: number) => {
+    const chosen = port ?? (await freePort());
+    const replica = { url: `http://127.0.0.1:${chosen}`, process: spawnAuth(chosen) };
+    await waitFor(`${replica.url}/readyz`);
+    return replica;
+  };
+
+  const auth = spawnAuth(firstPort);
   const app = await buildApp({
     ...{
       production: false,
@@ -84,8 +102,8 @@ export async function startSystem(t: Test, authEnv: Record<string, string> = {})
   t.teardown(() => app.close());
   await waitFor(`${authUrl}/readyz`);
   const client = createAuthClient({ baseUrl: authUrl });
-  const signUp = () => client.signUp({ username: `user-${randomUUID().slice(0, 18)}`, password: 'open sesame 42' });
-  return { authUrl, notesUrl, auth, signUp, sql: app.pg.pool.query.bind(app.pg.pool) as System['sql'] };
+  const signUp = () => client.signUp({ username: `user-${randomUUID().slice(0, 18)}`, password: PASSWORD });
+  return { authUrl, notesUrl, auth, signUp, sql: app.pg.pool.query.bind(app.pg.pool) as System['sql'], startReplica };
 }
 
 export async function call(

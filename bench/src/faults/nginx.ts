@@ -18,8 +18,6 @@ export async function startGateway(replicas: string[]): Promise<{ url: string; s
   // Nobody asks for notes.
   const notes = `127.0.0.1:${await getPort({ host: '127.0.0.1' })}`;
   const values: Record<string, string> = {
-    AUTH_UPSTREAM: hosts.join('; server '),
-    NOTES_UPSTREAM: notes,
     AUTH_SERVERS: hosts.map(host => `server ${host} fail_timeout=2s;`).join(' '),
     NOTES_SERVERS: `server ${notes};`,
     GATEWAY_LISTEN: `127.0.0.1:${port}`,
