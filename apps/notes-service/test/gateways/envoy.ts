@@ -1,0 +1,24 @@
+import { join } from 'node:path';
+import { freePort } from '../helper.js';
+import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } from './gateway.js';
+
+export const envoy: Gateway = {
+  name: 'Envoy',
+  can: ['ask', 'resend', 'identify', 'drop underscores', 'explain'],
+  skip: skipWithout('envoy', '--version'),
+  start: (t, upstreams) => startEnvoy(t, upstreams, readConfiguration('envoy/envoy.yaml')),
+};
+
+export async function startEnvoy(...[t, { auth, notes }, configuration]: [...Parameters<Gateway['start']>, string]) {
+  const port = await freePort();
+  const text = configuration
+    .replace('address: 0.0.0.0, port_value: 8080', `address: 127.0.0.1, port_value: ${port}`)
+    .replace(/address: (auth|notes)-([12]), port_value: 300[01]/g, (_, service, number) => {
+      const { hostname, port } = new URL(placeUpstreams(`http://${service}-${number}:3000`, { auth, notes }));
+      return `address: ${hostname}, port_value: ${port}`;
+    });
+  const dir = t.testdir({ 'envoy.yaml': text });
+  // Several of them may run at once.
+  const parameters = ['-c', join(dir, 'envoy.yaml'), '--use-dynamic-base-id', '--concurrency', '2', '-l', 'error'];
+  return run(t, port, 'envoy', parameters);
+}

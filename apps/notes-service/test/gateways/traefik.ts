@@ -1,0 +1,28 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '../helper.js';
+import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } from './gateway.js';
+
+export const traefik: Gateway = {
+  name: 'Traefik',
+  can: ['ask'],
+  skip: skipWithout('traefik', 'version'),
+  async start(t, upstreams) {
+    const [port, verify] = [await freePort(), await freePort()];
+    const dir = t.testdir({ 'traefik.yml': '', 'dynamic.yml': '' });
+    const place = (name: string) => {
+      const placed = placeUpstreams(readConfiguration(`traefik/${name}`), upstreams)
+        .replace('":8080"', `"127.0.0.1:${port}"`)
+        .replaceAll('127.0.0.1:8081', `127.0.0.1:${verify}`)
+        .replace('/etc/traefik', dir);
+      writeFileSync(join(dir, name), placed);
+    };
+    place('traefik.yml');
+    place('dynamic.yml');
+    const url = await run(t, port, 'traefik', ['--configFile', join(dir, 'traefik.yml')]);
+    // It answers 404 to everything until it has read the second file, after some two seconds.
+    while ((await fetch(`${url}/auth/me`)).status === 404) await pause(50);
+    return url;
+  },
+};
