@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createAuthClient, type SignedIn } from '@latchkey/auth-client';
+import getPort from 'get-port';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { buildApp } from '../src/app.js';
@@ -22,16 +21,6 @@ export async function createDatabase(): Promise<string> {
   await client.end();
   url.pathname = `/${name}`;
   return url.href;
-}
-
-/** A port of the loopback address that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Waits until somebody answers, unless that is hopeless. */
@@ -63,7 +52,7 @@ export type System = {
 export async function startSystem(t: Test, authEnv: Record<string, string> = {}): Promise<System> {
   const databaseUrl = await createDatabase();
   const secret = randomBytes(32).toString('base64');
-  const firstPort = await freePort();
+  const firstPort = await getPort({ host: '127.0.0.1' });
   const authUrl = `http://127.0.0.1:${firstPort}`;
 
   const spawnAuth = (port: number) => {
@@ -79,7 +68,7 @@ export async function startSystem(t: Test, authEnv: Record<string, string> = {})
     return auth;
   };
   const startReplica = async (port?: number) => {
-    const chosen = port ?? (await freePort());
+    const chosen = port ?? (await getPort({ host: '127.0.0.1' }));
     const replica = { url: `http://127.0.0.1:${chosen}`, process: spawnAuth(chosen) };
     await waitFor(`${replica.url}/readyz`);
     return replica;

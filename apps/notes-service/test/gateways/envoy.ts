@@ -1,16 +1,16 @@
 import { join } from 'node:path';
-import { freePort } from '../helper.js';
+import getPort from 'get-port';
 import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } from './gateway.js';
 
 export const envoy: Gateway = {
   name: 'Envoy',
   can: ['ask', 'resend', 'identify', 'drop underscores', 'explain'],
-  skip: skipWithout('envoy', '--version'),
+  skip: skipWithout('envoy', '--version', { isInDebian: false }),
   start: (t, upstreams) => startEnvoy(t, upstreams, readConfiguration('envoy/envoy.yaml')),
 };
 
 export async function startEnvoy(...[t, { auth, notes }, configuration]: [...Parameters<Gateway['start']>, string]) {
-  const port = await freePort();
+  const port = await getPort({ host: '127.0.0.1' });
   const text = configuration
     .replace('address: 0.0.0.0, port_value: 8080', `address: 127.0.0.1, port_value: ${port}`)
     .replace(/address: (auth|notes)-([12]), port_value: 300[01]/g, (_, service, number) => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { freePort } from '../helper.js';
+import getPort from 'get-port';
 import { type Gateway, readConfiguration, run, skipWithout } from './gateway.js';
 
 const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${name};`);
@@ -8,9 +8,9 @@ const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name 
 export const nginx: Gateway = {
   name: 'nginx',
   can: ['ask', 'resend', 'identify', 'drop underscores', 'explain'],
-  skip: skipWithout('nginx', '-v'),
+  skip: skipWithout('nginx', '-v', { isInDebian: true }),
   async start(t, { auth, notes }) {
-    const port = await freePort();
+    const port = await getPort({ host: '127.0.0.1' });
     const servers = (urls: string[]) => urls.map(url => `server ${new URL(url).host} fail_timeout=2s;`).join(' ');
     const values: Record<string, string> = {
       AUTH_SERVERS: servers(auth),

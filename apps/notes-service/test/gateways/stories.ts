@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import getPort from 'get-port';
 import type { Test } from 'tap';
-import { call, freePort, PASSWORD, type System, startSystem } from '../helper.js';
+import { call, PASSWORD, type System, startSystem } from '../helper.js';
 import type { Gateway } from './gateway.js';
 import { type Seen, sendRaw, startRecorder, statuses } from './raw.js';
 
@@ -316,7 +317,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
   },
 
   async 'a replica that is not there is not missed'(t, gateway, { authUrl, notesUrl, signUp }) {
-    const gone = `http://127.0.0.1:${await freePort()}`;
+    const gone = `http://127.0.0.1:${await getPort({ host: '127.0.0.1' })}`;
     const base = await gateway.start(t, { auth: [gone, authUrl], notes: [gone, notesUrl] });
     for (let i = 0; i < 4; i++) {
       let { token, refreshToken, user } = await signUp();

@@ -1,15 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from '../helper.js';
+import getPort from 'get-port';
 import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } from './gateway.js';
 
 export const traefik: Gateway = {
   name: 'Traefik',
   can: ['ask'],
-  skip: skipWithout('traefik', 'version'),
+  skip: skipWithout('traefik', 'version', { isInDebian: false }),
   async start(t, upstreams) {
-    const [port, verify] = [await freePort(), await freePort()];
+    const [port, verify] = [await getPort({ host: '127.0.0.1' }), await getPort({ host: '127.0.0.1' })];
     const dir = t.testdir({ 'traefik.yml': '', 'dynamic.yml': '' });
     const place = (name: string) => {
       const placed = placeUpstreams(readConfiguration(`traefik/${name}`), upstreams)
