@@ -32,7 +32,7 @@ export function createAnswerHeaders({ publicUrl, corsOrigins }: Config): AnswerH
     forBrowsers,
     forRequest({ headers: { origin }, url }) {
       if (url === VERIFY) return FOR_GATEWAYS;
-      if (origin === undefined || !origins.has(origin) || !FOR_BROWSERS.test(url)) return forBrowsers;
+      if (origin === undefined || !origins.has(origin) || !FOR_BROWSERS.test(decode(url))) return forBrowsers;
       return {
         ...forBrowsers,
         'access-control-allow-origin': origin,
@@ -40,4 +40,14 @@ export function createAnswerHeaders({ publicUrl, corsOrigins }: Config): AnswerH
       };
     },
   };
+}
+
+/** As the router reads it. */
+function decode(url: string): string {
+  const path = url.split('?', 1)[0] as string;
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }

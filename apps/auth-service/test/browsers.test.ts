@@ -238,6 +238,8 @@ t.test('whoever is not listed hears nothing of it', async t => {
     ['/oauth/token', 'POST'],
     ['/auth/revocations', 'GET'],
     ['/auth/revocations?wait=1', 'GET'],
+    ['/auth/%72evocations', 'GET'],
+    ['/auth/%76erify', 'GET'],
     ['/auth/verify', 'GET'],
     ['/readyz', 'GET'],
   ] as const) {

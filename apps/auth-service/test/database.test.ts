@@ -144,6 +144,50 @@ t.test('when every connection is in use, callers are refused in time', async t =
   t.equal((await post(`${base}/auth/sign-up`, newCredentials())).status, 201);
 });
 
+t.test('a database that freezes while a password is hashed keeps its caller waiting for one statement', async t => {
+  const postgres = await startThrowawayPostgres();
+  t.teardown(() => postgres.stop());
+  const network = await startNetwork(t, Number(new URL(postgres.url).port));
+  const databaseUrl = new URL(postgres.url);
+  databaseUrl.port = String(network.port);
+  const { throttle } = await testConfig({ databaseUrl: databaseUrl.href });
+  const throttled = { throttle: { ...throttle, enabled: true }, bcryptCost: 12 };
+  const { base, app } = await startService(t, { databaseUrl: databaseUrl.href, ...throttled });
+  const credentials = newCredentials();
+  await post(`${base}/auth/sign-up`, credentials);
+  const signingIn = post(`${base}/auth/sign-in`, { ...credentials, password: 'wrong password' });
+  await until(async () => app.hashLane.state().running > 0, 'it hashes');
+  network.swallow(true);
+  const before = performance.now();
+  t.equal((await signingIn).status, 503);
+  t.ok(performance.now() - before < 8500);
+  network.swallow(false);
+});
+
+t.test('a database that refuses the login, or has lost a table, is one that is away', async t => {
+  const databaseUrl = await createDatabase();
+  const admin = await operator(t, databaseUrl);
+  const role = `refused_${randomBytes(6).toString('hex')}`;
+  const name = new URL(databaseUrl).pathname.slice(1);
+  await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE ${name} TO ${role}`);
+  const url = new URL(databaseUrl);
+  [url.username, url.password] = [role, 'x'];
+  const { base } = await startService(t, { databaseUrl: url.href });
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  const disconnect = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`;
+  for (const refusal of [`ALTER ROLE ${role} NOLOGIN`, `ALTER ROLE ${role} LOGIN PASSWORD 'y'`]) {
+    await admin.query(refusal);
+    await admin.query(disconnect);
+    for (const answer of [await get(`${base}/auth/me`, body.token), await get(`${base}/readyz`)]) {
+      t.match([answer.status, answer.headers.get('retry-after')], [503, '1'], refusal);
+    }
+  }
+  await admin.query(`ALTER ROLE ${role} PASSWORD 'x'`);
+  t.equal((await get(`${base}/auth/me`, body.token)).status, 200);
+  await admin.query('ALTER TABLE auth.sessions RENAME TO gone');
+  t.match(await get(`${base}/readyz`), { status: 503, body: { code: 'service_unavailable' } });
+});
+
 t.test('limits are those of the role where it has some, and ours where not', async t => {
   const databaseUrl = await createDatabase();
   const admin = await operator(t, databaseUrl);

@@ -209,6 +209,16 @@ t.test('a signal that comes while it starts leaves no database running', async t
   t.notOk(existsSync(pidFile));
 });
 
+t.test('a signal that comes while it waits for the migrations ends it at once', async t => {
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase(), SHUTDOWN_DELAY_MS: '60000' };
+  const { child, exit, output } = run(t, t.testdir(), { ...env, MIGRATE_ON_START: 'false' });
+  await until(async () => /waiting for the migrations/.test(output()), 'it waits');
+  const before = performance.now();
+  child.kill('SIGTERM');
+  t.equal(await exit, 0);
+  t.ok(performance.now() - before < 3000);
+});
+
 t.test('a request in flight on a kept connection is answered, and does not hold up the end', async t => {
   const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createDatabase(), BCRYPT_COST: '12' };
   const { base, child, exit } = run(t, t.testdir(), env);

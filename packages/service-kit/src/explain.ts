@@ -9,9 +9,9 @@ export function explain(error: unknown): string {
   if (code === 'EACCES') return `Port ${port} may not be used by this user. Set PORT to another one.`;
   const message =
     error instanceof AggregateError ? error.errors.map(String).join('; ') : String((error as Error).message);
-  if (isDatabaseUnavailable(error)) return `The database does not answer (${message}). Check DATABASE_URL.`;
   // 28xxx: invalid authorization, 3D000: no such database.
   if (/^(28...|3D000)$/.test(code ?? '')) return `The database refuses us (${message}). Check DATABASE_URL.`;
+  if (isDatabaseUnavailable(error)) return `The database does not answer (${message}). Check DATABASE_URL.`;
   // 42501: insufficient privilege.
   if (code === '42501') {
     return `The database role may not do that (${message}). Migrate with the role that owns the schema, latchkey migrate --grant-to ROLE, and serve as that ROLE with MIGRATE_ON_START=false.`;

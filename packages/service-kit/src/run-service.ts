@@ -46,33 +46,36 @@ const ANSWER_WITHIN_MS = 10_000;
 const CLOSE_WITHIN_MS = 13_000;
 
 /**
- * Owns the process of a service: prepare → build → listen, and close on a signal, also on one that comes while it
- * starts. What keeps it from starting is said on standard error, and the process ends with exit code 1.
+ * Owns the process of a service: prepare → build → listen, and close on a signal. What keeps it from starting is said on
+ * standard error, and the process ends with exit code 1.
  *
  * A signal turns readiness red; the service goes on for `shutdownDelayMs`, accepts no more connections, answers what it
- * has, closes, and ends with exit code 0, at most 13 seconds after that delay. A second signal ends it at once. An error
- * that nobody has caught is logged, and closes it without the delay and with exit code 1.
+ * has, closes, and ends with exit code 0, at most 13 seconds after that delay. While it starts a signal ends it with 0 as
+ * soon as it has given back what it uses, and a second signal always at once. An error that nobody has caught is logged,
+ * and closes it without the delay and with exit code 1.
  */
 export async function runService<Config extends RunnableConfig>(name: string, steps: Steps<Config>): Promise<void> {
-  let shutdownDelayMs = 0;
-  const prepare = async () => {
-    const prepared = await steps.prepare();
-    shutdownDelayMs = prepared.config.shutdownDelayMs;
-    return prepared;
-  };
-  const starting = start({ ...steps, prepare });
+  const preparing = Promise.resolve().then(steps.prepare);
+  let running: Running | undefined;
+  let isClosing = false;
   const { close } = closeWithGrace({ delay: false }, async ({ err }) => {
-    const delayMs = err ? 0 : shutdownDelayMs;
+    isClosing = true;
+    const delayMs = running && !err ? running.shutdownDelayMs : 0;
     setTimeout(() => {
       console.error(`${name} has not closed in time.`);
       process.exit(1);
     }, delayMs + CLOSE_WITHIN_MS).unref();
-    const stop = await starting.catch(() => undefined);
-    await stop?.(delayMs, err);
+    if (running) return running.stop(delayMs, err);
+    // It serves nobody yet, and a migration that it is at is undone.
+    if (err) console.error(`${name} cannot start. ${explain(err)}`);
+    const prepared = await preparing.catch(() => undefined);
+    await prepared?.release();
   });
   try {
-    await starting;
+    running = await start(await preparing, steps.build);
   } catch (error) {
+    // Then it ends as it was told to.
+    if (isClosing) return;
     console.error(`${name} cannot start. ${explain(error)}`);
     process.exit(1);
   }
@@ -81,19 +84,21 @@ export async function runService<Config extends RunnableConfig>(name: string, st
   process.once('disconnect', close);
 }
 
-/** Starts the service. The answer stops it and gives back what it used. */
+type Running = { shutdownDelayMs: number; stop: (delayMs: number, error?: Error) => Promise<void> };
+
 async function start<Config extends RunnableConfig>(
-  steps: Steps<Config>,
-): Promise<(delayMs: number, error?: Error) => Promise<void>> {
-  const { config, folder, release } = await steps.prepare();
+  { config, folder, release }: Prepared<Config>,
+  build: Steps<Config>['build'],
+): Promise<Running> {
+  const { host, port, shutdownDelayMs } = config;
   try {
-    const app = await steps.build(config);
+    const app = await build(config);
     if (folder) app.log.info({ folder }, 'using the embedded PostgreSQL');
-    await app.listen({ host: config.host, port: config.port }).catch(async error => {
+    await app.listen({ host, port }).catch(async error => {
       await app.close();
       throw error;
     });
-    return async (delayMs, error) => {
+    const stop = async (delayMs: number, error?: Error) => {
       if (error) app.log.fatal({ err: error }, 'closing after an error');
       else app.log.info({ delayMs }, 'closing');
       app.startDraining();
@@ -106,6 +111,7 @@ async function start<Config extends RunnableConfig>(
       clearTimeout(cut);
       await release();
     };
+    return { shutdownDelayMs, stop };
   } catch (error) {
     await release();
     throw error;

@@ -17,6 +17,9 @@ declare module 'fastify' {
   }
 }
 
+// Prometheus needs one or two; whoever opens more must not hold up the service.
+const MAX_CONNECTIONS = 20;
+
 /** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
 export default fp<WithConfig>(
   async (app, { config: { host, metricsPort } }) => {
@@ -42,10 +45,18 @@ export default fp<WithConfig>(
       done();
     });
 
-    const server = createServer((request, response) => {
+    // Made once for all who ask at the same time.
+    let rendering: Promise<string> | undefined;
+    const render = () => {
+      rendering ??= registry.metrics().finally(() => {
+        rendering = undefined;
+      });
+      return rendering;
+    };
+    const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
       const isKnown = request.method === 'GET' && request.url?.split('?', 1)[0] === '/metrics';
       if (!isKnown) return void response.writeHead(404).end();
-      registry.metrics().then(
+      render().then(
         text => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
         error => {
           app.log.error({ err: error }, 'cannot tell the metrics');
@@ -53,6 +64,7 @@ export default fp<WithConfig>(
         },
       );
     });
+    server.maxConnections = MAX_CONNECTIONS;
     app.addHook('onReady', async () => {
       addGauges(registry, app, VERSION);
       const { pool } = app.pg;

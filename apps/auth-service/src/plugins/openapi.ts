@@ -58,7 +58,12 @@ export default fp<WithConfig>(
         'frame-ancestors': "'none'",
       },
     });
-    app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+    let document: Buffer | undefined;
+    app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
+      // Made once, and shared by all answers: it is large.
+      document ??= Buffer.from(JSON.stringify(app.swagger()));
+      reply.type('application/json; charset=utf-8').send(document);
+    });
   },
   { name: 'openapi' },
 );

@@ -19,8 +19,11 @@ type RevocationFeed = {
   has(sessionId: string): boolean;
   /** How many ended sessions are told, and how long ago they were last read. */
   state(): { size: number; ageMs: number };
-  /** How long the database was away, when it is now, or was until less than the grace period ago; otherwise 0. */
-  awayMs(): number;
+  /**
+   * How long a used refresh token still gives its successor: the setting, and as long as the database was away, when it is
+   * now, or was until less than that setting ago. In seconds.
+   */
+  refreshGraceS(): number;
   /** Hears of what has ended now, so that whoever ends a session and asks next is told so. */
   reload(): Promise<void>;
   /**
@@ -128,7 +131,7 @@ export default fp<WithConfig>(
       has: log.has,
       state: () => ({ size: log.size(), ageMs: performance.now() - outages.heardAt() }),
       reload,
-      awayMs: outages.awayMs,
+      refreshGraceS: () => config.refreshGraceS + Math.ceil(outages.awayMs() / 1000),
       async read(cursor, waitMs, caller) {
         const deadline = performance.now() + waitMs;
         const isAhead = () => cursor !== undefined && snapshot !== undefined && cursor.snapshot.xmax > snapshot.xmax;

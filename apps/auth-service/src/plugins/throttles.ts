@@ -76,6 +76,12 @@ export default fp<WithConfig>(
       const { attempt } = request;
       if (!attempt) return payload;
       request.attempt = undefined;
+      const settling = settleAttempt(request, reply, attempt);
+      // When the store's database is what is away, the caller has waited for it long enough.
+      if (reply.statusCode !== 503) await settling;
+      return payload;
+    };
+    const settleAttempt = async (request: FastifyRequest, reply: FastifyReply, attempt: Attempt) => {
       try {
         const { left, blocks } = await attempt.settle(outcomeOf(reply.statusCode, request.hasConsultedList));
         const { policy, resetsAt } = attempt.shown;
@@ -89,7 +95,6 @@ export default fp<WithConfig>(
         // What was spent stays spent.
         request.log.warn({ err: error }, 'cannot settle an attempt with the throttles');
       }
-      return payload;
     };
 
     const callerOf = (request: FastifyRequest) => ({

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import { assertWritable } from '../data/sql.js';
-import { DrainingError, KeyNotReadyError } from '../errors.js';
+import { DatabaseNotReadyError, DrainingError, KeyNotReadyError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
 
 const Healthy = Type.Object({ status: Type.Literal('ok') });
@@ -25,7 +25,11 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get('/readyz', { schema: readyz }, async request => {
     if (app.isDraining()) throw new DrainingError();
     // A gateway that left every replica out while the database is away would stop the token checks too.
-    if (request.query.exclude !== 'database') await assertWritable(app.pg);
+    if (request.query.exclude !== 'database') {
+      await assertWritable(app.pg).catch(cause => {
+        throw new DatabaseNotReadyError({ cause });
+      });
+    }
     if (!app.signingKeys.isReady()) throw new KeyNotReadyError();
     return { status: 'ok' as const };
   });

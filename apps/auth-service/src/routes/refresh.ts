@@ -21,8 +21,8 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     if (!token) throw new InvalidRefreshTokenError();
     const presented = { ...token, seeds: app.refreshTokens.seeds(token) };
     // Whoever lost an answer could not ask again while the database was away.
-    const refreshGraceS = config.refreshGraceS + Math.ceil(app.revocations.awayMs() / 1000);
-    const session = await refreshSession(app.pg, presented, { ...config, refreshGraceS }, originOf(request));
+    const lifetimes = { ...config, refreshGraceS: app.revocations.refreshGraceS() };
+    const session = await refreshSession(app.pg, presented, lifetimes, originOf(request));
     if (!session) throw new InvalidRefreshTokenError();
     const event = session.stolen ? 'refresh_token_reuse' : 'refresh';
     if (session.stolen || session.advanced) {

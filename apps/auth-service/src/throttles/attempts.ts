@@ -113,7 +113,8 @@ export function createAttempts(throttle: Config['throttle'], hashKey: Buffer, cr
           return ofAccount;
         }
       } catch (error) {
-        await undo();
+        // Not waited for: the store is what does not answer.
+        void undo();
         throw error;
       }
       const shown = ofPair as Spent;

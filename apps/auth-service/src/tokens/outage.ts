@@ -7,29 +7,29 @@ export type OutageWatch = {
   awayMs(): number;
 };
 
+// However long it was: whoever has not come back by then will not.
+const MAX_AWAY_MS = 300_000;
+
 /**
  * @param awayAfterMs how long nothing is heard of a database that is there, at most
- * @param rememberMs how long an outage is remembered; another one within that time continues it
+ * @param rememberMs how long an outage is remembered; another one within that time adds to it
  */
 export function createOutageWatch(awayAfterMs: number, rememberMs: number): OutageWatch {
   let heardAt = performance.now();
-  let since = Number.NEGATIVE_INFINITY;
-  let until = Number.NEGATIVE_INFINITY;
+  let ended = { at: Number.NEGATIVE_INFINITY, lengthMs: 0 };
+  const before = (at: number) => (at - ended.at <= rememberMs ? ended.lengthMs : 0);
   return {
     heard(at) {
-      if (at - heardAt > awayAfterMs) {
-        if (heardAt - until > rememberMs) since = heardAt;
-        until = at;
-      }
+      if (at < heardAt) return;
+      if (at - heardAt > awayAfterMs) ended = { at, lengthMs: before(heardAt) + at - heardAt };
       heardAt = at;
     },
     heardAt: () => heardAt,
     awayMs() {
       const now = performance.now();
-      const isAway = now - heardAt > awayAfterMs;
-      const wasAway = heardAt - until <= rememberMs;
-      if (isAway) return now - (wasAway ? since : heardAt);
-      return now - until <= rememberMs ? until - since : 0;
+      const silentMs = now - heardAt;
+      const awayMs = silentMs > awayAfterMs ? before(heardAt) + silentMs : before(now);
+      return Math.min(awayMs, MAX_AWAY_MS);
     },
   };
 }

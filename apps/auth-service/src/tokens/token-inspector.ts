@@ -29,7 +29,10 @@ export function createTokenInspector(app: FastifyInstance, config: Config) {
     async introspect(token: string): Promise<Introspection> {
       const presented = parse(token);
       if (presented) {
-        const grant = await findRefreshGrant(app.pg, presented, config);
+        const grant = await findRefreshGrant(app.pg, presented, {
+          ...config,
+          refreshGraceS: app.revocations.refreshGraceS(),
+        });
         if (!grant) return INACTIVE;
         const { id: sub, username, issuedAt: iat, expiresAt: exp } = grant;
         const about = { sub, username, sid: presented.sessionId, iat, exp, iss: config.publicUrl };
