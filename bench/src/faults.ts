@@ -39,5 +39,5 @@ await runCommand({
   parts: { kill, database, rolling, 'cold-start': coldStart, clock, ha, soak },
   numbers: ['count', 'seconds', 'rounds', 'minutes'],
   flags: ['quick', 'without-patroni'],
-  limitMinutes: ({ minutes = 0 }) => 30 + minutes,
+  limitMinutes: ({ minutes = 30 }) => 30 + minutes,
 });
