@@ -135,8 +135,8 @@ function logBlock(request: FastifyRequest, { policy, key, until }: Refusal): voi
 }
 
 /**
- * A wrong password, a taken username and a key of other credentials have cost a hash, and a breached one a request to somebody else; what was refused
- * for another reason has not been tried.
+ * A wrong password, a taken username and a key of other credentials have cost a hash, and a breached one a request to
+ * somebody else; what was refused for another reason has not been tried.
  */
 function outcomeOf(status: number, hasConsultedList: boolean): Outcome {
   if (status < 300) return 'succeeded';
