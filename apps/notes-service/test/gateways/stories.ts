@@ -90,8 +90,10 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       t.equal(notes.seen.length, status === 200 ? 1 : 0, name);
       for (const { headers, rawHeaders, method, url } of notes.seen) {
         t.same([method, url], ['GET', '/notes'], name);
-        // A value may hold what was meant to be a field.
-        const fields = JSON.stringify(Object.entries(headers).filter(([field]) => !/^accept$|_/.test(field)));
+        // A value may hold what was meant to be a field, and a token anything.
+        const fields = JSON.stringify(
+          Object.entries(headers).filter(([field]) => !/^(accept|authorization)$|_/.test(field)),
+        );
         t.notMatch(fields, /root|forged|evil|EVIL|203\.0\.113|\/metrics|PUT/, name);
         if (gateway.can.includes('drop underscores')) {
           t.notMatch(rawHeaders.filter((_, i) => i % 2 === 0).join(), /_/, name);
@@ -282,7 +284,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       t.equal(ids.size, notes.seen.length, name);
       if (gateway.can.includes('ask')) t.ok(notes.seen.length <= 1, `${name}: nothing that has no token`);
       for (const { headers, rawHeaders } of notes.seen) {
-        t.notMatch(JSON.stringify(rawHeaders), /root/, name);
+        t.notMatch(JSON.stringify(rawHeaders).replace(token, ''), /root/, name);
         t.notOk(headers.upgrade, name);
         t.notOk(headers['transfer-encoding'] && headers['content-length'], name);
       }
