@@ -3,7 +3,7 @@ import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { awaitMigrations, migrate } from '../migrate.js';
 
-// No call waits longer than this for the database, so none outlives its caller's patience.
+// No statement waits longer than this, so that its caller is told in time.
 const CONNECT_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 5000;
 // Where the role has limits of its own, those hold. Set here, not as start-up parameters: PgBouncer refuses those.
