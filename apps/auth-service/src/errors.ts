@@ -4,6 +4,7 @@ import type { ProblemCode } from '@latchkey/user-schema';
 const define = (code: ProblemCode, message: string, status: number) => createError(code, message, status);
 
 export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
+export const DatabaseBusyError = define('service_unavailable', 'Too many requests wait for the database.', 503);
 export const DatabaseNotReadyError = define('service_unavailable', 'The database cannot be used.', 503);
 export const DrainingError = define('service_unavailable', 'The service is closing.', 503);
 export const HashFailedError = define('service_unavailable', 'The password could not be hashed.', 503);

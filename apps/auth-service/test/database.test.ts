@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import getPort from 'get-port';
 import pg from 'pg';
 import t, { type Test } from 'tap';
@@ -62,7 +63,7 @@ t.test('connections to a server that takes no more writes are not used again', a
   const name = new URL(config.databaseUrl).pathname.slice(1);
   const pids = async () => {
     const { rows } = await admin.query(
-      `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name = 'auth-service'`,
+      `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'auth-service%'`,
       [name],
     );
     return rows.map(({ pid }) => pid as number);
@@ -70,7 +71,7 @@ t.test('connections to a server that takes no more writes are not used again', a
   // As a leader that has been demoted: what is connected stays so, and cannot write.
   await admin.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
   await admin.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'auth-service'`,
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'auth-service%'`,
     [name],
   );
   for (const answer of [
@@ -98,7 +99,7 @@ t.test('a network that swallows everything costs no more than the deadline', asy
   const network = await startNetwork(t, Number(new URL(postgres.url).port));
   const databaseUrl = new URL(postgres.url);
   databaseUrl.port = String(network.port);
-  const { base } = await startService(t, { databaseUrl: databaseUrl.href });
+  const { base, app } = await startService(t, { databaseUrl: databaseUrl.href });
   const { body } = await post(`${base}/auth/sign-up`, newCredentials());
   network.swallow(true);
   const before = performance.now();
@@ -109,8 +110,16 @@ t.test('a network that swallows everything costs no more than the deadline', asy
   t.ok(performance.now() - before < 9000);
   t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
   t.equal((await get(`${base}/livez`)).status, 200);
+  const reader = { id: 'reader', scopes: [], disabled: false, secretHashes: [], now: Math.floor(Date.now() / 1000) };
+  const { access_token: accessToken } = app.issueServiceToken(reader, REVOCATIONS_SCOPE);
+  t.match(
+    await get(`${base}/auth/revocations`, accessToken),
+    { status: 503, body: { code: 'service_unavailable' } },
+    'a replica that does not know the newest says so to verifiers',
+  );
   network.swallow(false);
   await until(async () => (await post(`${base}/auth/sign-up`, newCredentials())).status === 201, 'it goes on');
+  await until(async () => (await get(`${base}/auth/revocations`, accessToken)).status === 200, 'the feed too');
 });
 
 t.test('an answer that was lost before an outage can be asked for after it', async t => {
@@ -141,6 +150,37 @@ t.test('when every connection is in use, callers are refused in time', async t =
   for (const { status, headers } of answers) t.match([status, headers.get('retry-after')], [503, '1']);
   t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
   await other.query('ROLLBACK');
+  t.equal((await post(`${base}/auth/sign-up`, newCredentials())).status, 201);
+});
+
+t.test('requests that use up the pool look like no outage, and are refused at once beyond a bound', async t => {
+  const { base, config, app } = await startService(t, { refreshGraceS: 10 });
+  const [crowd, other] = [
+    (await post(`${base}/auth/sign-up`, newCredentials())).body,
+    (await post(`${base}/auth/sign-up`, newCredentials())).body,
+  ];
+  const admin = await operator(t, config.databaseUrl);
+  await admin.query('BEGIN');
+  await admin.query('SELECT FROM auth.sessions WHERE user_id = $1 FOR UPDATE', [crowd.user.id]);
+  const refreshes = Array.from({ length: 700 }, () =>
+    post(`${base}/auth/refresh`, { refreshToken: crowd.refreshToken }),
+  );
+  // Those that wait have to wait for as long as a lock or a connection is waited for; the others are told at once.
+  const refused = await Promise.race(refreshes);
+  t.match(refused, { status: 503, body: { code: 'service_unavailable' } });
+  t.ok(refused.headers.get('retry-after'));
+  t.equal(app.pg.pool.waitingCount, 500);
+  const operating = await operator(t, config.databaseUrl);
+  await operating.query('UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1', [other.user.id]);
+  await until(
+    async () => (await get(`${base}/auth/verify`, other.token)).status === 401,
+    'a revocation is not held up',
+  );
+  t.equal((await get(`${base}/readyz`)).status, 200, 'nor is the answer about readiness');
+  t.ok(app.pg.pool.waitingCount > 0, 'although requests still wait for the pool');
+  await admin.query('COMMIT');
+  t.equal(app.refreshGraceS(), 10, 'the grace period is not widened');
+  for (const { status } of await Promise.all(refreshes)) t.ok(status === 503 || status === 200);
   t.equal((await post(`${base}/auth/sign-up`, newCredentials())).status, 201);
 });
 

@@ -99,11 +99,13 @@ t.test('a leaked key vouches for nothing any more, on any replica', async t => {
 t.test('replicas that hear no notification learn of keys and ended sessions all the same', async t => {
   const [first, deaf] = await startReplicas(t);
   await until(async () => {
-    const { rows } = await first.sql(`SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN latchkey_auth'`);
+    const { rows } = await first.sql(
+      `SELECT pid FROM pg_stat_activity WHERE application_name = 'auth-service listener'`,
+    );
     return rows.length >= 3;
   }, 'they listen');
   await first.sql('ALTER TABLE auth.signing_keys DISABLE TRIGGER USER');
-  await first.sql('ALTER TABLE auth.revocations DISABLE TRIGGER USER');
+  await first.sql('ALTER TABLE auth.revocation_batches DISABLE TRIGGER USER');
   const kid = await rotate(first, 600);
   const ended = await token(first);
   await first.sql('UPDATE auth.sessions SET revoked_at = now() WHERE id = $1', [segment(ended, 1).sid]);
@@ -116,7 +118,7 @@ t.test('a listener that was cut off listens again', async t => {
   const listeners = async () =>
     (
       await service.sql(
-        `SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN latchkey_auth' AND datname = current_database()`,
+        `SELECT pid FROM pg_stat_activity WHERE application_name = 'auth-service listener' AND datname = current_database()`,
       )
     ).rows;
   await until(async () => (await listeners()).length === 1, 'it listens');

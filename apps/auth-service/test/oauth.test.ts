@@ -1,3 +1,4 @@
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t from 'tap';
 import { hashClientSecret, newClientSecret } from '../src/clients/secret.js';
 import { insertClient, replaceClientSecret, setClientDisabled } from '../src/data/clients.js';
@@ -369,30 +370,58 @@ t.test('a revocation that is committed late is not missed', async t => {
   t.same(found, [segment(slow.token, 1).sid], 'it, and nothing twice');
 });
 
-t.test('a restored database, whose transactions were counted elsewhere, is told as it is', async t => {
-  const service = await startService(t);
-  const { grant } = await newClient(service);
-  const token = (await grant()).body.access_token;
-  const read = async (query: Record<string, string> = {}) =>
-    (await get(`${service.base}/auth/revocations?${new URLSearchParams(query)}`, token)).body;
-  const { body } = await post(`${service.base}/auth/sign-up`, newCredentials());
-  const { sid } = segment(body.token, 1);
-  await post(`${service.base}/auth/sign-out`, {}, { authorization: `Bearer ${body.token}` });
-  await service.sql(`INSERT INTO auth.revocations VALUES (gen_random_uuid(), now() + interval '1 hour', '9999999999')`);
-  await until(async () => (await read()).revoked.length === 2, 'it is told');
-  await until(async () => {
-    const { cursor } = await read();
-    return (await read({ after: cursor })).revoked.length === 0;
-  }, 'and not for ever');
+t.test(
+  'a database that is set back ends again what it has forgotten, and what ends from then on is not missed',
+  async t => {
+    const postgres = await startThrowawayPostgres();
+    t.teardown(() => postgres.stop());
+    const shared = { databaseUrl: postgres.url, authSecrets: [{ id: 'one', key: Buffer.alloc(32, 1) }] as never };
+    const [first, second] = (await Promise.all([1, 2].map(() => startService(t, shared)))) as [Service, Service];
+    const { grant } = await newClient(first);
+    const token = (await grant()).body.access_token;
+    const read = async ({ base }: Service, after?: string) =>
+      get(`${base}/auth/revocations${after === undefined ? '' : `?${new URLSearchParams({ after })}`}`, token);
+    const signUp = async () => (await post(`${first.base}/auth/sign-up`, newCredentials())).body;
+    const signOut = async (token: string) =>
+      (await post(`${first.base}/auth/sign-out`, {}, { authorization: `Bearer ${token}` })).status;
+    const sidOf = ({ token }: { token: string }) => segment(token, 1).sid as string;
+    const isRefused = (user: { token: string }) => async () =>
+      (await Promise.all([first, second].map(({ base }) => get(`${base}/auth/verify`, user.token)))).every(
+        ({ status }) => status === 401,
+      );
+    const knows = (service: Service, after: string | undefined, users: { token: string }[]) => async () => {
+      const { body } = await read(service, after);
+      return users.every(user => body.revoked?.some(({ sid }: { sid: string }) => sid === sidOf(user)));
+    };
 
-  const { cursor } = await read();
-  const [, keys] = cursor.split('~');
-  const foreign = await read({ after: `99999999999:99999999999:~${keys}` });
-  t.ok(
-    foreign.revoked.some((revocation: { sid: string }) => revocation.sid === sid),
-    'a cursor from there hears everything',
-  );
-});
+    const early = await signUp();
+    t.equal(await signOut(early.token), 204);
+    const before = await signUp();
+    const setBack = await postgres.backUp();
+    await until(async () => (await get(`${first.base}/readyz`)).status === 200, 'the database is back');
+    const after = await signUp();
+    for (const user of [before, after]) t.equal(await signOut(user.token), 204);
+    await until(isRefused(after), 'both replicas know');
+    const { body: old } = await read(second);
+
+    await setBack();
+    await until(async () => (await get(`${first.base}/readyz`)).status === 200, 'the database is back');
+    for (const user of [early, before, after]) t.ok(await isRefused(user)(), 'what was known is not forgotten');
+    const late = await signUp();
+    t.equal(await signOut(late.token), 204);
+    await until(isRefused(late), 'what ends after the restore is known everywhere');
+    for (const service of [first, second]) {
+      await until(knows(service, undefined, [early, before, after, late]), 'the feed has everything');
+      t.ok(await knows(service, old.cursor, [early, before, after, late])(), 'also for a reader from before');
+    }
+    const { status } = await post(`${first.base}/auth/refresh`, { refreshToken: before.refreshToken });
+    t.equal(status, 401, 'the session is ended in the database, too');
+    const third = await startService(t, shared);
+    for (const user of [early, before, after, late]) {
+      t.equal((await get(`${third.base}/auth/verify`, user.token)).status, 401, 'a new replica knows as well');
+    }
+  },
+);
 
 t.test('whoever hangs up, or a service that closes, leaves nobody waiting', async t => {
   const service = await startService(t);

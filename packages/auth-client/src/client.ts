@@ -85,9 +85,10 @@ export interface AuthClient {
    */
   serviceToken(credentials: ServiceCredentials & { scope?: string }, options?: CallOptions): Promise<ServiceToken>;
   /**
-   * Reads the feed of ended sessions, with a service's token that has the scope `revocations:read`. Without `after` it
-   * answers with all that are in force; with it, the `cursor` of the answer before, with what is new since, for which it
-   * waits up to `wait` seconds (30 at most). The deadline of the call is that much later.
+   * Reads the feed of ended sessions, with a service's token that has the scope `revocations:read`, a page at a time. Without
+   * `after` it begins with all that are in force; with it, the `cursor` of the response before, it returns what is new since,
+   * for which it waits up to `wait` seconds (30 at most). While `more` is true, read on from the cursor at once. The deadline
+   * of the call is later by `wait`.
    *
    * Refused with `invalid_token` or `insufficient_scope`, and with `service_unavailable` when the service itself does not
    * know the newest.
@@ -95,7 +96,7 @@ export interface AuthClient {
   revocations(token: string, from?: { after?: string; wait?: number }, options?: CallOptions): Promise<Revocations>;
 }
 
-// At some 80 bytes each, the sessions of a mass sign-out.
+// A page of the service has some 5,000 sessions of 80 bytes; versions before gave all at once.
 const MAX_FEED_BYTES = 16 * 1024 * 1024;
 
 /**

@@ -53,15 +53,20 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
     // The first request does not wait: it asks for everything that is in force.
     const from = cursor === undefined ? { wait: 0 } : { after: cursor, wait: waitS };
     const answer = await options.read(from, signal);
-    freshAt = performance.now();
+    const readAt = performance.now();
     const isNews = cursor === undefined || answer.revoked.length > 0;
     cursor = answer.cursor;
     failures = 0;
     lastFailure = undefined;
     onAnswer(answer);
-    clearTimeout(patience);
-    markReady();
-    return isNews || freshAt - askedAt >= idlePauseMs ? PAUSE_MS : idlePauseMs;
+    // Only the last page makes the knowledge whole.
+    if (answer.more && isNews) return 0;
+    if (!answer.more) {
+      freshAt = readAt;
+      clearTimeout(patience);
+      markReady();
+    }
+    return isNews || readAt - askedAt >= idlePauseMs ? PAUSE_MS : idlePauseMs;
   };
 
   const afterFailure = (error: unknown): number => {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isOpenToAll, unprivilegedAccount } from './account.js';
-import { type Cluster, ensureRunning, makeHome, serverPid, stopServer } from './cluster.js';
+import { backUp, type Cluster, ensureRunning, makeHome, serverPid, stopServer } from './cluster.js';
 import { isAlive, withLock } from './lock.js';
 
 export { type Account, unprivilegedAccount } from './account.js';
@@ -26,6 +26,12 @@ export interface ThrowawayPostgres extends EmbeddedPostgres {
   halt(mode: 'fast' | 'immediate'): Promise<void>;
   /** Starts the server again after a halt or a crash, where it was before. */
   start(): Promise<void>;
+  /**
+   * Copies all data, for which the server is stopped and started again.
+   *
+   * @returns what sets the data back to that copy, as a restore does; it may be called again
+   */
+  backUp(): Promise<() => Promise<void>>;
 }
 
 let users = 0;
@@ -109,6 +115,7 @@ export async function startThrowawayPostgres({
       pid: () => serverPid(cluster),
       halt: mode => stopServer(cluster, mode),
       start: async () => void (await ensureRunning(cluster)),
+      backUp: () => backUp(cluster),
       stop: () => remove(cluster),
     };
   } catch (error) {

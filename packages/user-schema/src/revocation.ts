@@ -13,10 +13,11 @@ export const Revocation = Type.Object({
 });
 export type Revocation = Static<typeof Revocation>;
 
-/** A piece of the revocation feed. */
+/** A page of the revocation feed. */
 export const Revocations = Type.Object({
-  cursor: Type.String({ description: 'Opaque; send it as `after` to hear what comes next' }),
+  cursor: Type.String({ description: 'Opaque; send it as `after` to read what comes next' }),
   revoked: Type.Array(Revocation),
+  more: Type.Optional(Type.Boolean({ description: 'Whether there is more to read at once, behind the cursor' })),
   keys: Type.Array(Type.String(), { description: 'Ids of the keys that tokens may be signed with now' }),
 });
 export type Revocations = Static<typeof Revocations>;

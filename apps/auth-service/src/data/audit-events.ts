@@ -24,7 +24,8 @@ export type AuditEventName =
   | 'client_enabled'
   | 'user_disabled'
   | 'user_enabled'
-  | 'users_imported';
+  | 'users_imported'
+  | 'revocations_restored';
 
 /** Where an event comes from. */
 export type Origin = { requestId: string | null; address: string | null; userAgent: string | null };

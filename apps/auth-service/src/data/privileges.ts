@@ -16,6 +16,8 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   audit_events: ALL,
   clients: ['SELECT', 'INSERT', 'UPDATE'],
   migrations: ['SELECT'],
+  revocation_batches: ALL,
+  revocation_head: ['SELECT', 'UPDATE'],
   revocations: ALL,
   sessions: ALL,
   sign_up_keys: ['SELECT', 'INSERT', 'DELETE'],
@@ -25,7 +27,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
 };
 
 /** Functions that statements of ours call; everybody may, unless that was revoked. */
-export const FUNCTIONS = ['password_cost(text)'] as const;
+export const FUNCTIONS = ['password_cost(text)', 'revocation_batch()'] as const;
 
 /** Statements that leave a role with just these privileges. */
 export function grantsFor(role: string): string {

@@ -7,7 +7,8 @@ import { epoch, type Queryable, utc } from './sql.js';
 export type PresentedToken = { sessionId: string; generation: number; mac: Buffer; seeds: Buffer[] };
 
 /** What presenting a refresh token led to. */
-export type Refreshed = SessionState & Omit<User, 'id'> & { userId: string; stolen: boolean; advanced: boolean };
+export type Refreshed = SessionState &
+  Omit<User, 'id'> & { userId: string; stolen: boolean; advanced: boolean; lastTokenExpiresAt: number };
 
 const IS_CURRENT = 's.generation = $2';
 const IS_IN_GRACE = 's.generation = $2 + 1 AND s.rotated_at > now() - make_interval(secs => $7::int)';
@@ -40,7 +41,7 @@ export const REFRESH = `
      FROM s WHERE ${ADVANCED} OR s.revoked_at IS NOT NULL`,
   )})
   SELECT ${state('$5')}, s.revoked_at IS NOT NULL AS stolen, ${ADVANCED} AS advanced, s.user_id AS "userId", s.username,
-    ${utc('s.user_created_at')} AS "createdAt"
+    ${utc('s.user_created_at')} AS "createdAt", ${epoch('s.token_expires_at')} AS "lastTokenExpiresAt"
   FROM s`;
 
 /**

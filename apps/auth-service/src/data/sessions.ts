@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Session, SignOutScope, User } from '@latchkey/user-schema';
+import type { Revocation, Session, SignOutScope, User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import type { Config } from '../config.js';
 import { type Origin, originValue, recording } from './audit-events.js';
@@ -120,30 +120,33 @@ export async function listSessions(db: Queryable, userId: string, currentId: str
   return rows;
 }
 
-/** Ends one session of an account; `false` when it has no such live session. */
+// The members of Revocation, of a session that has just ended.
+const REVOCATION = `s.id AS sid, ${epoch('s.token_expires_at')} AS exp`;
+
+/** Ends one session of an account; `undefined` when it has no such live session. */
 export async function endSession(
   db: Queryable,
   session: { userId: string; sessionId: string; clientId?: string },
   origin: Origin,
-): Promise<boolean> {
-  const { rowCount } = await db.query(
+): Promise<Revocation | undefined> {
+  const { rows } = await db.query<Revocation>(
     `WITH s AS (
        UPDATE auth.sessions s SET revoked_at = now() WHERE s.id = $2 AND s.user_id = $1 AND ${IS_LIVE} RETURNING *
      ), recorded AS (${recording('$4', `SELECT 'session_ended', s.user_id, s.id, $3::text, NULL::jsonb FROM s`)})
-     SELECT FROM s`,
+     SELECT ${REVOCATION} FROM s`,
     [session.userId, session.sessionId, session.clientId, originValue(origin)],
   );
-  return rowCount === 1;
+  return rows[0];
 }
 
-/** Ends the sessions of an account that the scope names, and says how many those were. */
+/** Ends the sessions of an account that the scope names. */
 export async function endSessions(
   db: Queryable,
   session: { userId: string; sessionId: string },
   scope: SignOutScope,
   origin: Origin,
-): Promise<number> {
-  const { rowCount } = await db.query(
+): Promise<Revocation[]> {
+  const { rows } = await db.query<Revocation>(
     `WITH chosen AS (
        SELECT s.id FROM auth.sessions s
        WHERE s.user_id = $1 AND ${IS_LIVE} AND ($3::text = 'all' OR (s.id = $2) = ($3 = 'current'))
@@ -155,10 +158,10 @@ export async function endSessions(
        `SELECT 'sign_out', $1::uuid, $2::uuid, NULL, jsonb_build_object('scope', $3::text, 'ended', count(*)) FROM s
         HAVING count(*) > 0`,
      )})
-     SELECT FROM s`,
+     SELECT ${REVOCATION} FROM s`,
     [session.userId, session.sessionId, scope, originValue(origin)],
   );
-  return rowCount ?? 0;
+  return rows;
 }
 
 /**
@@ -173,7 +176,7 @@ export async function changePassword(
   change: { userId: string; sessionId: string; from: string; to: string; salt: Buffer },
   { accessTokenTtlS, refreshTokenTtlS }: Lifetimes,
   origin: Origin,
-): Promise<SessionState | undefined> {
+): Promise<{ session: SessionState; ended: Revocation[] } | undefined> {
   const { rowCount } = await db.query(
     `UPDATE auth.users SET password_hash = $4 WHERE id = $1 AND password_hash = $3
        AND EXISTS (SELECT FROM auth.sessions s WHERE s.id = $2 AND ${IS_LIVE})`,
@@ -181,9 +184,10 @@ export async function changePassword(
   );
   if (rowCount !== 1) return undefined;
   await db.query(`SELECT FROM auth.sessions s WHERE s.user_id = $1 AND ${IS_LIVE} ${IN_ORDER}`, [change.userId]);
-  const { rows } = await db.query<SessionState>(
+  const { rows } = await db.query<SessionState & { ended: Revocation[] }>(
     `WITH others AS (
-       UPDATE auth.sessions s SET revoked_at = now() WHERE s.user_id = $1 AND s.id <> $2 AND ${IS_LIVE} RETURNING s.id
+       UPDATE auth.sessions s SET revoked_at = now() WHERE s.user_id = $1 AND s.id <> $2 AND ${IS_LIVE}
+       RETURNING ${REVOCATION}
      ), s AS (
        UPDATE auth.sessions s SET salt = $3, generation = s.generation + 1, rotated_at = now(),
          expires_at = least(now() + make_interval(secs => $5::int), s.ends_at),
@@ -193,10 +197,12 @@ export async function changePassword(
        '$6',
        `SELECT 'password_changed', s.user_id, s.id, NULL, jsonb_build_object('ended', (SELECT count(*) FROM others)) FROM s`,
      )})
-     SELECT ${state('$4')} FROM s`,
+     SELECT ${state('$4')}, (SELECT coalesce(json_agg(others), '[]') FROM others) AS ended FROM s`,
     [change.userId, change.sessionId, change.salt, accessTokenTtlS, refreshTokenTtlS, originValue(origin)],
   );
-  return rows[0];
+  if (!rows[0]) return undefined;
+  const { ended, ...session } = rows[0];
+  return { session, ended };
 }
 
 /**

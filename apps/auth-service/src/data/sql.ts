@@ -11,27 +11,35 @@ export const utc = (time: string) => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-
 export const epoch = (time: string) => `floor(extract(epoch FROM ${time}))::float8`;
 
 /**
+ * Runs `work` in a transaction of a connection, which is undone when it throws. A connection that has failed, or whose
+ * server takes no more writes, is left as it is: its owner gives it up.
+ */
+export async function inTransaction<T>(connection: Queryable, work: () => Promise<T>): Promise<T> {
+  await connection.query('BEGIN');
+  try {
+    const result = await work();
+    await connection.query('COMMIT');
+    return result;
+  } catch (error) {
+    if (!isDatabaseUnavailable(error)) await connection.query('ROLLBACK');
+    throw error;
+  }
+}
+
+/**
  * Runs `work` in a transaction, which is undone when it throws. A connection that has failed, or whose server takes no more
  * writes, is not used again.
  */
 export async function transact<T>(pool: Pick<Pool, 'connect'>, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let evict = false;
-  // The query that waits hears of it.
+  // The pending query rejects with the same error.
   const ignore = () => undefined;
   client.on('error', ignore);
   try {
-    await client.query('BEGIN');
-    const result = await work(client);
-    await client.query('COMMIT');
-    return result;
+    return await inTransaction(client, () => work(client));
   } catch (error) {
     evict = isDatabaseUnavailable(error);
-    if (!evict) {
-      await client.query('ROLLBACK').catch(() => {
-        evict = true;
-      });
-    }
     throw error;
   } finally {
     client.off('error', ignore);
@@ -39,7 +47,11 @@ export async function transact<T>(pool: Pick<Pool, 'connect'>, work: (client: Po
   }
 }
 
-/** Fails when the database takes no writes, as a standby does not: rows can be locked only where they can be written. */
+/** Fails when the database takes no writes, as a standby does not, or lacks our tables. Waits for no lock. */
 export async function assertWritable(db: Queryable): Promise<void> {
-  await db.query('SELECT FROM auth.sessions LIMIT 0 FOR UPDATE');
+  const { rows } = await db.query<{ readOnly: string }>(
+    `SELECT current_setting('transaction_read_only') AS "readOnly", 'auth.sessions'::regclass`,
+  );
+  // PostgreSQL's code for a write that it refuses for this reason.
+  if (rows[0]?.readOnly === 'on') throw Object.assign(new Error('The database takes no writes.'), { code: '25006' });
 }

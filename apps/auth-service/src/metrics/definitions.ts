@@ -33,6 +33,9 @@ export const COUNTERS = {
   },
   latchkey_breach_check_failures_total: { help: 'Times the list of breached passwords did not answer' },
   latchkey_database_errors_total: { help: 'Requests answered with 503 because the database could not be used' },
+  latchkey_database_refusals_total: {
+    help: 'Requests refused because too many waited for a database connection',
+  },
   latchkey_database_connections_opened_total: { help: 'Database connections opened by the pool' },
   latchkey_database_connections_closed_total: { help: 'Database connections closed by the pool, for whatever reason' },
   latchkey_database_connections_lost_total: { help: 'Idle database connections that broke' },

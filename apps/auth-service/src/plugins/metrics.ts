@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { isDatabaseUnavailable } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
-import { OverloadedError, StaleError } from '../errors.js';
+import { DatabaseBusyError, OverloadedError, StaleError } from '../errors.js';
 import type { COUNTERS, HISTOGRAMS, Labels } from '../metrics/definitions.js';
 import { addRequestDurations } from '../metrics/request-durations.js';
 import { VERSION } from '../version.js';
@@ -41,6 +41,7 @@ export default fp<WithConfig>(
     });
     app.addHook('onError', (_request, _reply, error, done) => {
       if (error instanceof OverloadedError) count('latchkey_hash_refusals_total');
+      else if (error instanceof DatabaseBusyError) count('latchkey_database_refusals_total');
       else if (isOfDatabase(error)) count('latchkey_database_errors_total');
       done();
     });

@@ -45,7 +45,7 @@ export default fp<WithConfig>(
 
     const passwords = createPasswords(config.authSecrets, config.bcryptCost, lane);
     app.decorate('passwords', passwords);
-    await app.follow('password_costs', COSTS_EVERY_MS, async () => passwords.matchCost(await findHighestCost(app.pg)));
+    await app.follow('password_costs', COSTS_EVERY_MS, async db => passwords.matchCost(await findHighestCost(db)));
   },
   { name: 'passwords', dependencies: ['changes', 'metrics'] },
 );

@@ -2,7 +2,7 @@ import { describeError, type ErrorAnswer, type RequestError, toProblem } from '@
 import { Problem } from '@latchkey/user-schema';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { OverloadedError } from '../errors.js';
+import { DatabaseBusyError, OverloadedError } from '../errors.js';
 
 /** Answers every error as `application/problem+json` (RFC 9457). */
 export default fp(
@@ -12,7 +12,8 @@ export default fp(
     app.setErrorHandler<RequestError>((error, request, reply) => {
       const answer = describeError(error);
       // A refusal for want of room is no fault, and comes by the thousand.
-      if (answer.status >= 500 && !(error instanceof OverloadedError)) request.log.error({ err: error }, answer.code);
+      const isRefusal = error instanceof OverloadedError || error instanceof DatabaseBusyError;
+      if (answer.status >= 500 && !isRefusal) request.log.error({ err: error }, answer.code);
       return send(request, reply, answer);
     });
 

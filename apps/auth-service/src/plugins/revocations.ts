@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { Revocations } from '@latchkey/user-schema';
+import type { Revocation, Revocations } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../config.js';
-import { adoptRevocations, listRevocations } from '../data/revocations.js';
+import { FIRST_PLACE, type Place, placeRevocations, readRevocations, restoreRevocations } from '../data/revocations.js';
+import type { Queryable } from '../data/sql.js';
 import { StaleError } from '../errors.js';
-import { createOutageWatch } from '../tokens/outage.js';
-import { createRevocationLog } from '../tokens/revocation-log.js';
-import { parseSnapshot, type Snapshot } from '../tokens/snapshot.js';
+import { createAnswerCache } from '../tokens/answer-cache.js';
+import { createRevocationLog, type LogPage } from '../tokens/revocation-log.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,71 +16,107 @@ declare module 'fastify' {
 type RevocationFeed = {
   /** Whether a session has ended; tokens of sessions that ended long ago have expired. */
   has(sessionId: string): boolean;
-  /** How many ended sessions are told, and how long ago they were last read. */
+  /** How many ended sessions are known, and how long ago the database was last asked for them. */
   state(): { size: number; ageMs: number };
+  /** Takes note of sessions that were ended here, whose tokens are refused from now on. The feed follows by itself. */
+  add(ended: Revocation[]): void;
   /**
-   * How long a used refresh token still gives its successor: the setting, and as long as the database was away, when it is
-   * now, or was until less than that setting ago. In seconds.
-   */
-  refreshGraceS(): number;
-  /** Hears of what has ended now, so that whoever ends a session and asks next is told so. */
-  reload(): Promise<void>;
-  /**
-   * What has come since a cursor, or everything when there is none: {@link Revocations} as JSON, which those who ask the
-   * same share. When there is nothing, waits until there is something, the time is over, the caller has gone or the service
-   * closes.
+   * What has come since a cursor, or everything when there is none, a page at a time: {@link Revocations} as JSON. When there
+   * is nothing, waits until there is something, the time is over, the caller has gone or the service closes.
    *
    * @throws StaleError when the database has not answered for a while
    */
   read(after: Cursor | undefined, waitMs: number, caller: AbortSignal): Promise<Buffer>;
 };
 
-/** How far a reader is: what it has seen of the database, and of the keys. */
-export type Cursor = { text: string; snapshot: Snapshot; keys: string };
+/** How far a reader is: which life of the database it has read, up to which place, and which keys it knows. */
+export type Cursor = { life: string; place: Place; keys: string };
 
-// Replicas hear of an ended session at once; this is for when they cannot.
+// Replicas are notified of an ended session; this is for when a notification is lost.
 const RELOAD_EVERY_MS = 1000;
 const STALE_AFTER_MS = 5000;
-const AWAY_AFTER_MS = 3 * RELOAD_EVERY_MS;
-const MAX_SHARED = 100;
+// What is read, and handed on, at once: a page takes a few milliseconds.
+const PAGE_SIZE = 5000;
+const MAX_SHARED_BYTES = 8 * 1024 * 1024;
+const LIFE_LENGTH = 12;
+const CURSOR = new RegExp(
+  `^([0-9a-f]{${LIFE_LENGTH}})\\.(\\d{1,15})\\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~([\\w-]{0,11})$`,
+);
 
 /** Reads a cursor; `undefined` when it is not one of ours. */
 export function parseCursor(text: string): Cursor | undefined {
-  const [snapshotText = '', keys = ''] = text.split('~');
-  const snapshot = parseSnapshot(snapshotText);
-  return snapshot && { text, snapshot, keys };
+  const [, life, position, sid, keys] = CURSOR.exec(text) ?? [];
+  if (life === undefined || position === undefined || sid === undefined || keys === undefined) return undefined;
+  return { life, place: { position: Number(position), sid }, keys };
+}
+
+function toText({ life, place, keys }: Cursor): string {
+  return `${life}.${place.position}.${place.sid}~${keys}`;
 }
 
 /** Keeps the sessions that ended while tokens of them live, and hands them on. */
-export default fp<WithConfig>(
-  async (app, { config }) => {
+export default fp(
+  async app => {
     const log = createRevocationLog();
     const waiting = new Set<() => void>();
-    const answers = new Map<string, Buffer>();
-    let snapshotText: string | undefined;
-    let snapshot: Snapshot | undefined;
-    const outages = createOutageWatch(AWAY_AFTER_MS, config.refreshGraceS * 1000);
+    const shared = createAnswerCache(MAX_SHARED_BYTES);
+    let life = '';
+    let next = FIRST_PLACE;
+    let isComplete = false;
+    let readAt = Number.NEGATIVE_INFINITY;
     let keys: string[] = [];
     let keysTag = '';
 
     const wake = () => {
-      answers.clear();
       for (const resume of waiting) resume();
     };
 
-    const reload = await app.follow('revocations', RELOAD_EVERY_MS, async () => {
-      const askedAt = performance.now();
-      const found = await listRevocations(app.pg, snapshotText);
-      snapshotText = found.snapshot;
-      snapshot = parseSnapshot(snapshotText) as Snapshot;
-      outages.heard(askedAt);
+    /** Everything is read anew when the database has been set back or replaced: places of before mean nothing then. */
+    const begin = (now: string) => {
+      if (life !== '') {
+        app.log.warn({ known: log.size() }, 'the database was restarted or replaced: ended sessions are read anew');
+      }
+      life = now;
+      next = FIRST_PLACE;
+      isComplete = false;
+      log.restart();
+    };
+
+    /** Gives a database that was set back what it has forgotten. */
+    const restore = async (db: Queryable) => {
+      const missing = log.missing();
+      if (missing.length === 0) return log.settle();
+      const origin = { requestId: null, address: null, userAgent: 'auth-service' };
+      let restored = 0;
+      for (let i = 0; i < missing.length; i += PAGE_SIZE) {
+        restored += await restoreRevocations(db, missing.slice(i, i + PAGE_SIZE), origin);
+      }
+      log.settle();
+      app.log.warn({ restored }, 'the database had forgotten sessions that have ended; they are ended again');
+      await load(db);
+    };
+
+    const load = async (db: Queryable): Promise<void> => {
       log.prune();
-      if (found.revocations.length === 0) return;
-      log.add(found.revocations);
+      for (;;) {
+        const askedAt = performance.now();
+        const page = await readRevocations(db, next, PAGE_SIZE);
+        readAt = askedAt;
+        if (page.life.slice(0, LIFE_LENGTH) !== life) {
+          begin(page.life.slice(0, LIFE_LENGTH));
+          continue;
+        }
+        log.append(page.revocations, page.next, page.now);
+        next = page.next;
+        if (page.hasUnplaced && !page.hasMore) await placeRevocations(db);
+        else if (!page.hasMore) break;
+        if (page.revocations.length > 0) wake();
+      }
+      isComplete = true;
       wake();
-      const { xmax } = snapshot;
-      if (found.revocations.some(({ xid }) => BigInt(xid) >= xmax)) await adoptRevocations(app.pg);
-    });
+      await restore(db);
+    };
+    await app.follow('revocations', RELOAD_EVERY_MS, load);
 
     app.signingKeys.onChange(wake);
     const publishedKeys = () => {
@@ -113,38 +148,31 @@ export default fp<WithConfig>(
         waiting.add(resume);
       });
 
-    /** The answer for now, `undefined` when there is no news. */
-    const since = (after: Cursor | undefined): Buffer | undefined => {
-      if (performance.now() - outages.heardAt() > STALE_AFTER_MS) throw new StaleError();
-      const known = answers.get(after?.text ?? '');
-      if (known) return known;
+    const toAnswer = (place: Place, { revocations, next, hasMore }: LogPage): Buffer => {
       const { keys, keysTag } = publishedKeys();
-      const revoked = log.since(after?.snapshot);
-      if (revoked.length === 0 && after?.keys === keysTag) return undefined;
-      const answer = toJson({ cursor: `${snapshotText}~${keysTag}`, revoked, keys });
-      if (answers.size >= MAX_SHARED) answers.clear();
-      answers.set(after?.text ?? '', answer);
-      return answer;
+      const more = hasMore || !isComplete;
+      const cursor = toText({ life, place: next, keys: keysTag });
+      return shared.get(`${toText({ life, place, keys: '' })} ${cursor} ${more}`, () => {
+        const revoked = revocations.map(({ sid, exp }) => ({ sid, exp }));
+        return toJson({ cursor, revoked, keys, ...(more && { more }) });
+      });
     };
 
     app.decorate('revocations', {
       has: log.has,
-      state: () => ({ size: log.size(), ageMs: performance.now() - outages.heardAt() }),
-      reload,
-      refreshGraceS: () => config.refreshGraceS + Math.ceil(outages.awayMs() / 1000),
+      state: () => ({ size: log.size(), ageMs: performance.now() - readAt }),
+      add: log.add,
       async read(cursor, waitMs, caller) {
         const deadline = performance.now() + waitMs;
-        const isAhead = () => cursor !== undefined && snapshot !== undefined && cursor.snapshot.xmax > snapshot.xmax;
-        // It comes from a replica that has heard more, or from a life of the database that a restore has undone.
-        if (isAhead()) await reload();
-        const after = isAhead() ? undefined : cursor;
         for (;;) {
-          const answer = since(after);
+          if (performance.now() - readAt > STALE_AFTER_MS) throw new StaleError();
+          // A reader that comes from another life of the database gets everything.
+          const place = cursor?.life === life ? cursor.place : FIRST_PLACE;
+          const page = log.after(place, PAGE_SIZE);
+          const isNews =
+            page.revocations.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
           const leftMs = deadline - performance.now();
-          if (answer) return answer;
-          if (leftMs <= 0 || closing || caller.aborted) {
-            return toJson({ cursor: `${snapshotText}~${publishedKeys().keysTag}`, revoked: [], keys });
-          }
+          if (isNews || leftMs <= 0 || closing || caller.aborted) return toAnswer(place, page);
           await pause(leftMs, caller);
         }
       },

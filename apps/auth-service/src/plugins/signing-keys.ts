@@ -4,7 +4,7 @@ import { fastify } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Config, WithConfig } from '../config.js';
 import { listKeys, type StoredKey } from '../data/signing-keys.js';
-import { transact } from '../data/sql.js';
+import { inTransaction, type Queryable } from '../data/sql.js';
 import { ensureKeys, needAttention } from '../tokens/key-life.js';
 import { openKey, publicPem } from '../tokens/signing-key.js';
 
@@ -61,12 +61,12 @@ export default fp<WithConfig>(
     let unopened = 0;
     const listeners: (() => void)[] = [];
 
-    const load = async () => {
-      let keys = await listKeys(app.pg);
+    const load = async (db: Queryable) => {
+      let keys = await listKeys(db);
       if (ring.length === 0 && needAttention(keys, config)) {
         const origin = { requestId: null, address: null, userAgent: 'auth-service' };
-        await transact(app.pg, client => ensureKeys(client, config, origin));
-        keys = await listKeys(app.pg);
+        await inTransaction(db, () => ensureKeys(db, config, origin));
+        keys = await listKeys(db);
       }
       const before = ring.map(({ kid }) => kid).join();
       const known = new Map(ring.map(key => [key.kid, key]));

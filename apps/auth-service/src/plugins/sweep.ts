@@ -27,7 +27,7 @@ export default fp<WithConfig>(
 
     const sweep = async () => {
       await alone(sweepKeys);
-      await alone(sweepRevocations);
+      while ((await alone(client => sweepRevocations(client, BATCH))) === BATCH);
       while ((await alone(client => sweepThrottles(client, BATCH))) === BATCH);
       while ((await alone(client => sweepSignUpKeys(client, BATCH))) === BATCH);
       let after: string | undefined = FIRST_ID;

@@ -12,6 +12,14 @@ const Exclusion = Type.Object(
 
 export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
   const tags = ['operations'];
+  // Asked once for all who want to know at the same time, and not through the pool, which requests may use up.
+  let asking: Promise<void> | undefined;
+  const isWritable = () => {
+    asking ??= app.askDatabase(assertWritable).finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
 
   const livez = { tags, summary: 'The process answers', response: { 200: Healthy } };
   app.get('/livez', { schema: livez }, async () => ({ status: 'ok' as const }));
@@ -26,7 +34,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async app => {
     if (app.isDraining()) throw new DrainingError();
     // A gateway that left every replica out while the database is away would stop the token checks too.
     if (request.query.exclude !== 'database') {
-      await assertWritable(app.pg).catch(cause => {
+      await isWritable().catch(cause => {
         throw new DatabaseNotReadyError({ cause });
       });
     }

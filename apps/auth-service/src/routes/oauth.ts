@@ -79,8 +79,9 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const found = await inspector.findSession(request.body.token);
     if (found === 'service') throw new UnsupportedTokenTypeError();
     const session = found && { ...found, clientId };
-    if (session && (await endSession(app.pg, session, originOf(request)))) {
-      await app.revocations.reload();
+    const ended = session && (await endSession(app.pg, session, originOf(request)));
+    if (ended) {
+      app.revocations.add([ended]);
       logEvent(request, 'session_ended', session);
     }
     return reply.send(undefined);

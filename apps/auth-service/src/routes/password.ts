@@ -41,13 +41,13 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     await app.checkNewPassword(request, body.newPassword, account.username, '/newPassword');
     const to = await app.passwords.hash(body.newPassword, caller);
     const change = { ...subject, from, to, salt: newSalt() };
-    const session = await transact(app.pg, async client => {
+    const { session, ended } = await transact(app.pg, async client => {
       const changed = await changePassword(client, change, config, origin);
       // Whatever was done of it is undone.
       if (!changed) throw new InvalidCredentialsError();
       return changed;
     });
-    await app.revocations.reload();
+    app.revocations.add(ended);
     logEvent(request, 'password_changed', subject);
     return reply.send(app.issueTokens(account, session));
   });

@@ -20,8 +20,7 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     const token = parseRefreshToken(request.body.refreshToken);
     if (!token) throw new InvalidRefreshTokenError();
     const presented = { ...token, seeds: app.refreshTokens.seeds(token) };
-    // Whoever lost an answer could not ask again while the database was away.
-    const lifetimes = { ...config, refreshGraceS: app.revocations.refreshGraceS() };
+    const lifetimes = { ...config, refreshGraceS: app.refreshGraceS() };
     const session = await refreshSession(app.pg, presented, lifetimes, originOf(request));
     if (!session) throw new InvalidRefreshTokenError();
     const event = session.stolen ? 'refresh_token_reuse' : 'refresh';
@@ -29,7 +28,7 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
       logEvent(request, event, { userId: session.userId, sessionId: session.id });
     }
     if (session.stolen) {
-      await app.revocations.reload();
+      app.revocations.add([{ sid: session.id, exp: session.lastTokenExpiresAt }]);
       throw new InvalidRefreshTokenError();
     }
     const { userId: id, username, createdAt } = session;

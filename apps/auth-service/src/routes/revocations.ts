@@ -8,7 +8,7 @@ import { problemAnswers } from './problem-answers.js';
 
 const Query = Type.Object(
   {
-    after: Type.Optional(Type.String({ description: 'The cursor of the answer before; without one, everything' })),
+    after: Type.Optional(Type.String({ description: 'The cursor of the response before; without one, everything' })),
     wait: Type.Optional(
       Type.String({
         pattern: '^\\d{1,4}$',
@@ -23,7 +23,7 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['services'],
     summary: 'Sessions that ended while access tokens of them live',
-    description: `Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
+    description: `A page at a time: while \`more\` is true, read on from the cursor at once. Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
     security: [{ service: [REVOCATIONS_SCOPE] }],
     querystring: Query,
     response: { 200: Revocations, ...problemAnswers(400, 401, 403, 503) },

@@ -28,8 +28,9 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   };
   app.delete('/auth/sessions/:id', { schema: end }, async (request, reply) => {
     const session = { userId: request.account.id, sessionId: request.params.id.toLowerCase() };
-    if (!(await endSession(app.pg, session, originOf(request)))) throw new NotFoundError();
-    await app.revocations.reload();
+    const ended = await endSession(app.pg, session, originOf(request));
+    if (!ended) throw new NotFoundError();
+    app.revocations.add([ended]);
     logEvent(request, 'session_ended', session);
     return reply.status(204).send(null);
   });

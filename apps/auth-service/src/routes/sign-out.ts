@@ -27,9 +27,9 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     const session = { userId: request.account.id, sessionId: request.user.sid };
     const { scope = 'current' } = request.body;
     const ended = await endSessions(app.pg, session, scope, originOf(request));
-    if (ended > 0) {
-      await app.revocations.reload();
-      logEvent(request, 'sign_out', { ...session, details: { scope, ended } });
+    if (ended.length > 0) {
+      app.revocations.add(ended);
+      logEvent(request, 'sign_out', { ...session, details: { scope, ended: ended.length } });
     }
     return reply.status(204).send(null);
   });

@@ -1,21 +1,25 @@
-/** Remembers when the database could not be heard. Times are of `performance.now()`, in milliseconds. */
+/** Remembers when the database did not answer. Times are of `performance.now()`, in milliseconds. */
 export type OutageWatch = {
   /** The database has answered what it was asked at this time. */
   heard(at: number): void;
-  heardAt(): number;
   /** How long the database was away, when it is now, or was until a moment ago; otherwise 0. */
   awayMs(): number;
 };
 
-// However long it was: whoever has not come back by then will not.
+// However long it was: a caller that has not asked again by then will not.
 const MAX_AWAY_MS = 300_000;
 
 /**
- * @param awayAfterMs how long nothing is heard of a database that is there, at most
+ * @param awayAfterMs a database that answers does so within this time
  * @param rememberMs how long an outage is remembered; another one within that time adds to it
+ * @param clock tells the time
  */
-export function createOutageWatch(awayAfterMs: number, rememberMs: number): OutageWatch {
-  let heardAt = performance.now();
+export function createOutageWatch(
+  awayAfterMs: number,
+  rememberMs: number,
+  clock: () => number = performance.now.bind(performance),
+): OutageWatch {
+  let heardAt = clock();
   let ended = { at: Number.NEGATIVE_INFINITY, lengthMs: 0 };
   const before = (at: number) => (at - ended.at <= rememberMs ? ended.lengthMs : 0);
   return {
@@ -24,9 +28,8 @@ export function createOutageWatch(awayAfterMs: number, rememberMs: number): Outa
       if (at - heardAt > awayAfterMs) ended = { at, lengthMs: before(heardAt) + at - heardAt };
       heardAt = at;
     },
-    heardAt: () => heardAt,
     awayMs() {
-      const now = performance.now();
+      const now = clock();
       const silentMs = now - heardAt;
       const awayMs = silentMs > awayAfterMs ? before(heardAt) + silentMs : before(now);
       return Math.min(awayMs, MAX_AWAY_MS);

@@ -31,7 +31,7 @@ export function createTokenInspector(app: FastifyInstance, config: Config) {
       if (presented) {
         const grant = await findRefreshGrant(app.pg, presented, {
           ...config,
-          refreshGraceS: app.revocations.refreshGraceS(),
+          refreshGraceS: app.refreshGraceS(),
         });
         if (!grant) return INACTIVE;
         const { id: sub, username, issuedAt: iat, expiresAt: exp } = grant;
