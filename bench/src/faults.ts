@@ -5,6 +5,7 @@ import { coldStart } from './faults/cold-start.js';
 import { database } from './faults/database.js';
 import { ha } from './faults/ha.js';
 import { kill } from './faults/kill.js';
+import { restore } from './faults/restore.js';
 import { rolling } from './faults/rolling.js';
 import { soak } from './faults/soak.js';
 
@@ -13,6 +14,7 @@ const HELP = `Usage: pnpm faults [SCENARIO…] [options]
 Scenarios; all of them when none is named:
   kill        kill -9 of the service, then of PostgreSQL, while people sign up: nothing acknowledged is lost
   database    PostgreSQL is restarted, stopped, paused, locked, cut off, read-only: only 503 meanwhile, then back at once
+  restore     PostgreSQL is set back to a backup: sessions that have ended since, or end then, are refused everywhere
   rolling     two replicas behind nginx are restarted in turn, and one without nginx: no request fails
   cold-start  replicas start at once on an empty database, and the one that migrates it is killed
   clock       replicas whose clocks are minutes ahead and behind (needs libfaketime)
@@ -24,7 +26,7 @@ Options:
   --count N        kill: how often the service is killed (200); PostgreSQL a quarter of that;
                    rolling: how often both replicas are restarted (20); cold-start: how many replicas (20)
   --seconds N      database: how long a fault lasts (20); clock: by how much clocks are wrong (300)
-  --rounds N       ha: how often each of its faults (3)
+  --rounds N       ha: how often each of its faults (3); restore: how often (10)
   --without-patroni
                    ha: on two servers of the suite's own, as where Patroni is not installed
   --minutes N      soak: how long (30)
@@ -36,7 +38,7 @@ Everything runs on the loopback address. Exit code 1: something happened that mu
 await runCommand({
   name: 'faults',
   help: HELP,
-  parts: { kill, database, rolling, 'cold-start': coldStart, clock, ha, soak },
+  parts: { kill, database, restore, rolling, 'cold-start': coldStart, clock, ha, soak },
   numbers: ['count', 'seconds', 'rounds', 'minutes'],
   flags: ['quick', 'without-patroni'],
   limitMinutes: ({ minutes = 30 }) => 30 + minutes,

@@ -1,6 +1,7 @@
 // Shows what the service promises: speed by ratio to a reference in the same run, and the rest by trying to break it.
 import { runCommand } from './command-line.js';
 import { forgery } from './parts/forgery.js';
+import { massSignOut } from './parts/mass-sign-out.js';
 import { oracle } from './parts/oracle.js';
 import { outage } from './parts/outage.js';
 import { peers } from './parts/peers.js';
@@ -23,6 +24,8 @@ Parts; all of them when none is named:
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
   rotation   keys rotate under load on 3 replicas; verifiers refuse no live token
   sign-out   from a sign-out to its token being refused by a verifier that follows another replica
+  mass-sign-out
+             a million sessions are ended by one statement: until every replica and verifier refuses them
   outage     auth-service and its database are away; verifiers go on for as long as they were told to
   forgery    mutated tokens, at the service and at a verifier
 
@@ -30,7 +33,8 @@ Options:
   --cost N         speed, storm, peers: bcrypt's cost (10)
   --seconds N      speed, storm, peers, rotation: length of a measurement (5, 10, 10), of the load (30)
   --rounds N       speed: how often measurement and reference take turns (5)
-  --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300)
+  --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
+                   mass-sign-out: how many sessions (1000000)
   --outage N       outage: how long, in seconds (30)
   --out DIR        write bench.json there, and the plots as SVG
   --json           print JSON only`;
@@ -40,7 +44,7 @@ await runCommand({
   help: HELP,
   parts: {
     ...{ speed, storm, peers, scale, oracle },
-    ...{ races, rotation, 'sign-out': signOut, outage, forgery },
+    ...{ races, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
   },
   numbers: ['cost', 'seconds', 'rounds', 'count', 'outage'],
 });
