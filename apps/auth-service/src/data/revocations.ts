@@ -62,7 +62,7 @@ const READ = `
     FROM (SELECT * FROM rest UNION ALL SELECT * FROM following) AS entry GROUP BY position
   )
   SELECT ${LIFE} AS life, ${epoch('now()')} AS now,
-    (SELECT position::float8 FROM auth.revocation_head) AS head,
+    coalesce((SELECT position FROM auth.revocation_head), 0)::float8 AS head,
     EXISTS (SELECT FROM auth.revocation_batches WHERE position IS NULL) AS "hasUnplaced",
     coalesce((SELECT json_agg(json_build_array(position, entries) ORDER BY position) FROM page), '[]') AS batches`;
 

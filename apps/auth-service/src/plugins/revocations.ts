@@ -37,6 +37,8 @@ const RELOAD_EVERY_MS = 1000;
 const STALE_AFTER_MS = 5000;
 // What is read, and handed on, at once: a page takes a few milliseconds.
 const PAGE_SIZE = 5000;
+// Where sessions end all the time there is always a batch without a place; the next load takes it.
+const MAX_TURNS = 3;
 const MAX_SHARED_BYTES = 8 * 1024 * 1024;
 const LIFE_LENGTH = 12;
 const CURSOR = new RegExp(
@@ -98,23 +100,30 @@ export default fp(
 
     const load = async (db: Queryable): Promise<void> => {
       log.prune();
-      for (;;) {
+      for (let turns = 0; turns <= MAX_TURNS; ) {
         const askedAt = performance.now();
         const page = await readRevocations(db, next, PAGE_SIZE);
         readAt = askedAt;
-        if (page.life.slice(0, LIFE_LENGTH) !== life) {
-          begin(page.life.slice(0, LIFE_LENGTH));
-          continue;
+        const found = page.life.slice(0, LIFE_LENGTH);
+        if (found !== life) {
+          const isFirst = life === '';
+          begin(found);
+          turns++;
+          // It was read from a place of another life.
+          if (!isFirst) continue;
         }
         log.append(page.revocations, page.next, page.now);
         next = page.next;
-        if (page.hasUnplaced && !page.hasMore) await placeRevocations(db);
-        else if (!page.hasMore) break;
-        if (page.revocations.length > 0) wake();
+        const isNews = page.revocations.length > 0 || (!isComplete && !page.hasMore);
+        isComplete ||= !page.hasMore;
+        if (isNews) wake();
+        if (page.hasMore) continue;
+        if (!page.hasUnplaced) break;
+        // Another replica may have placed them meanwhile: they are read in the next turn all the same.
+        await placeRevocations(db);
+        turns++;
       }
-      isComplete = true;
-      wake();
-      await restore(db);
+      if (isComplete) await restore(db);
     };
     await app.follow('revocations', RELOAD_EVERY_MS, load);
 

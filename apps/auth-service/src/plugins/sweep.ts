@@ -11,6 +11,8 @@ import { sweepThrottles } from '../data/throttles.js';
 
 const SWEEP_EVERY_MS = 3_600_000;
 const BATCH = 1000;
+// After a mass sign-out there are many, and no index leads to them.
+const REVOCATIONS = 10_000;
 // Any number that nobody else in the database locks: "sweep" in ASCII.
 const LOCK = 0x7377656570;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
@@ -27,7 +29,7 @@ export default fp<WithConfig>(
 
     const sweep = async () => {
       await alone(sweepKeys);
-      while ((await alone(client => sweepRevocations(client, BATCH))) === BATCH);
+      while ((await alone(client => sweepRevocations(client, REVOCATIONS))) === REVOCATIONS);
       while ((await alone(client => sweepThrottles(client, BATCH))) === BATCH);
       while ((await alone(client => sweepSignUpKeys(client, BATCH))) === BATCH);
       let after: string | undefined = FIRST_ID;
