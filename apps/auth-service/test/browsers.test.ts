@@ -293,7 +293,18 @@ t.test('no header or method gets around a route', async t => {
   }
 
   const end = 'Host: x\r\nConnection: close\r\n';
-  t.match(await raw(service, `TRACE /auth/verify HTTP/1.1\r\n${end}\r\n`), /^HTTP\/1.1 405 /);
+  for (const method of ['TRACE', 'QUERY', 'PROPFIND', 'M-SEARCH']) {
+    const refused = await raw(service, `${method} /auth/verify HTTP/1.1\r\n${end}\r\n`);
+    t.match(refused, /^HTTP\/1.1 405 /, method);
+    t.match(refused, /\r\nallow: GET, HEAD, DELETE, PATCH, PUT, POST\r\n/, method);
+    t.match(refused, /"code":"method_not_allowed"/, method);
+    const nowhere = await raw(service, `${method} /nothing HTTP/1.1\r\n${end}\r\n`);
+    t.match(nowhere, /^HTTP\/1.1 404 .*"code":"not_found"/s, method);
+  }
+  const plain = { 'content-type': 'text/plain' };
+  const unread = await call(`${base}/auth/sign-in`, { method: 'PUT', headers: plain, body: '{' });
+  t.match(unread, { status: 405, body: { code: 'method_not_allowed' } }, 'whatever its body');
+  t.equal(unread.headers.get('allow'), 'POST');
   const twice = `Authorization: Bearer nonsense\r\nAuthorization: Bearer ${token}\r\n`;
   t.match(await raw(service, `GET /auth/verify HTTP/1.1\r\n${end}${twice}\r\n`), /^HTTP\/1.1 401 /);
   const forged = 'Host: evil.example\r\nX-Forwarded-Host: evil.example\r\nForwarded: host=evil.example\r\n';

@@ -1,7 +1,7 @@
+import { methodsAt } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
 import { type AnswerHeaders, createAnswerHeaders } from '../answer-headers.js';
 import type { WithConfig } from '../config.js';
-import { methodsAt } from './problems.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

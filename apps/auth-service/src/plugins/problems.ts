@@ -1,6 +1,6 @@
-import { describeError, type ErrorAnswer, type RequestError, toProblem } from '@latchkey/service-kit';
+import { describeError, describeNoRoute, type ErrorAnswer, type RequestError, toProblem } from '@latchkey/service-kit';
 import { Problem } from '@latchkey/user-schema';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { DatabaseBusyError, OverloadedError } from '../errors.js';
 
@@ -17,32 +17,18 @@ export default fp(
       return send(request, reply, answer);
     });
 
-    app.setNotFoundHandler((request, reply) => {
-      const routes = methodsAt(app, request.url);
-      // A route that found nothing itself ends here too.
-      const allow = routes.includes(request.method) ? [] : routes;
-      return send(
-        request,
-        reply,
-        allow.length === 0
-          ? { status: 404, code: 'not_found', detail: 'There is nothing here.', headers: {} }
-          : {
-              status: 405,
-              code: 'method_not_allowed',
-              detail: `Use ${allow.join(' or ')}.`,
-              headers: { allow: allow.join(', ') },
-            },
-      );
+    const refuse = (request: FastifyRequest, reply: FastifyReply) =>
+      send(request, reply, describeNoRoute(app, request));
+    // Before Fastify reads the body: it answers a QUERY without Content-Type by itself, and 415 to what it cannot parse.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.is404) refuse(request, reply);
+      else done();
     });
+    // For routes that find nothing.
+    app.setNotFoundHandler(refuse);
   },
   { name: 'problems' },
 );
-
-/** The methods that there is a route for. */
-export function methodsAt(app: FastifyInstance, url: string): string[] {
-  const [path = ''] = url.split('?', 1);
-  return app.supportedMethods.filter(method => app.findRoute({ url: path, method }));
-}
 
 function send(request: FastifyRequest, reply: FastifyReply, answer: ErrorAnswer): FastifyReply {
   return reply

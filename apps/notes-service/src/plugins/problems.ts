@@ -1,4 +1,4 @@
-import { describeError, type ErrorAnswer, type RequestError, toProblem } from '@latchkey/service-kit';
+import { describeError, describeNoRoute, type ErrorAnswer, type RequestError, toProblem } from '@latchkey/service-kit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 
@@ -10,14 +10,15 @@ export default fp(
       if (answer.status >= 500) request.log.error({ err: error }, answer.code);
       return sendProblem(request, reply, answer);
     });
-    app.setNotFoundHandler((request, reply) => {
-      return sendProblem(request, reply, {
-        status: 404,
-        code: 'not_found',
-        detail: 'There is nothing here.',
-        headers: {},
-      });
+    const refuse = (request: FastifyRequest, reply: FastifyReply) =>
+      sendProblem(request, reply, describeNoRoute(app, request));
+    // Before Fastify reads the body: it answers a QUERY without Content-Type by itself, and 415 to what it cannot parse.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.is404) refuse(request, reply);
+      else done();
     });
+    // For routes that find nothing.
+    app.setNotFoundHandler(refuse);
   },
   { name: 'problems' },
 );
