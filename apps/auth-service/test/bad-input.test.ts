@@ -90,6 +90,23 @@ t.test('says what is wrong, and where', async t => {
   t.match(byPointer['/username'], /must match pattern/);
 });
 
+t.test('however much is wrong with a request, the answer is short', async t => {
+  const members = (count: number, name: (i: number) => string) =>
+    JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, i) => [name(i), 0])));
+  const bodies = [
+    members(2050, i => i.toString(36)),
+    members(1, () => '~'.repeat(16_300)),
+    members(20, i => `${i}${'/'.repeat(780)}`),
+  ];
+  for (const body of bodies) {
+    t.ok(body.length > 15_000 && body.length <= 16 * 1024, 'it fills what a body may have');
+    const answer = await post(`${service.base}/auth/sign-in`, body);
+    t.match(answer, { status: 400, body: { code: 'invalid_request', errors: Array } });
+    t.ok(answer.body.errors.length <= 10, `${answer.body.errors.length} errors`);
+    t.ok(answer.text.length < 4096, `${answer.text.length} bytes`);
+  }
+});
+
 t.test('no body of any form is answered 5xx', async () => {
   const bodies = fc.oneof(
     fc.json(),

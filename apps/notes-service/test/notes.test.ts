@@ -101,6 +101,13 @@ t.test('bad input is refused', async t => {
   t.equal((await call(`${notesUrl}/notes`)).body.code, 'missing_token');
   t.equal((await call(`${notesUrl}/readyz`)).status, 200);
 
+  const unknown = Object.fromEntries(Array.from({ length: 2050 }, (_, i) => [i.toString(36), 0]));
+  for (const body of [unknown, { ['~'.repeat(16_300)]: 0 }]) {
+    const answer = await call(`${notesUrl}/notes`, token, { method: 'POST', body });
+    t.match(answer, { status: 400, body: { code: 'invalid_request', errors: Array } });
+    t.ok(answer.body.errors.length <= 10 && answer.text.length < 4096, 'however much is wrong, the answer is short');
+  }
+
   const post = (body: string | Uint8Array<ArrayBuffer>, type = 'application/json') =>
     fetch(`${notesUrl}/notes`, {
       method: 'POST',
@@ -116,6 +123,12 @@ t.test('bad input is refused', async t => {
     const answer = await post('{"text":"a"}', type);
     t.equal(answer.status, 415, type);
     t.match(await answer.json(), { code: 'unsupported_media_type' });
+  }
+  for (const method of ['QUERY', 'PROPFIND', 'PUT']) {
+    const answer = await call(`${notesUrl}/notes`, token, { method });
+    t.match(answer, { status: 405, body: { code: 'method_not_allowed' } }, method);
+    t.equal(answer.headers.get('allow'), 'GET, HEAD, POST');
+    t.match(await call(`${notesUrl}/nothing`, token, { method }), { status: 404, body: { code: 'not_found' } }, method);
   }
   for (const path of ['/%', `/notes/${'x'.repeat(500)}`]) {
     const answer = await call(notesUrl + path, token, { method: 'DELETE' });

@@ -34,6 +34,9 @@ const FASTIFY_ERRORS: Record<string, [status: number, code: ProblemCode, detail:
 };
 
 const RETRY_AFTER_S = '1';
+// Whoever sends thousands of unknown members, or one of 16 KiB, must not get a response many times as long.
+const MAX_ERRORS = 10;
+const MAX_POINTER_LENGTH = 100;
 
 /** Decides how an error is answered. Never shows the cause of a fault of ours: log the error for that. */
 export function describeError(error: RequestError): ErrorAnswer {
@@ -66,7 +69,7 @@ export function toProblem({ status, code, detail, errors }: Omit<ErrorAnswer, 'h
 }
 
 function describeValidation(validation: NonNullable<RequestError['validation']>, context: string): ErrorAnswer {
-  const errors = validation.map(toItem);
+  const errors = validation.slice(0, MAX_ERRORS).map(toItem);
   const where = `${context}${errors[0]?.pointer.replaceAll('/', '.')}`;
   return { status: 400, code: 'invalid_request', detail: `${where} ${errors[0]?.detail}.`, headers: {}, errors };
 }
@@ -77,15 +80,27 @@ function toItem({
   params,
   message = 'is not valid',
 }: NonNullable<RequestError['validation']>[number]): ProblemItem {
-  if (keyword === 'required') return { pointer: `${instancePath}/${params['missingProperty']}`, detail: 'is required' };
+  if (keyword === 'required')
+    return { pointer: memberOf(instancePath, params['missingProperty']), detail: 'is required' };
   if (keyword === 'additionalProperties') {
-    const name = String(params['additionalProperty']).replaceAll('~', '~0').replaceAll('/', '~1');
-    return { pointer: `${instancePath}/${name}`, detail: 'is not a known member' };
+    return { pointer: memberOf(instancePath, params['additionalProperty']), detail: 'is not a known member' };
   }
+  const pointer = shorten(instancePath);
   if (keyword === 'enum') {
-    return { pointer: instancePath, detail: `must be one of ${(params['allowedValues'] as string[]).join(', ')}` };
+    return { pointer, detail: `must be one of ${(params['allowedValues'] as string[]).join(', ')}` };
   }
-  return { pointer: instancePath, detail: message };
+  return { pointer, detail: message };
+}
+
+/** JSON pointer (RFC 6901) to a member. */
+function memberOf(instancePath: string, name: unknown): string {
+  // Shortened before it is escaped, so that no escape is cut in two.
+  const escaped = shorten(String(name)).replaceAll('~', '~0').replaceAll('/', '~1');
+  return `${shorten(instancePath)}/${escaped}`;
+}
+
+function shorten(text: string): string {
+  return text.length > MAX_POINTER_LENGTH ? `${text.slice(0, MAX_POINTER_LENGTH)}…` : text;
 }
 
 function challenge(code: string): string {
