@@ -92,29 +92,24 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
   const { input, size, bytesRead } = await openInput(file);
   const signal = onInterrupt();
   const progress = showProgress(size);
-  const { summary, dearestCost, bcryptCost } = await withConnection(async ({ db, config, origin }) => ({
-    bcryptCost: config.bcryptCost,
-    ...(await importAccounts(db, readRows(input, format, COLUMNS), origin, {
-      reading: {
-        secretIds: config.authSecrets.map(({ id }) => id),
-        bcryptCost: config.bcryptCost,
-        ...(firebase && { firebase }),
-      },
+  const summary = await withConnection(({ db, config: { authSecrets, bcryptCost }, origin }) =>
+    importAccounts(db, readRows(input, format, COLUMNS), origin, {
+      reading: { secretIds: authSecrets.map(({ id }) => id), bcryptCost, ...(firebase && { firebase }) },
       dryRun,
       signal,
       onProblem: (line, problem) => progress.say(`Line ${line} ${problem}.`),
+      onHighCost: cost => {
+        const times = 2 ** (cost - bcryptCost);
+        progress.say(
+          `There are rows of bcrypt cost ${cost}: until the last of them is gone, every sign-in takes ${times} times as long as with BCRYPT_COST=${bcryptCost}.`,
+        );
+      },
       onProgress: ({ rows, added }) => progress.update(bytesRead(), `${rows} rows, ${added} added`),
-    })),
-  })).finally(() => progress.stop());
+    }),
+  ).finally(() => progress.stop());
   input.destroy();
   if (json) console.log(JSON.stringify({ ...summary, dryRun }, null, 2));
   else printRows([summary], { empty: '' });
-  if (dearestCost > bcryptCost) {
-    const times = 2 ** (dearestCost - bcryptCost);
-    console.error(
-      `There are rows of bcrypt cost ${dearestCost}: until the last of them is gone, every sign-in takes ${times} times as long as with BCRYPT_COST=${bcryptCost}.`,
-    );
-  }
   if (dryRun) console.error('This was a dry run: nothing was added.');
   if (signal.aborted) console.error('Interrupted; run it again to go on.');
   if (signal.aborted) process.exitCode = INTERRUPTED;

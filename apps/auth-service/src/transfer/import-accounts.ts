@@ -33,6 +33,8 @@ export type ImportOptions = {
   signal: AbortSignal;
   /** Hears of each row that did not become an account. */
   onProblem: (line: number, problem: string) => void;
+  /** Told the bcrypt cost of rows that cost more than new hashes, before they are added; again when others cost still more. */
+  onHighCost: (cost: number) => void;
   onProgress: (summary: ImportSummary) => void;
 };
 
@@ -48,21 +50,24 @@ const CONFLICTS: Record<Exclude<Leftover, 'unchanged'>, string> = {
 /**
  * Adds the accounts of a file, a batch a transaction, and changes none that is there. So it may be killed, run again and
  * run twice at once; a dry run does all of it in a table of its own.
- *
- * @returns also the highest bcrypt cost of its rows, 0 when none is bcrypt's
  */
 export async function importAccounts(
   db: pg.Client,
   rows: AsyncIterable<FileRow>,
   origin: Origin,
-  { reading, dryRun, signal, onProblem, onProgress }: ImportOptions,
-): Promise<{ summary: ImportSummary; dearestCost: number }> {
-  let dearestCost = 0;
+  { reading, dryRun, signal, onProblem, onHighCost, onProgress }: ImportOptions,
+): Promise<ImportSummary> {
+  let highestCost = reading.bcryptCost;
   const summary: ImportSummary = { rows: 0, added: 0, unchanged: 0, conflicts: 0, rejected: 0 };
   const target = dryRun ? 'pg_temp.dry_users' : 'auth.users';
   const event = { ...origin, id: uuidv7() };
 
   const addBatch = async (batch: (GivenAccount & { line: number })[]) => {
+    const cost = Math.max(...batch.map(({ passwordHash }) => readBcryptHash(passwordHash ?? '')?.cost ?? 0));
+    if (cost > highestCost) {
+      highestCost = cost;
+      onHighCost(cost);
+    }
     if (!dryRun) await db.query('BEGIN');
     const left = await insertAccounts(db, batch, target);
     const verdicts = left.length > 0 ? await judgeLeftovers(db, left, target) : [];
@@ -90,9 +95,7 @@ export async function importAccounts(
   for await (const row of rows) {
     summary.rows += 1;
     try {
-      const account = readAccount(row, reading);
-      dearestCost = Math.max(dearestCost, readBcryptHash(account.passwordHash ?? '')?.cost ?? 0);
-      batch.push(account);
+      batch.push(readAccount(row, reading));
     } catch (error) {
       if (!(error instanceof BadRowError)) throw error;
       summary.rejected += 1;
@@ -107,5 +110,5 @@ export async function importAccounts(
   await addBatch(batch);
   if (dryRun) await db.query('ROLLBACK');
   else await notifyPasswordCosts(db);
-  return { summary, dearestCost };
+  return summary;
 }
