@@ -484,6 +484,9 @@ t.test('Redis', { skip: withoutRedis }, async t => {
 t.test('the list of breached passwords', async t => {
   const service = await startService(t);
   const list = createHttpServer((request, response) => {
+    if (request.url?.startsWith('/moved/')) response.writeHead(302, { location: request.url.slice('/moved'.length) });
+    if (request.url?.startsWith('/broken/')) response.writeHead(500);
+    if (request.url?.startsWith('/large/')) response.write('x'.repeat(2 ** 21));
     response.end(request.url === '/range/5BAA6' ? '1E4C9B93F3F0682250B6CF8331B7EE68FD8:10\r\n' : '');
   }).listen(0, '127.0.0.1');
   await once(list, 'listening');
@@ -492,7 +495,10 @@ t.test('the list of breached passwords', async t => {
   const look = async (PASSWORD_BREACH_URL: string) =>
     named(await diagnose(t, { ...settingsOf(service), PASSWORD_BREACH_URL }), 'breach-list');
   t.match(await look(url), [{ status: 'ok' }]);
-  t.match(await look(`${url}/wrong`), [{ status: 'warn', detail: /answers 200, and does not know "password"/ }]);
+  t.match(await look(`${url}/wrong`), [{ status: 'warn', detail: /does not know "password"/ }]);
+  t.match(await look(`${url}/moved`), [{ status: 'warn', detail: /redirect/ }], 'goes nowhere else');
+  t.match(await look(`${url}/broken`), [{ status: 'warn', detail: /answers 500/ }]);
+  t.match(await look(`${url}/large`), [{ status: 'warn', detail: /more than a list can be/ }]);
   t.match(await look(await closedUrl()), [{ status: 'warn', detail: /ECONNREFUSED/ }]);
 });
 

@@ -4,16 +4,27 @@ const PREFIX_LENGTH = 5;
 // A real answer has some 40 KB.
 const MAX_BYTES = 1_048_576;
 
+/** The list did not answer as it should. */
+export class BreachListError extends Error {
+  override readonly name = 'BreachListError';
+}
+
 /**
  * Asks a list of breached passwords by the range protocol of Have I Been Pwned
  * (https://haveibeenpwned.com/API/v3#PwnedPasswords): it hears five characters of the password's SHA-1, and whether the
- * password is there is decided here. Goes nowhere else than to that URL, and reads no more than a list can be.
+ * password is there is decided here.
  *
  * @throws Error when the list does not answer in time, or not as it should
  */
 export async function isBreached(password: string, baseUrl: string, timeoutMs: number): Promise<boolean> {
   const sha1 = createHash('sha1').update(password, 'utf8').digest('hex').toUpperCase();
-  const response = await fetch(`${baseUrl}/range/${sha1.slice(0, PREFIX_LENGTH)}`, {
+  const range = await readRange(baseUrl, sha1.slice(0, PREFIX_LENGTH), timeoutMs);
+  return new RegExp(`^${sha1.slice(PREFIX_LENGTH)}:0*[1-9]`, 'm').test(range);
+}
+
+/** Reads a part of the list. Goes nowhere else than to that URL, and reads no more than a list can be. */
+async function readRange(baseUrl: string, prefix: string, timeoutMs: number): Promise<string> {
+  const response = await fetch(`${baseUrl}/range/${prefix}`, {
     // Padding hides from whoever sees the length of the answer which part was asked for.
     headers: { 'add-padding': 'true', 'user-agent': 'latchkey' },
     redirect: 'error',
@@ -21,10 +32,9 @@ export async function isBreached(password: string, baseUrl: string, timeoutMs: n
   });
   if (!response.ok) {
     await response.body?.cancel();
-    throw new Error(`The list answers ${response.status}.`);
+    throw new BreachListError(`The list answers ${response.status}.`);
   }
-  const found = new RegExp(`^${sha1.slice(PREFIX_LENGTH)}:0*[1-9]`, 'm');
-  return found.test(await readText(response));
+  return readText(response);
 }
 
 async function readText({ body }: Response): Promise<string> {
@@ -32,7 +42,7 @@ async function readText({ body }: Response): Promise<string> {
   let length = 0;
   for await (const chunk of body ?? []) {
     length += chunk.length;
-    if (length > MAX_BYTES) throw new Error('The list answers more than a list can be.');
+    if (length > MAX_BYTES) throw new BreachListError('The list answers more than a list can be.');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('latin1');
