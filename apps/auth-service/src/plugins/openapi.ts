@@ -5,6 +5,9 @@ import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { VERSION } from '../version.js';
 
+const LOGO =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><text y="28" fill="#fff" font-family="sans-serif" font-size="24">Latchkey</text></svg>';
+
 /** Describes the routes: `/openapi.json`, and `/docs` for people. */
 export default fp<WithConfig>(
   async (app, { config }) => {
@@ -41,11 +44,12 @@ export default fp<WithConfig>(
           },
         },
       },
+      transformObject: document => ('openapiObject' in document ? markOptionalBodies(document.openapiObject) : {}),
       refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json['$id'] ?? `schema-${i}`) },
     });
     await app.register(swaggerUi, {
       routePrefix: '/docs',
-      logo: { type: 'image/svg+xml', content: '' },
+      logo: { type: 'image/svg+xml', content: LOGO },
       // A page with scripts, styles and images of its own, which calls the service.
       staticCSP: {
         'default-src': "'none'",
@@ -67,3 +71,16 @@ export default fp<WithConfig>(
   },
   { name: 'openapi' },
 );
+
+type Operation = { requestBody?: { required?: boolean }; 'x-optional-body'?: true };
+
+/** @fastify/swagger takes every body for required; a route whose body may be left out says so with `x-optional-body`. */
+function markOptionalBodies<T extends { paths?: object }>(document: T): T {
+  for (const path of Object.values(document.paths ?? {}) as Record<string, Operation>[]) {
+    for (const operation of Object.values(path)) {
+      if (operation['x-optional-body'] && operation.requestBody) operation.requestBody.required = false;
+      delete operation['x-optional-body'];
+    }
+  }
+  return document;
+}

@@ -8,7 +8,9 @@ import { problemAnswers } from './problem-answers.js';
 
 const Query = Type.Object(
   {
-    after: Type.Optional(Type.String({ description: 'The cursor of the response before; without one, everything' })),
+    after: Type.Optional(
+      Type.String({ minLength: 1, description: 'The cursor of the response before; without one, everything' }),
+    ),
     wait: Type.Optional(
       Type.String({
         pattern: '^\\d{1,4}$',

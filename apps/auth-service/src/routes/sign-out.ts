@@ -12,6 +12,7 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     summary: 'Sign out',
     security: [{ bearer: [] }],
     body: SignOutRequest,
+    'x-optional-body': true,
     response: { 204: Type.Null({ description: 'The sessions are ended' }), ...problemAnswers(400, 401, 413, 415, 503) },
   };
   const options = {
