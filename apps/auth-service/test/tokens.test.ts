@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { listKeys } from '../src/data/signing-keys.js';
 import { openKey } from '../src/tokens/signing-key.js';
+import { createTokenCache } from '../src/tokens/token-cache.js';
 import { get, newCredentials, post, segment, startService } from './helper.js';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -128,4 +129,64 @@ t.test('a token is accepted until it expires', async t => {
   t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
   await new Promise(resolve => setTimeout(resolve, 2100));
   t.equal((await get(`${base}/auth/verify`, body.token)).status, 401, 'also when it was cached');
+});
+
+t.test('one token is one entry of the cache, however it is sent, and garbage is none', async t => {
+  const { base, app } = await startService(t, { logLevel: 'silent' });
+  const [ada, bob] = [
+    (await post(`${base}/auth/sign-up`, newCredentials())).body.token,
+    (await post(`${base}/auth/sign-up`, newCredentials())).body.token,
+  ];
+  let checks = 0;
+  const { verify } = app.signingKeys;
+  app.signingKeys.verify = token => {
+    checks++;
+    return verify(token);
+  };
+  const ask = async (authorization: string) =>
+    (await fetch(`${base}/auth/verify`, { headers: { authorization } })).status;
+  t.equal(await ask(`Bearer ${ada}`), 200);
+  t.equal(checks, 1);
+
+  const schemes = ['Bearer', 'bearer', 'BEARER', 'bEaReR'];
+  for (let i = 0; i < 1200; i += 40) {
+    const spellings = Array.from({ length: 40 }, (_, n) => `${schemes[n % 4]}${' '.repeat(1 + i + n)}${bob}`);
+    for (const status of await Promise.all(spellings.map(ask))) t.equal(status, 200);
+  }
+  t.equal(checks, 2, 'every spelling of a token is one entry');
+  for (let i = 0; i < 1200; i += 40) {
+    const garbage = Array.from(
+      { length: 40 },
+      (_, n) => `Bearer ${bob.slice(0, -8)}${String(i + n).padStart(7, '0')}A`,
+    );
+    for (const status of await Promise.all(garbage.map(ask))) t.equal(status, 401);
+  }
+  t.equal(checks, 1202);
+  t.equal(await ask(`Bearer ${ada}`), 200);
+  t.equal(checks, 1202, 'the others are still there');
+});
+
+t.test('the cache of tokens is bounded, in number and in bytes', async t => {
+  let checks = 0;
+  const exp = Math.floor(Date.now() / 1000) + 600;
+  const cache = createTokenCache(() => {
+    checks++;
+    return { exp } as never;
+  });
+  const isKept = (token: string) => {
+    const before = checks;
+    cache.find(`Bearer ${token}`);
+    return checks === before;
+  };
+  const fill = (count: number, length: number) => {
+    const tokens = Array.from({ length: count }, (_, i) => String(i).padStart(length, 'x'));
+    for (const token of tokens) cache.find(`Bearer ${token}`);
+    return tokens.toReversed().filter(isKept).length;
+  };
+  t.equal(fill(1000, 600), 1000, 'a thousand tokens as they are');
+  cache.clear();
+  const kept = fill(900, 8192);
+  t.ok(kept > 0 && kept * 8192 <= 2 * 1024 * 1024, `${kept} of the largest`);
+  cache.clear();
+  t.equal(fill(200, 8192), 200, 'clearing it gives the room back');
 });

@@ -32,7 +32,6 @@ declare module '@fastify/jwt' {
 
 // RFC 9068 §2.2 requires the client; people sign in with the service itself.
 const CLIENT_ID = 'latchkey';
-const BEARER = /^Bearer +(\S+)$/i;
 
 /** Issues tokens and guards routes by them. */
 export default fp<WithConfig>(
@@ -70,9 +69,7 @@ export default fp<WithConfig>(
       };
     });
 
-    const verified = createTokenCache(authorization => {
-      const [, token] = BEARER.exec(authorization) ?? [];
-      if (token === undefined) throw new InvalidTokenError();
+    const verified = createTokenCache(token => {
       try {
         return app.signingKeys.verify(token);
       } catch (cause) {
