@@ -293,6 +293,34 @@ const stories: Record<string, (t: Test, target: Target) => Promise<void>> = {
     );
   },
 
+  'a verifier whose settings are wrong says so': async (t, { client, options, serviceClient }) => {
+    const credentials = await serviceClient(['revocations:read']);
+    const start = (more: Partial<VerifierOptions>) => {
+      const warnings: unknown[] = [];
+      const verifier = createVerifier({ ...options, onWarning: error => warnings.push(error), ...more });
+      t.teardown(() => verifier.close());
+      return { verifier, warnings };
+    };
+    await start({ client: credentials }).verifier.ready();
+    for (const [given, code] of [
+      [{ ...credentials, secret: 'wrong' }, 'invalid_client'],
+      [{ ...credentials, id: 'nobody' }, 'invalid_client'],
+      [await serviceClient(['notes:read']), 'invalid_scope'],
+    ] as const) {
+      const { verifier, warnings } = start({ client: given });
+      await t.rejects(verifier.ready(), { name: 'VerifierConfigurationError', code });
+      t.match(warnings, [{ code }]);
+    }
+    const { token } = await client.signUp(newCredentials());
+    const { verifier, warnings } = start({ audience: 'billing' });
+    for (let i = 0; i < 2; i++) await t.rejects(verifier.verify(token), { code: 'invalid_token' });
+    t.match(warnings, [{ message: 'The token has the audience "latchkey"; "billing" is expected.' }]);
+    t.equal(warnings.length, 1);
+    const elsewhere = start({ issuer: 'https://other.example.com', baseUrl: options.baseUrl ?? options.issuer });
+    await t.rejects(elsewhere.verifier.verify(token), { code: 'invalid_token' });
+    t.match(elsewhere.warnings, [{ message: /issuer "https?:.*"; "https:\/\/other.example.com" is expected/ }]);
+  },
+
   'a sign-out reaches services at once': async (t, { client, options, serviceClient }) => {
     const verifier = createVerifier({
       ...options,

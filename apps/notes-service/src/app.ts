@@ -61,6 +61,8 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
       client: config.authClient,
       maxStalenessMs: config.authMaxStalenessS * 1000,
       onStale: config.authOnStale,
+      // In development auth-service may have been started without this client.
+      onRefusedClient: config.production ? 'reject' : 'warn',
     }),
   });
 

@@ -1,11 +1,22 @@
 import type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
+import { sleep } from './retry.js';
 import { createVerifier, type VerifierOptions } from './verifier.js';
-import { TokenRejectedError } from './verifier-errors.js';
+import { TokenRejectedError, VerifierConfigurationError } from './verifier-errors.js';
 
 export type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
 export type { VerifierOptions } from './verifier.js';
+
+/** Options of {@link authGuard}. */
+export interface AuthGuardOptions extends VerifierOptions {
+  /**
+   * What happens when the auth-service refuses `client` while the app starts: `reject` (the default) has `app.ready()` and
+   * `app.listen()` reject with a `VerifierConfigurationError`, `warn` only logs it. An auth-service that cannot be reached
+   * keeps no app from starting.
+   */
+  onRefusedClient?: 'reject' | 'warn';
+}
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -42,11 +53,21 @@ export class AuthGuardError extends Error {
 const STATUS = { missing_token: 401, invalid_token: 401, insufficient_scope: 403, service_unavailable: 503 } as const;
 const BEARER = /^Bearer +(\S+)$/i;
 const RETRY_AFTER_S = 1;
+const START_WAIT_MS = 5000;
 
-const guard: FastifyPluginAsync<VerifierOptions> = async (app, options) => {
+const guard: FastifyPluginAsync<AuthGuardOptions> = async (app, { onRefusedClient = 'reject', ...options }) => {
   const verifier = createVerifier({
-    onWarning: error => app.log.warn({ err: error }, 'the verification of access tokens is impaired'),
+    onWarning: error => {
+      const level = error instanceof VerifierConfigurationError ? 'error' : 'warn';
+      app.log[level]({ err: error }, 'the verification of access tokens is impaired');
+    },
     ...options,
+  });
+  app.addHook('onReady', async () => {
+    // Less than Fastify allows a hook, whatever the deadline of a call is.
+    await Promise.race([verifier.ready(), sleep(START_WAIT_MS, undefined, { unref: true })]).catch(error => {
+      if (onRefusedClient === 'reject') throw error;
+    });
   });
   app.addHook('onClose', async () => verifier.close());
 
@@ -102,6 +123,9 @@ async function check<T>(
  * ```
  *
  * Requests without a valid token reject with an {@link AuthGuardError} and carry `WWW-Authenticate` (RFC 6750 §3). What
- * goes wrong in the background is logged as a warning, unless `onWarning` is given.
+ * goes wrong in the background is logged, unless `onWarning` is given. A `client` that the auth-service refuses keeps the app
+ * from starting, unless `onRefusedClient` says otherwise.
+ *
+ * @throws TypeError when an option is wrong, such as a `client` that is undefined
  */
-export const authGuard: FastifyPluginAsync<VerifierOptions> = fp(guard, { name: 'auth-guard', fastify: '5.x' });
+export const authGuard: FastifyPluginAsync<AuthGuardOptions> = fp(guard, { name: 'auth-guard', fastify: '5.x' });

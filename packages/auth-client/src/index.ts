@@ -5,6 +5,8 @@ export { createVerifier, type Verifier, type VerifierOptions } from './verifier.
 export {
   type TokenRejectedCode,
   TokenRejectedError,
+  type VerifierConfigurationCode,
+  VerifierConfigurationError,
   type VerifierUnavailableCode,
   VerifierUnavailableError,
 } from './verifier-errors.js';

@@ -4,12 +4,18 @@ import { createEndedSessions } from './ended-sessions.js';
 import { AuthProblemError } from './errors.js';
 import { followRevocations } from './revocation-feed.js';
 import { createServiceTokens } from './service-tokens.js';
-import { VerifierUnavailableError } from './verifier-errors.js';
+import { VerifierConfigurationError, VerifierUnavailableError } from './verifier-errors.js';
 
 /** Knows which sessions have ended, as the auth-service tells. */
 export type SessionWatch = {
   /** Waits until it knows, or until that has taken too long. */
   ready(): Promise<void>;
+  /**
+   * Waits until the auth-service has answered for the first time, or could not.
+   *
+   * @throws VerifierConfigurationError when it refuses the client
+   */
+  started(): Promise<void>;
   hasEnded(sessionId: string): boolean;
   /** @throws VerifierUnavailableError when the knowledge is too old and it is to fail closed then */
   checkFreshness(): void;
@@ -35,16 +41,18 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
   const ended = createEndedSessions(options.clockToleranceMs);
   let hasWarned = false;
 
+  const read = async (from: { after?: string; wait: number }) => {
+    const token = await tokens.token();
+    return service.revocations(token, from, { signal }).catch(async error => {
+      if (!(error instanceof AuthProblemError) || error.problem.status !== 401) throw error;
+      // Its key may be gone, as when a key is distrusted; then the next token is good.
+      tokens.invalidate(token);
+      return service.revocations(await tokens.token(), from, { signal });
+    });
+  };
   const feed = followRevocations({
-    async read(from) {
-      const token = await tokens.token();
-      return service.revocations(token, from, { signal }).catch(async error => {
-        if (!(error instanceof AuthProblemError) || error.problem.status !== 401) throw error;
-        // Its key may be gone, as when a key is distrusted; then the next token is good.
-        tokens.invalidate(token);
-        return service.revocations(await tokens.token(), from, { signal });
-      });
-    },
+    read: from => read(from).catch(error => Promise.reject(explainRefusal(error, credentials.id))),
+    isForGood: error => error instanceof VerifierConfigurationError,
     onAnswer({ revoked, keys }) {
       ended.add(revoked);
       onKeys(keys);
@@ -58,6 +66,7 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
 
   return {
     ready: feed.ready,
+    started: feed.started,
     hasEnded: ended.has,
     checkFreshness() {
       if (!feed.isStale() || (hasWarned && onStale === 'open')) return;
@@ -68,4 +77,19 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
       if (onStale === 'closed') throw error;
     },
   };
+}
+
+/** Makes of the refusal of a client an error that says what to change; leaves every other one as it is. */
+function explainRefusal(error: unknown, clientId: string): unknown {
+  if (!(error instanceof AuthProblemError)) return error;
+  const { code } = error;
+  if (code === 'invalid_client') {
+    const message = `The auth-service refuses the client "${clientId}": it does not know the client, or the client is disabled or has another secret. Check client.id and client.secret.`;
+    return new VerifierConfigurationError(code, message, { cause: error });
+  }
+  if (code === 'invalid_scope' || code === 'insufficient_scope') {
+    const message = `The client "${clientId}" has not the scope ${REVOCATIONS_SCOPE}. Use one that has it (latchkey clients create ID --scope ${REVOCATIONS_SCOPE}), or leave client out.`;
+    return new VerifierConfigurationError(code, message, { cause: error });
+  }
+  return error;
 }

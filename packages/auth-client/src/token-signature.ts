@@ -13,6 +13,7 @@ export type Genuine =
 type NotBefore = { nbf?: number };
 
 const MAX_LENGTH = 8192;
+const MAX_QUOTED = 200;
 // A last character of which not all bits count has other spellings that decode alike: only the one with zeros passes.
 const CANONICAL = /^[\w-]+\.[\w-]+\.(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?$/;
 
@@ -39,14 +40,21 @@ export function readHeader(token: string): { alg: string; kid: string } {
 /** What a token must say besides being signed. */
 export type Expectations = { issuer: string; audience: string; clockToleranceMs: number };
 
+/** The claim of a token that is signed by the issuer's key, and made by or for somebody else. */
+export type Mismatch = 'iss' | 'aud';
+
 /**
  * Makes the check of signature, header and claims (RFC 9068 §4, RFC 8725) by one key.
+ *
+ * @param onMismatch told of each token whose signature is good, but not its issuer or audience: more often than not it is the
+ *   expectation that is wrong
  *
  * It runs on the caller's thread: WebCrypto would queue in libuv's pool behind whatever else is there.
  */
 export function createSignatureCheck(
   { pem, alg }: VerificationKey,
   { issuer, audience, clockToleranceMs }: Expectations,
+  onMismatch: (claim: Mismatch, error: TokenRejectedError) => void,
 ): (token: string) => Genuine {
   const verify = createJwtVerifier({
     key: pem,
@@ -63,8 +71,18 @@ export function createSignatureCheck(
       // Frozen, because everybody who sends the token again gets the same object.
       claims = Object.freeze(verify(token));
     } catch (cause) {
-      const isExpired = cause instanceof TokenError && cause.code === 'FAST_JWT_EXPIRED';
-      if (isExpired) throw expired({ cause });
+      const code = cause instanceof TokenError ? cause.code : undefined;
+      if (code === 'FAST_JWT_EXPIRED') throw expired({ cause });
+      if (code === 'FAST_JWT_INVALID_CLAIM_VALUE') {
+        // The signature has been checked before the claims.
+        const { iss, aud } = readClaims(token);
+        const claim = iss === issuer ? 'aud' : 'iss';
+        const [what, expected, seen] = claim === 'iss' ? ['issuer', issuer, iss] : ['audience', audience, aud];
+        const message = `The token has the ${what} ${quote(seen)}; ${quote(expected)} is expected.`;
+        const error = new TokenRejectedError('invalid_token', message, { cause });
+        onMismatch(claim, error);
+        throw error;
+      }
       throw new TokenRejectedError('invalid_token', 'The token is not valid.', { cause });
     }
     if (conforms(AccessTokenClaims, claims)) return { kind: 'user', claims };
@@ -92,4 +110,13 @@ export function checkTimes({ exp, nbf }: { exp: number } & NotBefore, clockToler
 
 function expired(options?: ErrorOptions): TokenRejectedError {
   return new TokenRejectedError('expired_token', 'The token has expired.', options);
+}
+
+function readClaims(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString());
+}
+
+function quote(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text;
 }

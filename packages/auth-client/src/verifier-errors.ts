@@ -32,3 +32,20 @@ export class VerifierUnavailableError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * Why the auth-service refuses the verifier's client: `invalid_client` (it does not know the client, or the secret is
+ * another one), `invalid_scope` or `insufficient_scope` (the client has not the scope `revocations:read`).
+ */
+export type VerifierConfigurationCode = 'invalid_client' | 'invalid_scope' | 'insufficient_scope';
+
+/** The auth-service refuses the verifier's client. Trying again does not help: somebody has to change a setting. */
+export class VerifierConfigurationError extends Error {
+  override readonly name = 'VerifierConfigurationError';
+  readonly code: VerifierConfigurationCode;
+
+  constructor(code: VerifierConfigurationCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -31,7 +31,8 @@ export interface VerifierOptions {
   clockToleranceMs?: number;
   /**
    * Told what goes wrong in the background: the first of failures that are alike, of an outage when it lasts longer than a
-   * call may, and when the knowledge is stale.
+   * call may, when the knowledge is stale, of a client that is refused (a {@link VerifierConfigurationError}), and of the
+   * first token that the issuer has signed under another issuer, or for another audience, than expected.
    */
   onWarning?: (error: unknown) => void;
 }
@@ -53,6 +54,13 @@ export interface Verifier {
    * @throws VerifierUnavailableError when that cannot be known
    */
   verifyService(token: string, scope?: string): Promise<ServiceTokenClaims>;
+  /**
+   * Waits until the auth-service has accepted the client, or could not be reached: call it at the start, so that a wrong
+   * client shows there. Without a client there is nothing to wait for.
+   *
+   * @throws VerifierConfigurationError when the auth-service refuses the client
+   */
+  ready(): Promise<void>;
   /** Ends what goes on in the background, at once. A process that follows ended sessions does not end before. */
   close(): void;
 }
@@ -71,6 +79,8 @@ export interface Verifier {
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { issuer, audience, client, timeoutMs = 5000, clockToleranceMs = 5000 } = options;
+  requireText({ issuer, audience });
+  if ('client' in options) requireClient(client);
   if (!client && (options.maxStalenessMs !== undefined || options.onStale !== undefined)) {
     throw new TypeError('maxStalenessMs and onStale need client: without it no ended sessions are heard of at all');
   }
@@ -116,6 +126,22 @@ export function createVerifier(options: VerifierOptions): Verifier {
       }
       return claims;
     },
+    ready: async () => sessions?.started(),
     close: () => closing.abort(),
   };
+}
+
+/** A setting that is missing must not pass for one that was left out on purpose. */
+function requireClient(client: ServiceCredentials | undefined): void {
+  if (typeof client !== 'object' || client === null) {
+    const advice = 'leave the option out to do without: then tokens of ended sessions are accepted until they expire';
+    throw new TypeError(`client must have the id and the secret of this service at the auth-service; ${advice}`);
+  }
+  requireText({ 'client.id': client.id, 'client.secret': client.secret });
+}
+
+function requireText(values: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value !== 'string' || value === '') throw new TypeError(`${name} is missing or empty`);
+  }
 }

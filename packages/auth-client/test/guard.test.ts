@@ -2,7 +2,7 @@ import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } fro
 import fc from 'fast-check';
 import { fastify } from 'fastify';
 import t, { type Test } from 'tap';
-import { authGuard, type VerifierOptions } from '../src/fastify.js';
+import { type AuthGuardOptions, authGuard, type VerifierOptions } from '../src/fastify.js';
 import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
 
 const ISSUER = 'https://auth.example.com';
@@ -203,7 +203,7 @@ t.test('without keys it is unavailable, not unauthorized, and recovers', async t
 });
 
 /** A guarded app of the test issuer, with what it logs. */
-async function guardedBy(t: Test, auth: TestIssuer, options: Partial<VerifierOptions> = {}) {
+async function guardedBy(t: Test, auth: TestIssuer, options: Partial<AuthGuardOptions> = {}) {
   const logs: string[] = [];
   const app = fastify({ logger: { level: 'warn', stream: { write: (line: string) => void logs.push(line) } } });
   const { issuer, audience, fetch } = auth;
@@ -289,4 +289,25 @@ t.test('ends with the app', async t => {
   await new Promise(resolve => setTimeout(resolve, 300));
   t.ok(before > 0);
   t.equal(asked, before);
+});
+
+t.test('a client that the auth-service refuses keeps the app from starting, unless told otherwise', async t => {
+  const auth = createTestIssuer();
+  const client = { ...auth.client, secret: 'wrong' };
+  const { app, logs } = await guardedBy(t, auth, { client });
+  await t.rejects(async () => app.ready(), { code: 'invalid_client', message: /refuses the client "test-service"/ });
+  t.match(logs, [/"level":50.*VerifierConfigurationError.*refuses the client/]);
+  t.equal(logs.length, 1, 'loudly, and once');
+
+  const warned = await guardedBy(t, createTestIssuer(), { client, onRefusedClient: 'warn' });
+  await warned.app.ready();
+  t.match(warned.logs, [/"level":50.*VerifierConfigurationError/]);
+
+  const isAway = { fetch: () => Promise.reject(new TypeError('fetch failed')) };
+  const alone = await guardedBy(t, createTestIssuer(), { client, ...isAway });
+  await alone.app.ready();
+  t.same(alone.logs, [], 'services start in any order');
+
+  const missing = guardedBy(t, createTestIssuer(), { client: undefined } as never);
+  await t.rejects(missing, { name: 'TypeError', message: /leave the option out/ });
 });

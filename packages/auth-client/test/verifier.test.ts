@@ -51,6 +51,10 @@ const meddle =
   async (url, init) =>
     (await answer(new URL(url).pathname, init)) ?? auth.fetch(url, init);
 
+/** Answers nothing until the call is aborted. */
+const hang: Fetch = (_, { signal }) =>
+  new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
+
 const problem = (status: number, code: string, headers: Record<string, string> = {}) =>
   Response.json(
     { type: 'x', title: 'x', status, detail: code, code, requestId: 'r' },
@@ -88,6 +92,25 @@ t.test('nobody who gets the claims can change what the next one gets', async t =
     claims.username = 'root';
   }, TypeError);
   t.match(await verifier.verify(token), { username: 'ada' });
+});
+
+t.test('what is kept of tokens is bounded in bytes, and garbage is not kept', async t => {
+  const { auth, verifier } = start(t);
+  const claimsOf = new Map<string, unknown>();
+  const isKept = async (token: string) => claimsOf.get(token) === (await verifier.verify(token));
+  const keep = async (token: string) => void claimsOf.set(token, await verifier.verify(token));
+  const { token } = auth.signIn('ada');
+  await keep(token);
+  for (let i = 0; i < 5100; i++) {
+    if (await accepts(verifier, `${token.slice(0, -8)}${String(i).padStart(7, '0')}A`)) t.fail('garbage is accepted');
+  }
+  t.ok(await isKept(token), 'garbage presses nothing out');
+
+  const large = Array.from({ length: 1200 }, (_, i) => auth.token({ username: `${'x'.repeat(5500)}${i}` }));
+  for (const one of large) await keep(one);
+  let kept = 0;
+  for (const one of large.toReversed()) if (await isKept(one)) kept += one.length;
+  t.ok(kept > 0 && kept <= 8 * 1024 * 1024, `${kept} bytes`);
 });
 
 t.test('claims must be of the right kind, each of them', async t => {
@@ -331,8 +354,6 @@ t.test('what it does when nothing is heard any more is the caller’s choice', a
 });
 
 t.test('the first answer is waited for, but not for ever', async t => {
-  const hang: Fetch = (_, { signal }) =>
-    new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
   for (const onStale of ['open', 'closed'] as const) {
     const auth = createTestIssuer();
     const fetch: Fetch = (url, init) => (url.includes('jwks') ? auth.fetch(url, init) : hang(url, init));
@@ -422,6 +443,79 @@ t.test('a cursor that is not taken any more is dropped', async t => {
   await until(async () => !(await accepts(verifier, auth.token({ sid: 's2' }))), 'the next revocation');
 });
 
+t.test('a client that is refused is told of at once, and holds up nobody', async t => {
+  const refused: [code: string, client: (auth: TestIssuer) => ServiceCredentials, message: RegExp][] = [
+    ['invalid_client', auth => ({ ...auth.client, secret: 'wrong' }), /"test-service".*another secret/],
+    ['invalid_client', () => ({ id: 'nobody', secret: 'x' }), /does not know/],
+    ['invalid_scope', auth => auth.addClient('billing', ['jobs:read']), /"billing" has not the scope revocations:read/],
+  ];
+  for (const [code, client, message] of refused) {
+    const auth = createTestIssuer();
+    const at = performance.now();
+    const { verifier, warnings, count } = start(t, { auth, client: client(auth), timeoutMs: 20_000 });
+    t.ok(await accepts(verifier, auth.signIn('ada').token), 'by the choice for what is stale');
+    await t.rejects(verifier.ready(), { name: 'VerifierConfigurationError', code, message, cause: { code } });
+    t.ok(performance.now() - at < 10_000, 'without waiting for what does not come');
+    await until(() => count('/oauth/token') >= 3, 'the third try');
+    const told = warnings.filter(error => (error as { code: string }).code === code);
+    t.match(told, [{ name: 'VerifierConfigurationError', message }]);
+    t.equal(told.length, 1, 'once');
+    t.notMatch(JSON.stringify(told), /"wrong"/);
+  }
+  const auth = createTestIssuer();
+  const refuse = () => problem(403, 'insufficient_scope');
+  const fetch = meddle(auth, path => (path === '/auth/revocations' ? refuse() : undefined));
+  const { verifier } = start(t, { auth, client: auth.client, fetch, onStale: 'closed' });
+  await t.rejects(verifier.ready(), { code: 'insufficient_scope' });
+  await t.rejects(verifier.verify(auth.signIn('ada').token), { code: 'stale_revocations' });
+});
+
+t.test('a client that is made later is accepted then', async t => {
+  const auth = createTestIssuer();
+  let isThere = false;
+  const fetch = meddle(auth, path => (isThere || path !== '/oauth/token' ? undefined : problem(401, 'invalid_client')));
+  const { verifier } = start(t, { auth, client: auth.client, fetch });
+  await t.rejects(verifier.ready(), { code: 'invalid_client' });
+  isThere = true;
+  auth.endSession('s1');
+  await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), 'the revocation');
+  await verifier.ready();
+});
+
+t.test('an auth-service that is away or slow is no reason not to start', async t => {
+  const auth = createTestIssuer();
+  const { verifier } = start(t, { auth });
+  await verifier.ready();
+  for (const fetch of [() => Promise.reject(new TypeError('fetch failed')), hang] as Fetch[]) {
+    const { verifier } = start(t, { auth, client: auth.client, fetch, timeoutMs: 300 });
+    await verifier.ready();
+  }
+});
+
+t.test('a token of another issuer or audience is told of once, with both values', async t => {
+  const auth = createTestIssuer();
+  const elsewhere = start(t, { auth, issuer: 'https://auth.example.com', baseUrl: auth.issuer });
+  const foreign = start(t, { auth, audience: 'billing' });
+  const { token } = auth.signIn('ada');
+  const [issuer, audience] = [
+    'The token has the issuer "http://auth.test"; "https://auth.example.com" is expected.',
+    'The token has the audience "latchkey"; "billing" is expected.',
+  ];
+  for (const [{ verifier, warnings }, message] of [
+    [elsewhere, issuer],
+    [foreign, audience],
+  ] as const) {
+    for (let i = 0; i < 3; i++) await t.rejects(verifier.verify(token), { code: 'invalid_token', message });
+    await t.rejects(verifier.verify(`${token.slice(0, -8)}AAAAAAAA`), { code: 'invalid_token' });
+    t.match(warnings, [{ code: 'invalid_token', message }]);
+    t.equal(warnings.length, 1, 'once');
+    t.notMatch(JSON.stringify(warnings), token.split('.')[2] as string);
+  }
+  const long = auth.token({ aud: 'x'.repeat(4000) });
+  const error = await foreign.verifier.verify(long).catch(cause => cause as Error);
+  t.ok(error instanceof Error && error.message.length < 300);
+});
+
 t.test('the secret of the client may change', async t => {
   const auth = createTestIssuer();
   const credentials: ServiceCredentials = { ...auth.client };
@@ -482,6 +576,20 @@ t.test('options that make no sense are refused', async t => {
   t.throws(() => createVerifier({ ...options, onStale: 'closed' }), { name: 'TypeError', message: /need client/ });
   t.throws(() => createVerifier({ ...options, issuer: 'latchkey' }), TypeError);
   t.throws(() => createVerifier({ ...options, baseUrl: 'ftp://auth' }), TypeError);
+  const odd: [given: object, message: RegExp][] = [
+    [{ client: undefined }, /client must have the id and the secret .* leave the option out/],
+    [{ client: null }, /client must have/],
+    [{ client: {} }, /client.id is missing or empty/],
+    [{ client: { id: '', secret: 'x' } }, /client.id is missing or empty/],
+    [{ client: { id: 'x' } }, /client.secret is missing or empty/],
+    [{ client: { id: 'x', secret: undefined } }, /client.secret is missing or empty/],
+    [{ issuer: undefined }, /issuer is missing or empty/],
+    [{ audience: undefined }, /audience is missing or empty/],
+  ];
+  for (const [given, message] of odd) {
+    const make = () => createVerifier({ ...options, ...given } as VerifierOptions);
+    t.throws(make, { name: 'TypeError', message }, JSON.stringify(given));
+  }
 });
 
 t.test('a callback that throws does not stop it', async t => {
