@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Plot } from './plot.js';
+import { keepsPromise } from './promise.js';
 
 /** What the command line asks for; each part has its own defaults. */
 export type Settings = Partial<Record<'cost' | 'seconds' | 'rounds' | 'count' | 'outage' | 'minutes', number>> &
@@ -10,6 +11,7 @@ export type Row = {
   measured: number | string;
   reference?: string;
   ratio?: number;
+  /** As `keepsPromise` reads it; empty when nothing is promised. */
   promise: string;
   /** That something happened that must never happen. */
   broken?: boolean;
@@ -33,17 +35,27 @@ export function never(what: string, measured: number, reference = ''): Row {
   return { what, measured, reference, promise: '0', broken: measured > 0 };
 }
 
-export function print({ title, rows, details, evidence = [] }: Report): void {
+/** The rows that miss their promise, other than by what must never happen. */
+export function missedRows({ rows }: Report): Row[] {
+  return rows.filter(row => !row.broken && !keepsPromise(row));
+}
+
+export function print(report: Report): void {
+  const { title, rows, details, evidence = [] } = report;
   console.log(`\n${title} (${availableParallelism()} cores, Node ${process.version})`);
   const columns = rows.map(({ what, measured, reference = '', ratio = '', promise }) => {
     return [what, { measured, reference, ratio, promise }] as const;
   });
   console.table(Object.fromEntries(columns));
   if (details) console.table(details);
-  for (const { what, measured, promise } of rows.filter(({ broken }) => broken)) {
-    console.log(`BROKEN: ${what}: ${measured}, promised: ${promise}`);
-  }
+  for (const row of rows.filter(({ broken }) => broken)) console.log(`BROKEN: ${describe(row)}`);
+  for (const row of missedRows(report)) console.log(`MISSED: ${describe(row)}`);
   for (const line of evidence) console.log(`  ${line}`);
+}
+
+function describe({ what, measured, ratio, promise }: Row): string {
+  const value = ratio === undefined ? measured : `${measured}, ratio ${ratio}`;
+  return `${what}: ${value}${promise === '' ? '' : `; promised: ${promise}`}`;
 }
 
 /** Shows how far a long part is, on a terminal. */

@@ -53,9 +53,10 @@ export const clock: Part = async ({ quick = false, seconds: skewS = quick ? 20 :
     const afterlife = watchAfterlife(brief, behind, skewS, () => start('restarted', -skewS));
     const rows: Row[] = [
       {
-        what: 'clocks, s',
-        measured: offS.map(s => round(s)).join(', '),
-        promise: `0, ${skewS}, -${skewS}`,
+        what: `clocks are 0, ${skewS} and -${skewS} s off`,
+        measured: isFaked ? 'yes' : 'no',
+        reference: offS.map(s => round(s)).join(', '),
+        promise: 'yes',
         broken: !isFaked,
       },
       await exchangeTokens(stage, replicas),

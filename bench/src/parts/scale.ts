@@ -46,7 +46,7 @@ export const scale: Part = async () => {
         measured: round(median(times), 2),
         reference: `p99 ${round(percentile(times, 99), 1)}`,
         ratio: round(median(times) / first, 2),
-        promise: 'the same',
+        promise: '≤ 1.2',
       });
     }
     progress('');

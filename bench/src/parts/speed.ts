@@ -11,11 +11,13 @@ import { pgbenchRate, prepareRefreshes, refreshRate } from './refresh.js';
 // As many hashes at once as libuv's pool has threads, in the reference and in the service.
 const IN_FLIGHT = 4;
 const CONNECTIONS = 16;
+// That of the service; what is promised of sign-ins holds from there on.
+const DEFAULT_COST = 12;
 
 const BARE_SERVER = new URL('../bare-server.js', import.meta.url);
 
 /** Speed, each figure beside a reference in the same run. */
-export const speed: Part = async ({ cost = 10, seconds = 5, rounds = 5 }) => {
+export const speed: Part = async ({ cost = DEFAULT_COST, seconds = 5, rounds = 5 }) => {
   const stage = await setStage({ BCRYPT_COST: String(cost), HASH_MAX_WAIT_MS: '8000', REFRESH_GRACE_S: '300' });
   // Once to migrate, then as an operator restarts it.
   await (await stage.start()).stop();
@@ -65,17 +67,17 @@ export const speed: Part = async ({ cost = 10, seconds = 5, rounds = 5 }) => {
     const offline = await offlineRate(() => verifier.verify(token), seconds);
 
     const rows: Row[] = [
-      row('sign-ins/s', hashing, 'raw bcrypt', '≥ 0.97'),
-      row('/auth/verify per s', verifying, 'bare route', '≥ 0.90'),
-      row('refreshes/s', refreshing, 'bare route, same statement', '≥ 0.90'),
+      row('sign-ins/s', hashing, 'raw bcrypt', cost >= DEFAULT_COST ? '≥ 0.97' : ''),
+      row('/auth/verify per s', verifying, 'bare route', '≥ 0.92'),
+      row('refreshes/s', refreshing, 'bare route, same statement, unprepared', '≥ 2'),
       {
         what: 'the refresh statement alone, per s',
         measured: statements === undefined ? 'pgbench is not installed' : round(statements),
         promise: '',
       },
-      { what: 'offline verifications/s', measured: round(offline), promise: '≥ 200000' },
-      { what: 'ready after, ms', measured: round(service.startedInMs), promise: '≤ 500' },
-      { what: 'idle RSS, MB', measured: rssMb, promise: '≤ 90' },
+      { what: 'offline verifications/s', measured: round(offline), promise: '≥ 1000000' },
+      { what: 'ready after, ms', measured: round(service.startedInMs), promise: '≤ 300' },
+      { what: 'idle RSS, MB', measured: rssMb, promise: '≤ 85' },
     ];
     return { title: `Speed: bcrypt cost ${cost}, medians of ${rounds} rounds of ${seconds} s`, rows };
   } finally {
