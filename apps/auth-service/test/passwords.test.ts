@@ -14,7 +14,7 @@ import { call, newCredentials, post, startService } from './helper.js';
 
 const lane = createHashLane({ workers: 2, maxWaitMs: 10_000 });
 t.teardown(() => lane.close());
-const anybody = new AbortController().signal;
+const anybody = { address: undefined, account: undefined, gone: new AbortController().signal };
 const make = (secrets: Secrets, cost: number) => createPasswords(secrets, cost, lane);
 const [first, second] = ['first', 'second'].map(id => ({ id, key: randomBytes(32) })) as [Secrets[0], Secrets[0]];
 

@@ -2,7 +2,7 @@ import { createHash, createHmac, randomInt } from 'node:crypto';
 import bcrypt from 'bcrypt';
 import { deriveKey, type Secrets } from '../secrets.js';
 import { readForeignHash } from './foreign-hashes/index.js';
-import type { HashLane } from './hash-lane.js';
+import type { HashCaller, HashLane } from './hash-lane.js';
 import { type BcryptHash, readBcryptHash } from './stored-hash.js';
 
 /** What comparing a password with a stored hash showed. */
@@ -16,9 +16,9 @@ export type Verdict = {
 
 export type Passwords = {
   /** Hashes a password with the current pepper and cost. Rejects as {@link HashLane.run} does, like the next. */
-  hash(password: string, caller: AbortSignal): Promise<string>;
+  hash(password: string, caller: HashCaller): Promise<string>;
   /** Compares a password with a stored hash; with none, does the same work and answers that it does not match. */
-  verify(password: string, stored: string | null | undefined, caller: AbortSignal): Promise<Verdict>;
+  verify(password: string, stored: string | null | undefined, caller: HashCaller): Promise<Verdict>;
   /** Says what the dearest row costs, so that from now on every comparison costs as much. */
   matchCost(highestStored: number): void;
 };

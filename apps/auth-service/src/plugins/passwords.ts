@@ -4,6 +4,7 @@ import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { findHighestCost } from '../data/users.js';
+import { hashOwner } from '../passwords/hash-caller.js';
 import { createHashLane, type HashLane } from '../passwords/hash-lane.js';
 import { createPasswords, type Passwords } from '../passwords/passwords.js';
 
@@ -11,8 +12,11 @@ declare module 'fastify' {
   interface FastifyInstance {
     passwords: Passwords;
     hashLane: HashLane;
-    /** Hook that refuses a caller for whom there is no room, before anything is done for it. */
-    admitHash: onRequestHookHandler;
+    /**
+     * Makes a hook that refuses a caller for whom there is no room, before anything is done for it. Without `accountOf` it
+     * knows the address alone, and lets pass whoever may be the first of an account.
+     */
+    admitHash(accountOf?: (request: FastifyRequest) => string): onRequestHookHandler;
   }
 }
 
@@ -32,8 +36,8 @@ export default fp<WithConfig>(
     }
     app.decorate('hashLane', lane);
     // Made by hand: an error and its way through the handlers cost more than all the rest of a refusal.
-    app.decorate('admitHash', (request, reply, done) => {
-      const retryAfterS = lane.refusal();
+    app.decorate('admitHash', accountOf => (request, reply, done) => {
+      const retryAfterS = lane.refusal(hashOwner(request, accountOf?.(request)));
       if (retryAfterS === undefined) return done();
       app.count('latchkey_hash_refusals_total');
       reply

@@ -7,7 +7,7 @@ import { changePassword, newSalt } from '../data/sessions.js';
 import { transact } from '../data/sql.js';
 import { findPasswordHash } from '../data/users.js';
 import { InvalidCredentialsError } from '../errors.js';
-import { untilGone } from '../hang-up.js';
+import { hashCaller } from '../passwords/hash-caller.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
@@ -21,7 +21,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
   const { preHandler, onSend } = app.throttles.passwordChange;
   const options = {
     schema,
-    onRequest: [app.authenticate, app.admitHash],
+    onRequest: [app.authenticate, app.admitHash(({ user }) => user.username)],
     preHandler: [app.requireSession, ...preHandler],
     onSend,
   };
@@ -30,7 +30,7 @@ export const passwordRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, 
     const origin = originOf(request);
     const subject = { userId: account.id, sessionId: user.sid };
     const from = await findPasswordHash(app.pg, account.id);
-    const caller = untilGone(reply);
+    const caller = hashCaller(request, reply, account.username);
     const { matches } = await app.passwords.verify(body.currentPassword, from, caller);
     if (!from || !matches) {
       const failed = { ...subject, details: { reason: from ? 'wrong_password' : 'no_password' } };

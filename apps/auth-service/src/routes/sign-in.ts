@@ -6,7 +6,7 @@ import { recordEvent } from '../data/audit-events.js';
 import { insertSession, newSession } from '../data/sessions.js';
 import { findCredentials, reasonOf, replacePasswordHash } from '../data/users.js';
 import { InvalidCredentialsError, OverloadedError } from '../errors.js';
-import { untilGone } from '../hang-up.js';
+import { hashCaller } from '../passwords/hash-caller.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
@@ -16,10 +16,13 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     body: Credentials,
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
   };
-  app.post('/auth/sign-in', { schema, onRequest: app.admitHash, ...app.throttles.signIn }, async (request, reply) => {
+  const { preHandler, onSend } = app.throttles.signIn;
+  const admitAccount = app.admitHash(({ body }) => (body as Credentials).username);
+  const options = { schema, onRequest: app.admitHash(), preHandler: [admitAccount, ...preHandler], onSend };
+  app.post('/auth/sign-in', options, async (request, reply) => {
     const { username, password } = request.body;
     const origin = originOf(request);
-    const caller = untilGone(reply);
+    const caller = hashCaller(request, reply, username);
 
     const refuse = async (reason: string, userId?: string): Promise<never> => {
       const subject = { ...(userId !== undefined && { userId }), details: { reason } };

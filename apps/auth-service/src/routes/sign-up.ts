@@ -8,8 +8,8 @@ import { insertSession, insertUserWithSession, newSession } from '../data/sessio
 import { findSignUp, resumeSession } from '../data/sign-up-keys.js';
 import { reasonOf } from '../data/users.js';
 import { IdempotencyKeyReusedError, UsernameTakenError } from '../errors.js';
-import { untilGone } from '../hang-up.js';
 import { hashKey } from '../idempotency-key.js';
+import { hashCaller } from '../passwords/hash-caller.js';
 import { problemAnswers } from './problem-answers.js';
 
 export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
@@ -23,12 +23,13 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 422, 429, 503) },
   };
   const { spend, spendGuess, onSend } = app.throttles.signUp;
-  app.post('/auth/sign-up', { schema, onRequest: app.admitHash, onSend }, async (request, reply) => {
+  const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
+  app.post('/auth/sign-up', { schema, onRequest: app.admitHash(), preHandler, onSend }, async (request, reply) => {
     const { username, password } = request.body;
     const header = request.headers['idempotency-key'];
     const keyHash = header === undefined ? undefined : hashKey(header);
     const origin = originOf(request);
-    const caller = untilGone(reply);
+    const caller = hashCaller(request, reply, username);
 
     const refuse = async (error: Error, reason: string, userId?: string): Promise<never> => {
       const subject = { ...(userId !== undefined && { userId }), details: { reason } };
