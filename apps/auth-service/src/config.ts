@@ -79,6 +79,12 @@ export const Environment = Type.Object({
     maximum: 10 * 365 * 86_400,
     description: 'How long a session lives at most, in seconds',
   }),
+  SESSIONS_PER_ACCOUNT: Type.Integer({
+    default: 100,
+    minimum: 1,
+    maximum: 10_000,
+    description: 'How many sessions an account may have; beyond that a sign-in ends the oldest',
+  }),
   REFRESH_GRACE_S: Type.Integer({
     default: 10,
     minimum: 0,
@@ -162,6 +168,7 @@ export type Config = {
   accessTokenTtlS: number;
   refreshTokenTtlS: number;
   sessionMaxAgeS: number;
+  sessionsPerAccount: number;
   refreshGraceS: number;
   tokenAlgorithm: SigningAlgorithm;
   /** 0: for ever. */
@@ -251,6 +258,7 @@ export function loadSettings(
     accessTokenTtlS: settings.ACCESS_TOKEN_TTL_S,
     refreshTokenTtlS: settings.REFRESH_TOKEN_TTL_S,
     sessionMaxAgeS: settings.SESSION_MAX_AGE_S,
+    sessionsPerAccount: settings.SESSIONS_PER_ACCOUNT,
     refreshGraceS: settings.REFRESH_GRACE_S,
     tokenAlgorithm: settings.TOKEN_ALGORITHM,
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,

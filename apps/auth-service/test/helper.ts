@@ -44,6 +44,7 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     accessTokenTtlS: 600,
     refreshTokenTtlS: 86_400,
     sessionMaxAgeS: 7 * 86_400,
+    sessionsPerAccount: 100,
     refreshGraceS: 10,
     tokenAlgorithm: 'ES256',
     auditRetentionDays: 90,

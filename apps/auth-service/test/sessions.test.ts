@@ -1,7 +1,20 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { call, createDatabase, get, newCredentials, post, type Service, segment, startService } from './helper.js';
+import { changePassword, insertSession, listSessions, newSalt, newSession } from '../src/data/sessions.js';
+import type { Queryable } from '../src/data/sql.js';
+import { findPasswordHash } from '../src/data/users.js';
+import {
+  call,
+  createDatabase,
+  get,
+  newCredentials,
+  post,
+  type Service,
+  segment,
+  startService,
+  until,
+} from './helper.js';
 
 const refresh = ({ base }: Service, refreshToken: string) => post(`${base}/auth/refresh`, { refreshToken });
 const signUp = async ({ base }: Service) => {
@@ -185,6 +198,227 @@ t.test('people see and end their own sessions', async t => {
   t.equal((await end(first.token, body.sessions[0].id)).status, 404);
   t.equal((await refresh(service, second.refreshToken)).status, 401);
   t.equal((await get(`${service.base}/auth/sessions`, first.token)).body.sessions.length, 1);
+});
+
+const signIn = ({ base }: Service, credentials: object) => post(`${base}/auth/sign-in`, credentials);
+const sidOf = ({ token }: { token: string }): string => segment(token, 1).sid;
+const countLive = async ({ sql }: Service, userId: string): Promise<number> => {
+  const { rows } = await sql(
+    'SELECT FROM auth.sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()',
+    [userId],
+  );
+  return rows.length;
+};
+/** Gives an account sessions that began before any other, as there are from before there was a limit. */
+const addSessions = async ({ sql }: Service, userId: string, count: number) => {
+  await sql(
+    `INSERT INTO auth.sessions (id, user_id, salt, expires_at, ends_at, user_agent, address)
+     SELECT lpad(to_hex(n), 32, '0')::uuid, $1, '', now() + interval '1 day', now() + interval '1 day', repeat('x', 256),
+       '198.51.100.1' FROM generate_series(1, $2::int) AS n`,
+    [userId, count],
+  );
+  await sql('ANALYZE auth.sessions');
+};
+
+t.test('the list of sessions comes in pages', async t => {
+  const service = await startService(t);
+  const { credentials, ...first } = await signUp(service);
+  const begun = [first];
+  for (let i = 0; i < 4; i++) begun.push((await signIn(service, credentials)).body);
+  const newestFirst = begun.map(sidOf).reverse();
+  const list = async (query: string) => (await get(`${service.base}/auth/sessions${query}`, first.token)).body;
+  const ids = (page: { sessions: { id: string }[] }) => page.sessions.map(({ id }) => id);
+
+  t.notOk('next' in (await list('')));
+  t.same(ids(await list('?limit=5')), newestFirst);
+  const one = await list('?limit=2');
+  t.same(ids(one), newestFirst.slice(0, 2));
+  t.equal(one.next, newestFirst[1]);
+  await service.sql('UPDATE auth.sessions SET revoked_at = now() WHERE id = $1', [one.next]);
+  const two = await list(`?after=${one.next.toUpperCase()}&limit=2`);
+  t.same(ids(two), newestFirst.slice(2, 4), 'also behind one that has ended meanwhile');
+  const three = await list(`?limit=2&after=${two.next}`);
+  t.same(ids(three), newestFirst.slice(4));
+  t.notOk('next' in three);
+  t.same(ids(await list(`?after=${newestFirst[4]}`)), []);
+
+  const bad = ['limit=0', 'limit=101', 'limit=-1', 'limit=1e1', 'limit=', 'limit=1&limit=2', 'after=', 'after=x'];
+  for (const query of [...bad, `after=urn:uuid:${one.next}`, 'before=1']) {
+    t.match(await list(`?${query}`), { status: 400, code: 'invalid_request' }, query);
+  }
+});
+
+t.test('a list costs no more than a page, however many sessions and ended ones there are', async t => {
+  const service = await startService(t);
+  const { token, user } = await signUp(service);
+  await addSessions(service, user.id, 30_000);
+  const list = (query = '') => get(`${service.base}/auth/sessions${query}`, token);
+  for (const { status, text, body } of await Promise.all(Array.from({ length: 10 }, () => list()))) {
+    t.equal(status, 200);
+    t.equal(body.sessions.length, 100);
+    t.ok(text.length < 100 * 512, `${text.length} bytes`);
+  }
+  /** How many blocks of the table and its indexes the statement of a page reads. */
+  const countBlocks = async (after?: string) => {
+    let blocks = 0;
+    const query = async (statement: string, values: unknown[]) => {
+      const { rows } = await service.sql(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${statement}`, values);
+      const [{ Plan }] = rows[0]['QUERY PLAN'];
+      blocks += Plan['Shared Hit Blocks'] + Plan['Shared Read Blocks'];
+      return { rows: [] };
+    };
+    await listSessions({ query } as never, { userId: user.id, sessionId: sidOf({ token }) }, { after, limit: 100 });
+    return blocks;
+  };
+  const { next } = (await list()).body;
+  for (const after of [undefined, next]) t.ok((await countBlocks(after)) < 200);
+  await service.sql('UPDATE auth.sessions SET revoked_at = now() WHERE id <> $1', [sidOf({ token })]);
+  await service.sql('VACUUM auth.sessions');
+  for (const after of [undefined, next]) t.ok((await countBlocks(after)) < 200, 'when all the others have ended');
+  t.equal((await list()).body.sessions.length, 1);
+});
+
+t.test('a sign-in beyond the limit ends the oldest session', async t => {
+  const service = await startService(t, { sessionsPerAccount: 3 });
+  const { credentials, ...first } = await signUp(service);
+  const second = (await signIn(service, credentials)).body;
+  const third = (await signIn(service, credentials)).body;
+  t.notMatch(service.logs.join(''), /session_ended/);
+  await refresh(service, first.refreshToken);
+  const fourth = (await signIn(service, credentials)).body;
+  t.equal((await get(`${service.base}/auth/verify`, first.token)).status, 401, 'whose tokens are refused at once');
+  t.equal((await refresh(service, first.refreshToken)).status, 401);
+  for (const { token } of [second, third, fourth]) {
+    t.equal((await get(`${service.base}/auth/verify`, token)).status, 200);
+  }
+  const { rows } = await service.sql(
+    `SELECT user_id, session_id, address, details FROM auth.audit_events WHERE event = 'session_ended'`,
+  );
+  const details = { reason: 'too_many_sessions', ended: 1 };
+  t.same(rows, [{ user_id: first.user.id, session_id: sidOf(first), address: '127.0.0.1', details }]);
+  const logged = service.logs.map(line => JSON.parse(line)).filter(({ event }) => event === 'session_ended');
+  t.match(logged, [{ userId: first.user.id, details }]);
+
+  await signOut(service, third.token);
+  await signIn(service, credentials);
+  t.equal((await get(`${service.base}/auth/verify`, second.token)).status, 200, 'an ended session does not count');
+  const stranger = await signUp(service);
+  t.equal((await get(`${service.base}/auth/verify`, stranger.token)).status, 200);
+});
+
+t.test('one session an account, and a sign-up that comes again when its session has gone on', async t => {
+  const service = await startService(t, { sessionsPerAccount: 1 });
+  const credentials = newCredentials();
+  const headers = { 'idempotency-key': credentials.username };
+  const first = (await post(`${service.base}/auth/sign-up`, credentials, headers)).body;
+  const next = (await refresh(service, first.refreshToken)).body;
+  const again = (await post(`${service.base}/auth/sign-up`, credentials, headers)).body;
+  t.not(sidOf(again), sidOf(first));
+  t.equal((await get(`${service.base}/auth/verify`, next.token)).status, 401);
+  t.equal((await get(`${service.base}/auth/verify`, again.token)).status, 200);
+});
+
+t.test('sign-ins at once on several replicas keep to the limit, whatever else ends sessions meanwhile', async t => {
+  const one = await startService(t, { sessionsPerAccount: 3 });
+  const other = await startService(t, one.config);
+  const replicas = [one, other];
+  for (let round = 0; round < 8; round++) {
+    const { credentials, user, token } = await signUp(one);
+    let over = false;
+    const watch = async () => {
+      let most = 0;
+      while (!over) most = Math.max(most, await countLive(other, user.id));
+      return most;
+    };
+    const watching = watch();
+    const signIns = Array.from({ length: 20 }, (_, i) => signIn(replicas[i % 2] as Service, credentials));
+    const body = JSON.stringify({ currentPassword: credentials.password, newPassword: 'brand new 42' });
+    const headers = { 'content-type': 'application/json', ...bearer(token) };
+    const ending = [
+      async () => [],
+      async () => [(await call(`${one.base}/auth/password`, { method: 'PUT', headers, body })).status],
+      async () => [(await signOut(other, token, { scope: 'all' })).status],
+      async () => Promise.all(signIns.map(async answer => (await signOut(one, (await answer).body.token)).status)),
+    ][round % 4] as () => Promise<number[]>;
+    const ended = await ending();
+    for (const { status } of await Promise.all(signIns)) t.ok([200, 401].includes(status), `${status}`);
+    for (const status of ended) t.ok([200, 204, 401].includes(status), `${status}`);
+    over = true;
+    t.ok((await watching) <= 3, 'never more than three');
+    if (round % 4 === 0) t.equal(await countLive(one, user.id), 3);
+  }
+  t.notMatch([...one.logs, ...other.logs].join(''), /"level":[56]0/);
+});
+
+t.test('an account with far too many sessions comes down to the limit in steps', async t => {
+  const service = await startService(t, { sessionsPerAccount: 3 });
+  const { credentials, user } = await signUp(service);
+  await addSessions(service, user.id, 1500);
+  await signIn(service, credentials);
+  t.equal(await countLive(service, user.id), 502);
+  await signIn(service, credentials);
+  t.equal(await countLive(service, user.id), 3);
+  const { rows } = await service.sql(
+    `SELECT session_id, details->>'ended' AS ended FROM auth.audit_events WHERE event = 'session_ended' ORDER BY id`,
+  );
+  t.same(rows, [
+    { session_id: null, ended: '1000' },
+    { session_id: null, ended: '500' },
+  ]);
+  const { body } = await get(`${service.base}/auth/sessions`, (await signIn(service, credentials)).body.token);
+  t.equal(body.sessions.filter(({ address }: { address: string }) => address === '198.51.100.1').length, 0);
+});
+
+t.test('a session that begins while its account changes is refused or ended', async t => {
+  const { app, config, sql, base } = await startService(t);
+  const origin = { requestId: null, address: null, userAgent: null };
+  const begin = async (db: Queryable, id: string, passwordHash: string) =>
+    insertSession(db, { id, passwordHash }, newSession(), config, origin);
+  const changes = {
+    'is disabled': (db: Queryable, id: string) =>
+      db.query('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [id]),
+    'gets another password': async (db: Queryable, id: string, sessionId: string, from: string) =>
+      changePassword(db, { userId: id, sessionId, from, to: 'x', salt: newSalt() }, config, origin),
+  };
+  /** Whether somebody waits for a lock, which shows that one statement has met the other. */
+  const isBlocked = async () => {
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    return (await sql(waiting)).rows.length > 0;
+  };
+  for (const [what, change] of Object.entries(changes)) {
+    for (const isChangeFirst of [true, false]) {
+      const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+      const { id } = body.user;
+      const hash = (await findPasswordHash(app.pg, id)) as string;
+      const [one, other] = [await app.pg.connect(), await app.pg.connect()];
+      let isOver = false;
+      try {
+        const begins = (db: Queryable) => begin(db, id, hash);
+        const alters = (db: Queryable) => change(db, id, sidOf(body), hash);
+        const [first, second] = isChangeFirst ? [alters, begins] : [begins, alters];
+        await one.query('BEGIN');
+        await other.query('BEGIN');
+        const before = await first(one);
+        const meanwhile = second(other).finally(() => {
+          isOver = true;
+        });
+        await until(async () => isOver || (await isBlocked()), 'they meet');
+        await one.query('COMMIT');
+        const after = await meanwhile;
+        await other.query('COMMIT');
+        if (isChangeFirst) t.equal(after, undefined, `an account that ${what} begins none`);
+        else t.ok(before, 'it began before that');
+      } finally {
+        one.release();
+        other.release();
+      }
+      const { rows } = await sql('SELECT FROM auth.sessions WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL', [
+        id,
+        sidOf(body),
+      ]);
+      t.same(rows, [], `none is left when an account ${what} ${isChangeFirst ? 'before' : 'after'}`);
+    }
+  }
 });
 
 t.test('an odd forwarded address does not stand in the way', async t => {

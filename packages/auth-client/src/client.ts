@@ -60,7 +60,10 @@ export interface AuthClient {
    * Refused with `invalid_token` when the session has ended already.
    */
   signOut(token: string, scope?: SignOutScope, options?: CallOptions): Promise<void>;
-  /** Lists the account's live sessions, the newest first. */
+  /**
+   * Lists the account's live sessions, the newest first, up to 1,000. The service answers in pages of 100, and each has the
+   * deadline of a call.
+   */
   sessions(token: string, options?: CallOptions): Promise<Session[]>;
   /**
    * Ends one of the account's sessions. Sent again only when the service cannot have seen it.
@@ -99,6 +102,9 @@ export interface AuthClient {
 // A page of the service has some 5,000 sessions of 80 bytes; versions before gave all at once.
 const MAX_FEED_BYTES = 16 * 1024 * 1024;
 
+// A thousand sessions are more than a person has use for.
+const MAX_PAGES = 10;
+
 /**
  * Makes a client of the auth-service.
  *
@@ -126,7 +132,16 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       request('PUT /auth/password', signedIn, { as: bearer(token), json, retry: 'unsent', call }),
     sessions: async (token, call) => {
       const how = { as: bearer(token), retry: 'any' as const, call };
-      return (await request('GET /auth/sessions', { status: 200, schema: Sessions }, how)).sessions;
+      const answer = { status: 200, schema: Sessions };
+      const all: Session[] = [];
+      let query = '';
+      for (let page = 0; page < MAX_PAGES; page++) {
+        const { sessions, next } = await request(`GET /auth/sessions${query}`, answer, how);
+        all.push(...sessions);
+        if (next === undefined) break;
+        query = `?${new URLSearchParams({ after: next })}`;
+      }
+      return all;
     },
     me: (token, call) =>
       request('GET /auth/me', { status: 200, schema: User }, { as: bearer(token), retry: 'any', call }),

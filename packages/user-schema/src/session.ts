@@ -34,6 +34,31 @@ export const Session = Type.Object({
 });
 export type Session = Static<typeof Session>;
 
-/** One's live sessions, the newest first. */
-export const Sessions = Type.Object({ sessions: Type.Array(Session) });
+/** As PostgreSQL takes ids. The format `uuid` also takes URNs. */
+export const UUID_PATTERN = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
+
+/** How many sessions a page of the list holds at most. */
+export const MAX_SESSIONS_PAGE = 100;
+
+/** Which page of the list of sessions is asked for. */
+export const SessionsQuery = Type.Object(
+  {
+    after: Type.Optional(Type.String({ pattern: UUID_PATTERN, description: 'The `next` of the page before' })),
+    // A string, as a query holds nothing else.
+    limit: Type.Optional(
+      Type.String({
+        pattern: '^([1-9]\\d?|100)$',
+        description: `Size of the page, 1 to ${MAX_SESSIONS_PAGE}, which is the default`,
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type SessionsQuery = Static<typeof SessionsQuery>;
+
+/** A page of one's live sessions, the newest first. */
+export const Sessions = Type.Object({
+  sessions: Type.Array(Session),
+  next: Type.Optional(Type.String({ description: 'Send it as `after` for the next page; absent on the last' })),
+});
 export type Sessions = Static<typeof Sessions>;

@@ -27,7 +27,11 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
 };
 
 /** Functions that statements of ours call; everybody may, unless that was revoked. */
-export const FUNCTIONS = ['password_cost(text)', 'revocation_batch()'] as const;
+export const FUNCTIONS = [
+  'end_oldest_sessions(uuid, uuid, integer, integer)',
+  'password_cost(text)',
+  'revocation_batch()',
+] as const;
 
 /** Statements that leave a role with just these privileges. */
 export function grantsFor(role: string): string {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Revocation, Session, SignOutScope, User } from '@latchkey/user-schema';
+import type { Revocation, Session, Sessions, SignOutScope, User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import type { Config } from '../config.js';
 import { type Origin, originValue, recording } from './audit-events.js';
@@ -79,22 +79,47 @@ export async function insertUserWithSession(
   return rows[0];
 }
 
-/** Begins a session of an account, unless that was disabled or got another password since `passwordHash` was read. */
+/** Why a session has ended for a new one of its account. */
+export const TOO_MANY_SESSIONS = 'too_many_sessions';
+// What one sign-in pays for an account that had more sessions than there may be, from before there was a limit.
+const MAX_ENDED_AT_ONCE = 1000;
+
+/**
+ * Begins a session of an account, unless that was disabled or got another password since `passwordHash` was read, and ends
+ * the oldest ones beyond `sessionsPerAccount`.
+ *
+ * The lock on the account makes its sign-ins take turns. The function looks again, behind the lock, so that it counts what
+ * those before it have begun: the statement itself sees what was there when it began to wait.
+ *
+ * @returns the session, and how many have ended for it
+ */
 export async function insertSession(
   db: Queryable,
   user: { id: string; passwordHash: string },
   session: NewSession,
-  lifetimes: Lifetimes,
+  { sessionsPerAccount, ...lifetimes }: Lifetimes & Pick<Config, 'sessionsPerAccount'>,
   origin: Origin,
-): Promise<SessionState | undefined> {
-  const { rows } = await db.query<SessionState>(
+): Promise<(SessionState & { ended: number }) | undefined> {
+  const { rows } = await db.query<SessionState & { ended: number }>(
     `WITH s AS (
        INSERT INTO auth.sessions (${COLUMNS}) SELECT $3, id, ${beginning(4)}
-       FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR SHARE
+       FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR NO KEY UPDATE
        RETURNING *
-     ), recorded AS (${recording('$10', `SELECT 'sign_in', s.user_id, s.id, NULL, NULL::jsonb FROM s`)})
-     SELECT ${state('$5')} FROM s`,
-    [user.id, user.passwordHash, session.id, ...beginningValues(session, lifetimes, origin), originValue(origin)],
+     ), recorded AS (${recording('$10', `SELECT 'sign_in', s.user_id, s.id, NULL, NULL::jsonb FROM s`)}),
+     ended AS (
+       SELECT e.id FROM s, LATERAL auth.end_oldest_sessions(s.user_id, s.id, $11::int, ${MAX_ENDED_AT_ONCE}) AS e (id)
+     ), recorded_end AS (${recording(
+       '$12',
+       `SELECT 'session_ended', $1::uuid, CASE WHEN count(*) = 1 THEN (array_agg(ended.id))[1] END, NULL,
+          jsonb_build_object('reason', '${TOO_MANY_SESSIONS}', 'ended', count(*))
+        FROM ended HAVING count(*) > 0`,
+     )})
+     SELECT ${state('$5')}, (SELECT count(*) FROM ended)::int AS ended FROM s`,
+    [
+      ...[user.id, user.passwordHash, session.id],
+      ...beginningValues(session, lifetimes, origin),
+      ...[originValue(origin), sessionsPerAccount, originValue(origin)],
+    ],
   );
   return rows[0];
 }
@@ -109,15 +134,29 @@ export async function findSessionUser(db: Queryable, sessionId: string): Promise
   return rows[0];
 }
 
-/** Lists the live sessions of an account, the newest first. */
-export async function listSessions(db: Queryable, userId: string, currentId: string): Promise<Session[]> {
+/**
+ * Lists live sessions of an account, the newest first: a page of `limit`, of those begun before `after`. The account is
+ * given as a range for the reason that `auth.end_oldest_sessions` tells.
+ *
+ * @returns the page, and the `after` of the next when there is one
+ */
+export async function listSessions(
+  db: Queryable,
+  { userId, sessionId }: { userId: string; sessionId: string },
+  { after, limit }: { after: string | undefined; limit: number },
+): Promise<Sessions> {
   const { rows } = await db.query<Session>(
     `SELECT s.id, s.user_agent AS "userAgent", host(s.address) AS address, s.id = $2 AS current,
        ${utc('s.created_at')} AS "createdAt", ${utc('s.rotated_at')} AS "lastUsedAt"
-     FROM auth.sessions s WHERE s.user_id = $1 AND ${IS_LIVE} ORDER BY s.id DESC`,
-    [userId, currentId],
+     FROM auth.sessions s
+     WHERE s.user_id BETWEEN $1 AND $1 AND ${IS_LIVE} ${after === undefined ? '' : 'AND s.id < $4'}
+     ORDER BY s.user_id DESC, s.id DESC LIMIT $3`,
+    // One more, which tells whether there is another page.
+    [userId, sessionId, limit + 1, ...(after === undefined ? [] : [after])],
   );
-  return rows;
+  const sessions = rows.slice(0, limit);
+  const last = sessions.at(-1);
+  return { sessions, ...(last && rows.length > limit && { next: last.id }) };
 }
 
 // The members of Revocation, of a session that has just ended.

@@ -1,24 +1,29 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Sessions } from '@latchkey/user-schema';
+import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { logEvent, originOf } from '../audit.js';
 import { endSession, listSessions } from '../data/sessions.js';
 import { NotFoundError } from '../errors.js';
 import { problemAnswers } from './problem-answers.js';
 
-// Not the format `uuid`: that also takes URNs, which PostgreSQL does not.
-const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
-const SessionId = Type.Object({ id: Type.String({ pattern: UUID }) });
+const SessionId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
 export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   app.addHook('onRequest', app.authenticate);
   app.addHook('preHandler', app.requireSession);
   const common = { tags: ['auth'], security: [{ bearer: [] }] };
 
-  const list = { ...common, summary: 'List sessions', response: { 200: Sessions, ...problemAnswers(401, 503) } };
-  app.get('/auth/sessions', { schema: list }, async request => ({
-    sessions: await listSessions(app.pg, request.account.id, request.user.sid),
-  }));
+  const list = {
+    ...common,
+    summary: 'List sessions, the newest first, in pages',
+    querystring: SessionsQuery,
+    response: { 200: Sessions, ...problemAnswers(400, 401, 503) },
+  };
+  app.get('/auth/sessions', { schema: list }, async request => {
+    const { after, limit = MAX_SESSIONS_PAGE } = request.query;
+    const asking = { userId: request.account.id, sessionId: request.user.sid };
+    return listSessions(app.pg, asking, { after, limit: Number(limit) });
+  });
 
   const end = {
     ...common,

@@ -3,11 +3,11 @@ import { Credentials, SignedIn } from '@latchkey/user-schema';
 import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { recordEvent } from '../data/audit-events.js';
-import { insertSession, newSession } from '../data/sessions.js';
 import { findCredentials, reasonOf, replacePasswordHash } from '../data/users.js';
 import { InvalidCredentialsError, OverloadedError } from '../errors.js';
 import { hashCaller } from '../passwords/hash-caller.js';
 import { problemAnswers } from './problem-answers.js';
+import { startSession } from './start-session.js';
 
 export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const schema = {
@@ -48,7 +48,7 @@ export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
         if (upgraded && !(await replacePasswordHash(app.pg, id, passwordHash, upgraded))) return undefined;
         passwordHash = upgraded ?? passwordHash;
       }
-      const session = await insertSession(app.pg, { id, passwordHash }, newSession(), config, origin);
+      const session = await startSession(request, { id, passwordHash }, config);
       return session && { user: { id, username: found.username, createdAt }, session };
     };
 

@@ -4,13 +4,14 @@ import { uuidv7 } from 'uuidv7';
 import { logEvent, originOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { recordEvent } from '../data/audit-events.js';
-import { insertSession, insertUserWithSession, newSession } from '../data/sessions.js';
+import { insertUserWithSession, newSession } from '../data/sessions.js';
 import { findSignUp, resumeSession } from '../data/sign-up-keys.js';
 import { reasonOf } from '../data/users.js';
 import { IdempotencyKeyReusedError, UsernameTakenError } from '../errors.js';
 import { hashKey } from '../idempotency-key.js';
 import { hashCaller } from '../passwords/hash-caller.js';
 import { problemAnswers } from './problem-answers.js';
+import { startSession } from './start-session.js';
 
 export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const schema = {
@@ -63,7 +64,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
       const resumed = await resumeSession(app.pg, sessionId, config, origin);
       const session =
         resumed ??
-        (await insertSession(app.pg, { id, passwordHash }, newSession(), config, origin)) ??
+        (await startSession(request, { id, passwordHash }, config)) ??
         (await refuse(new IdempotencyKeyReusedError(), 'changed_meanwhile', id));
       logEvent(request, resumed ? 'sign_up_repeated' : 'sign_in', { userId: id, sessionId: session.id });
       return app.issueTokens({ id, username: found.username, createdAt }, session);

@@ -19,6 +19,8 @@ export type Accounts = {
   begin(user: User, userAgent: string | null): TestSession;
   session(sessionId: string): TestSession | undefined;
   ofUser(user: User): TestSession[];
+  /** Lists the sessions of an account that began before `after`, the newest first. */
+  page(user: User, after: string | undefined, limit: number): { sessions: TestSession[]; next?: string };
   /** Gives a session its next refresh token. */
   rotate(session: TestSession): TestSession;
   /** Uses a refresh token: the current one advances, its parent gets the same successor, an older one is theft. */
@@ -37,6 +39,8 @@ export function createAccounts(
   // Passwords as they are, compared plainly: nothing here is worth a hash.
   const accounts = new Map<string, Account>();
   const sessions = new Map<string, TestSession>();
+  // Of ended ones too: a page may follow one that has ended meanwhile.
+  const places = new Map<string, number>();
 
   const rotate = (session: TestSession) => {
     session.refreshTokens.push(
@@ -67,10 +71,21 @@ export function createAccounts(
       const session = { id: randomUUID(), user, userAgent, address: null, createdAt: now, lastUsedAt: now };
       const begun = rotate({ ...session, refreshTokens: [], rotatedAt: 0 });
       sessions.set(begun.id, begun);
+      places.set(begun.id, places.size);
       return begun;
     },
     session: sessionId => sessions.get(sessionId),
     ofUser,
+    page(user, after, limit) {
+      const place = (id: string) => places.get(id) ?? -1;
+      const before = after === undefined ? Number.POSITIVE_INFINITY : place(after);
+      const left = ofUser(user)
+        .filter(({ id }) => place(id) < before)
+        .reverse();
+      const page = left.slice(0, limit);
+      const last = page.at(-1);
+      return { sessions: page, ...(last && left.length > limit && { next: last.id }) };
+    },
     rotate,
     refresh(refreshToken) {
       const session = sessions.get(refreshToken.split('.', 1)[0] as string);

@@ -1,7 +1,9 @@
 import {
   MAX_REVOCATIONS_WAIT_S,
+  MAX_SESSIONS_PAGE,
   REVOCATIONS_SCOPE,
   RefreshRequest,
+  SessionsQuery,
   SignOutRequest,
   SignUpHeaders,
   Username,
@@ -79,12 +81,13 @@ const routes: Record<string, Handler> = {
   'GET /auth/me': async (world, request) => json(currentSession(world, request).user),
   'GET /auth/sessions': async (world, request) => {
     const current = currentSession(world, request);
-    const sessions = world.accounts.ofUser(current.user).reverse();
-    return json({
-      sessions: sessions.map(({ id, userAgent, address, createdAt, lastUsedAt }) => {
-        return { id, userAgent, address, createdAt, lastUsedAt, current: id === current.id };
-      }),
+    const query = Object.fromEntries(new URL(request.url).searchParams);
+    if (!conforms(SessionsQuery, query)) throw new Refusal(400, 'invalid_request', 'The query is not valid.');
+    const page = world.accounts.page(current.user, query.after, Number(query.limit ?? MAX_SESSIONS_PAGE));
+    const sessions = page.sessions.map(({ id, userAgent, address, createdAt, lastUsedAt }) => {
+      return { id, userAgent, address, createdAt, lastUsedAt, current: id === current.id };
     });
+    return json({ ...page, sessions });
   },
   'DELETE /auth/sessions/:id': async (world, request, { id }) => {
     const { user } = currentSession(world, request);

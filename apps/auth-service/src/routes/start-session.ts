@@ -1,0 +1,23 @@
+import type { FastifyRequest } from 'fastify';
+import { logEvent, originOf } from '../audit.js';
+import type { Config } from '../config.js';
+import { insertSession, newSession, type SessionState, TOO_MANY_SESSIONS } from '../data/sessions.js';
+
+/**
+ * Starts a session of an account that a request has proved to be its caller's, unless the account was disabled or got
+ * another password since `passwordHash` was read. The oldest sessions beyond the limit end.
+ */
+export async function startSession(
+  request: FastifyRequest,
+  user: { id: string; passwordHash: string },
+  config: Config,
+): Promise<SessionState | undefined> {
+  const { pg, revocations } = request.server;
+  const session = await insertSession(pg, user, newSession(), config, originOf(request));
+  if (session && session.ended > 0) {
+    await revocations.reload();
+    const details = { reason: TOO_MANY_SESSIONS, ended: session.ended };
+    logEvent(request, 'session_ended', { userId: user.id, details });
+  }
+  return session;
+}
