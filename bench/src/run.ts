@@ -1,6 +1,7 @@
 // Shows what the service promises: speed by ratio to a reference in the same run, and the rest by trying to break it.
 import { runCommand } from './command-line.js';
 import { forgery } from './parts/forgery.js';
+import { hog } from './parts/hog.js';
 import { massSignOut } from './parts/mass-sign-out.js';
 import { oracle } from './parts/oracle.js';
 import { outage } from './parts/outage.js';
@@ -17,6 +18,8 @@ const HELP = `Usage: pnpm bench [PART…] [options]
 Parts; all of them when none is named:
   speed      sign-ins, token checks and refreshes, each beside a reference in the same run; start and memory
   storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed
+  hog        an honest person signs in while one account hogs sign-ins with its right password; and lists of an account
+             with 30,000 sessions
   peers      sign-ins, and checks while 64 people sign in: here, at Better Auth and, where python3-flask is installed,
              at a Flask app; who is refused comes back when told, or at once if they insist
   scale      sign-ins with a thousand, a hundred thousand and a million accounts
@@ -30,8 +33,8 @@ Parts; all of them when none is named:
   forgery    mutated tokens, at the service and at a verifier
 
 Options:
-  --cost N         speed, storm, peers: bcrypt's cost (12, 10, 10)
-  --seconds N      speed, storm, peers, rotation: length of a measurement (5, 10, 10), of the load (30)
+  --cost N         speed, storm, peers, hog: bcrypt's cost (12, 10, 10, 12)
+  --seconds N      speed, storm, peers, hog, rotation: length of a measurement (5, 10, 10), of the load (60, 30)
   --rounds N       speed: how often measurement and reference take turns (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
@@ -46,7 +49,7 @@ await runCommand({
   name: 'bench',
   help: HELP,
   parts: {
-    ...{ speed, storm, peers, scale, oracle },
+    ...{ speed, storm, hog, peers, scale, oracle },
     ...{ races, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
   },
   numbers: ['cost', 'seconds', 'rounds', 'count', 'outage'],
