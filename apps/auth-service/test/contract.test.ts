@@ -10,6 +10,7 @@ import {
   type VerifierOptions,
 } from '@latchkey/auth-client';
 import { createTestIssuer } from '@latchkey/auth-client/testing';
+import type { Session } from '@latchkey/user-schema';
 import t, { type Test } from 'tap';
 import { hashClientSecret } from '../src/clients/secret.js';
 import { insertClient } from '../src/data/clients.js';
@@ -166,7 +167,7 @@ const stories: Record<string, (t: Test, target: Target) => Promise<void>> = {
     await t.rejects(client.refresh('nonsense'), { code: 'invalid_refresh_token' });
   },
 
-  'people see and end their sessions': async (t, { client }) => {
+  'people see and end their sessions': async (t, { client, get }) => {
     const credentials = newCredentials();
     const first = await client.signUp(credentials);
     const [second, third] = [await client.signIn(credentials), await client.signIn(credentials)];
@@ -175,6 +176,16 @@ const stories: Record<string, (t: Test, target: Target) => Promise<void>> = {
       sessions.map(({ id, current }) => [id, current]),
       [third, second, first].map(({ token }) => [sidOf(token), token === first.token]),
     );
+    const page = async (query: string) => {
+      const response = await get(`/auth/sessions?${query}`, first.token);
+      return { status: response.status, body: (await response.json()) as { sessions?: Session[]; next?: string } };
+    };
+    const { body: newest } = await page('limit=2');
+    t.same(newest.sessions, sessions.slice(0, 2));
+    t.equal(newest.next, sessions[1]?.id);
+    t.same((await page(`limit=2&after=${newest.next}`)).body, { sessions: sessions.slice(2) });
+    for (const query of ['limit=0', 'limit=101', 'after=x', 'before=x'])
+      t.equal((await page(query)).status, 400, query);
     const stranger = await client.signUp(newCredentials());
     await t.rejects(client.endSession(stranger.token, sidOf(second.token)), { code: 'not_found' });
     await client.endSession(first.token, sidOf(second.token));

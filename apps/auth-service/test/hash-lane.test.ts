@@ -131,6 +131,18 @@ t.test('one address may have the whole lane while nobody else wants it', async t
   t.equal(results.filter(result => result !== REFUSED).length, 5);
 });
 
+t.test('a flood from an address that is in a full lane is refused before its bodies are read', async t => {
+  const { lane, run } = startTimedLane(t);
+  const hog = caller('198.51.100.1', 'hog');
+  const hogging = ['hog 1', 'hog 2', 'hog 3'].map(name => run(name, hog));
+  const admitted = (address: string) =>
+    Array.from({ length: 1000 }, () => lane.refusal({ address, account: undefined })).filter(afterS => !afterS).length;
+  t.equal(admitted('198.51.100.1'), 100, 'but for some, of which each may be another account');
+  t.equal(admitted('198.51.100.2'), 1000, 'and those of nobody else');
+  await Promise.all(hogging);
+  t.equal(admitted('198.51.100.1'), 1000, 'once there is room');
+});
+
 t.test('whom newcomers pass again and again is refused, not left to wait', async t => {
   const { lane, run } = startTimedLane(t);
   const hog = caller('198.51.100.1', 'hog');

@@ -367,6 +367,19 @@ t.test('what browsers get has nothing of Node in it', async t => {
   t.same([...outside].sort(), ['@latchkey/user-schema', '@sinclair/typebox', '@sinclair/typebox/value']);
 });
 
+t.test('all sessions are listed, page by page, up to a thousand', async t => {
+  const { auth, client } = start();
+  const first = await client.signUp(credentials);
+  for (let i = 0; i < 149; i++) await client.signIn(credentials);
+  const sessions = await client.sessions(first.token);
+  t.equal(sessions.length, 150);
+  t.equal(new Set(sessions.map(({ id }) => id)).size, 150);
+  t.match(sessions.at(-1), { current: true });
+  for (let i = 0; i < 900; i++) await client.signIn(credentials);
+  t.equal((await client.sessions(first.token)).length, 1000);
+  await auth.close();
+});
+
 t.test('a form that is sent again signs up once', async t => {
   const { auth, client, network } = start();
   const session = createUserSession(client);

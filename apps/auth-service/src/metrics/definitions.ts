@@ -71,7 +71,7 @@ export function gaugesOf(app: FastifyInstance): [name: string, help: string, rea
     ['latchkey_hash_lane_running', 'Hashes that run', () => hashLane.state().running],
     [
       'latchkey_hash_lane_wait_seconds',
-      'How long a newcomer would wait for a hash',
+      'How long a newcomer that goes last would wait for a hash',
       () => seconds(hashLane.state().predictedWaitMs),
     ],
     ['latchkey_database_pool_connections', 'Database connections of the pool', () => pool.totalCount],

@@ -15,7 +15,8 @@ export type HashCaller = Owner & {
 export type HashLane = {
   /**
    * Whether there is room for a caller, to be asked before anything else is done: `undefined`, or after how many seconds to
-   * come back. Only the jobs that go before the caller's count; see {@link takeTurns}.
+   * come back. Only the jobs that go before the caller's count; see {@link takeTurns}. While the account is not known yet, it
+   * may be the first of one: ask again when it is.
    */
   refusal(owner: Owner): number | undefined;
   /**
@@ -56,6 +57,9 @@ const HALF_LIFE_ROUNDS = 16_384;
 const MAX_JITTER_S = 3;
 // Each job keeps a request in memory. Time is the limit that is met first, unless hashes are very cheap.
 const MAX_WAITING = 1000;
+// Reading a body to learn the account costs as much as refusing without. While the queue is full, an address that is in it
+// has so many bodies read; that is enough to be fair to those behind a gateway, and a flood from there stays cheap.
+const MAX_LOOKS_PER_S = 100;
 // Low priority on a busy machine may well make a hash take ten times as long.
 const HANG_FACTOR = 30;
 const HANG_MS = 15_000;
@@ -172,10 +176,18 @@ export function createHashLane(options: HashLaneOptions): HashLane {
     }
   };
 
+  const mayLook = createAllowance(MAX_LOOKS_PER_S);
+  const isHere = (address: string | undefined) => {
+    for (const jobs of [running, waiting]) for (const job of jobs) if (job.address === address) return true;
+    return false;
+  };
   const refusal = (owner: Owner) => {
     const before = takenTurns().before(owner);
     const waitMs = predictedWaitMs(before);
-    return waitMs > maxWaitMs || before.length >= maxWaiting ? retryAfterS(waitMs) : undefined;
+    if (waitMs > maxWaitMs || before.length >= maxWaiting) return retryAfterS(waitMs);
+    if (owner.account !== undefined || !isHere(owner.address)) return undefined;
+    const lastMs = predictedWaitMs([...waiting]);
+    return lastMs > maxWaitMs && !mayLook(owner.address) ? retryAfterS(lastMs) : undefined;
   };
 
   return {
@@ -207,6 +219,22 @@ export function createHashLane(options: HashLaneOptions): HashLane {
     },
     state: () => ({ waiting: waiting.size, running: running.size, predictedWaitMs: predictedWaitMs([...waiting]) }),
     close: () => pool.destroy(),
+  };
+}
+
+/** Allows each key so much a second. */
+function createAllowance<Key>(perSecond: number): (key: Key) => boolean {
+  const used = new Map<Key, number>();
+  let since = 0;
+  return key => {
+    const now = performance.now();
+    if (now - since >= 1000) {
+      since = now;
+      used.clear();
+    }
+    const count = used.get(key) ?? 0;
+    used.set(key, count + 1);
+    return count < perSecond;
   };
 }
 

@@ -14,7 +14,7 @@ declare module 'fastify' {
     hashLane: HashLane;
     /**
      * Makes a hook that refuses a caller for whom there is no room, before anything is done for it. Without `accountOf` it
-     * knows the address alone, and lets pass whoever may be the first of an account.
+     * knows the address alone: ask again when the body is read.
      */
     admitHash(accountOf?: (request: FastifyRequest) => string): onRequestHookHandler;
   }
