@@ -9,7 +9,7 @@ CREATE INDEX IF NOT EXISTS sessions_live_by_user ON auth.sessions (user_id, id) 
 --
 -- The account is given as a range, and leads the order: only the index above has that order. With `=` the order is that of
 -- the primary key too, and for an account that has many sessions PostgreSQL may walk that, past everybody else's.
-CREATE FUNCTION auth.end_oldest_sessions(account uuid, started uuid, kept integer, most integer) RETURNS SETOF uuid
+CREATE FUNCTION auth.end_oldest_sessions(account uuid, started uuid, kept integer, most integer) RETURNS TABLE (sid uuid, token_expires_at timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
   newest uuid;
@@ -29,7 +29,7 @@ BEGIN
       ORDER BY s.user_id, s.id LIMIT most FOR UPDATE
     )
     UPDATE auth.sessions s SET revoked_at = now() FROM chosen
-    WHERE s.id = chosen.id AND s.revoked_at IS NULL AND s.expires_at > now() RETURNING s.id;
+    WHERE s.id = chosen.id AND s.revoked_at IS NULL AND s.expires_at > now() RETURNING s.id, s.token_expires_at;
 END
 $$;
 

@@ -91,7 +91,7 @@ const MAX_ENDED_AT_ONCE = 1000;
  * The lock on the account makes its sign-ins take turns. The function looks again, behind the lock, so that it counts what
  * those before it have begun: the statement itself sees what was there when it began to wait.
  *
- * @returns the session, and how many have ended for it
+ * @returns the session, and those that have ended for it
  */
 export async function insertSession(
   db: Queryable,
@@ -99,29 +99,37 @@ export async function insertSession(
   session: NewSession,
   { sessionsPerAccount, ...lifetimes }: Lifetimes & Pick<Config, 'sessionsPerAccount'>,
   origin: Origin,
-): Promise<(SessionState & { ended: number }) | undefined> {
-  const { rows } = await db.query<SessionState & { ended: number }>(
+): Promise<{ session: SessionState; ended: Revocation[] } | undefined> {
+  const { rows } = await db.query<SessionState & { ended: Revocation[] }>(
     `WITH s AS (
        INSERT INTO auth.sessions (${COLUMNS}) SELECT $3, id, ${beginning(4)}
        FROM auth.users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR NO KEY UPDATE
        RETURNING *
      ), recorded AS (${recording('$10', `SELECT 'sign_in', s.user_id, s.id, NULL, NULL::jsonb FROM s`)}),
      ended AS (
-       SELECT e.id FROM s, LATERAL auth.end_oldest_sessions(s.user_id, s.id, $11::int, ${MAX_ENDED_AT_ONCE}) AS e (id)
+       SELECT e.sid, ${epoch('e.token_expires_at')} AS exp
+       FROM s, LATERAL auth.end_oldest_sessions(s.user_id, s.id, $11::int, ${MAX_ENDED_AT_ONCE}) AS e
      ), recorded_end AS (${recording(
        '$12',
-       `SELECT 'session_ended', $1::uuid, CASE WHEN count(*) = 1 THEN (array_agg(ended.id))[1] END, NULL,
+       `SELECT 'session_ended', $1::uuid, CASE WHEN count(*) = 1 THEN (array_agg(ended.sid))[1] END, NULL,
           jsonb_build_object('reason', '${TOO_MANY_SESSIONS}', 'ended', count(*))
         FROM ended HAVING count(*) > 0`,
      )})
-     SELECT ${state('$5')}, (SELECT count(*) FROM ended)::int AS ended FROM s`,
+     SELECT ${state('$5')}, (SELECT coalesce(json_agg(ended), '[]') FROM ended) AS ended FROM s`,
     [
       ...[user.id, user.passwordHash, session.id],
       ...beginningValues(session, lifetimes, origin),
       ...[originValue(origin), sessionsPerAccount, originValue(origin)],
     ],
   );
-  return rows[0];
+  return splitEnded(rows[0]);
+}
+
+/** Takes the row of a statement that ends sessions for the sake of one apart. */
+function splitEnded(row: (SessionState & { ended: Revocation[] }) | undefined) {
+  if (!row) return undefined;
+  const { ended, ...session } = row;
+  return { session, ended };
 }
 
 /** Finds the account of a session, while both are alive. */
@@ -239,9 +247,7 @@ export async function changePassword(
      SELECT ${state('$4')}, (SELECT coalesce(json_agg(others), '[]') FROM others) AS ended FROM s`,
     [change.userId, change.sessionId, change.salt, accessTokenTtlS, refreshTokenTtlS, originValue(origin)],
   );
-  if (!rows[0]) return undefined;
-  const { ended, ...session } = rows[0];
-  return { session, ended };
+  return splitEnded(rows[0]);
 }
 
 /**

@@ -13,10 +13,12 @@ export async function startSession(
   config: Config,
 ): Promise<SessionState | undefined> {
   const { pg, revocations } = request.server;
-  const session = await insertSession(pg, user, newSession(), config, originOf(request));
-  if (session && session.ended > 0) {
-    await revocations.reload();
-    const details = { reason: TOO_MANY_SESSIONS, ended: session.ended };
+  const started = await insertSession(pg, user, newSession(), config, originOf(request));
+  if (!started) return undefined;
+  const { session, ended } = started;
+  if (ended.length > 0) {
+    revocations.add(ended);
+    const details = { reason: TOO_MANY_SESSIONS, ended: ended.length };
     logEvent(request, 'session_ended', { userId: user.id, details });
   }
   return session;
