@@ -178,6 +178,8 @@ export type Config = {
   redisUrl?: string;
   throttle: {
     enabled: boolean;
+    /** How long an attempt counts that is never settled; more than it can take until its password is checked. */
+    leaseS: number;
     account: Quota;
     pair: Quota;
     address: Quota;
@@ -280,9 +282,13 @@ function readList(text: string): string[] {
     .filter(Boolean);
 }
 
+// HASH_MAX_WAIT_MS, a hash, and two statements that take as long as they may come to less.
+const LEASE_S = 30;
+
 function readThrottle(settings: Static<typeof Environment>): Config['throttle'] {
   return {
     enabled: settings.THROTTLE_ENABLED,
+    leaseS: LEASE_S,
     account: { quota: settings.THROTTLE_ACCOUNT_FAILURES, windowS: settings.THROTTLE_ACCOUNT_WAIT_S },
     pair: { quota: settings.THROTTLE_PAIR_FAILURES, windowS: settings.THROTTLE_PAIR_WAIT_S },
     address: { quota: settings.THROTTLE_ADDRESS_FAILURES, windowS: settings.THROTTLE_ADDRESS_WINDOW_S },

@@ -50,6 +50,7 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     auditRetentionDays: 90,
     throttle: {
       enabled: false,
+      leaseS: 30,
       account: { quota: 20, windowS: 3600 },
       pair: { quota: 10, windowS: 900 },
       address: { quota: 100, windowS: 3600 },

@@ -358,6 +358,6 @@ t.test('those who come at once cost one sign-up together', async t => {
     answers.map(({ status }) => status),
     new Array(5).fill(201),
   );
-  const { rows } = await service.sql(`SELECT points FROM auth.throttles WHERE key LIKE 'sign-up:%'`);
-  t.same(rows, [{ points: 1 }]);
+  const { rows } = await service.sql(`SELECT failures, leases FROM auth.throttle_counters WHERE key LIKE 'sign-up:%'`);
+  t.same(rows, [{ failures: 1, leases: [] }]);
 });

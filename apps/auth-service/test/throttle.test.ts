@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import fc from 'fast-check';
@@ -11,7 +12,18 @@ import { type Config, loadSettings } from '../src/config.js';
 import { sweepThrottles } from '../src/data/throttles.js';
 import { foldAddress } from '../src/throttles/caller-address.js';
 import { createRefusals } from '../src/throttles/refusals.js';
-import { type Answer, call, newCredentials, post, type Service, startService } from './helper.js';
+import { createSettlements } from '../src/throttles/settlements.js';
+import {
+  type Answer,
+  call,
+  createDatabase,
+  newCredentials,
+  post,
+  type Service,
+  startService,
+  startWire,
+  until,
+} from './helper.js';
 import { startRedis, withoutRedis } from './redis.js';
 
 const BREACHED = createHash('sha1').update('correct horse battery').digest('hex').toUpperCase();
@@ -151,8 +163,10 @@ t.test('a flood from one address uses up neither the account nor its neighbours'
   const flood = times(300, 0).map((_, i) => guess(services[i % 3] as Service, owner.username, attacker));
   const guessed = (await Promise.all(flood)).filter(({ status }) => status === 401).length;
   t.ok(guessed > 0 && guessed <= 10, `${guessed} guesses`);
-  const { rows } = await first.sql(`SELECT points FROM auth.throttles WHERE key ~ '^(account|address):'`);
-  t.same(rows, times(2, { points: guessed }), 'what is refused is given back');
+  const { rows } = await first.sql(
+    `SELECT failures, leases FROM auth.throttle_counters WHERE key ~ '^(account|address):'`,
+  );
+  t.same(rows, times(2, { failures: guessed, leases: [] }), 'what is refused is spent nowhere');
 });
 
 t.test('an address that others have closed is open to who is at home there', async t => {
@@ -191,7 +205,7 @@ t.test('a store that fails in the middle has nothing spent', async t => {
   await guess(service, owner.username, newAddress());
   const lock = await service.app.pg.connect();
   await lock.query('BEGIN');
-  await lock.query(`SELECT FROM auth.throttles WHERE key LIKE 'account:%' FOR UPDATE`);
+  await lock.query(`SELECT FROM auth.throttle_counters WHERE key LIKE 'account:%' FOR UPDATE`);
   const answers = await Promise.all(
     Array.from({ length: 3 }, () => signIn(service, owner.username, owner.password, owner.address)),
   );
@@ -203,8 +217,268 @@ t.test('a store that fails in the middle has nothing spent', async t => {
   lock.release();
   const after = await signIn(service, owner.username, owner.password, newAddress());
   t.equal(after.status, 200);
-  const { rows } = await service.sql(`SELECT points FROM auth.throttles WHERE key LIKE 'pair:%' AND points > 1`);
-  t.same(rows, [], 'those that were cut short are given back');
+  const { rows } = await service.sql(`SELECT key FROM auth.throttle_counters WHERE leases <> '{}'`);
+  t.same(rows, [], 'those that were cut short were never taken');
+});
+
+/** Another replica on the same database, or Redis, with the same secrets. */
+const startReplica = (t: Test, { config }: Service): Promise<Service> => {
+  const { trustProxy, throttle, databaseUrl, authSecrets, redisUrl } = config;
+  return startService(t, { trustProxy, throttle, databaseUrl, authSecrets, ...(redisUrl && { redisUrl }) });
+};
+
+/** Runs a test on each kind of store. */
+function onEachStore(name: string, test: (t: Test, overrides: Partial<Config>) => Promise<void>): void {
+  t.test(`on PostgreSQL, ${name}`, t => test(t, {}));
+  t.test(`on Redis, ${name}`, { skip: withoutRedis }, async t => test(t, { redisUrl: (await startRedis(t)).url }));
+}
+
+onEachStore('attempts of a replica that was killed stop counting within seconds', async (t, overrides) => {
+  const one = { quota: 1, windowS: 3600 };
+  const throttle = { pair: one, address: one, leaseS: 8 };
+  const service = await startThrottled(t, throttle, overrides);
+  const replica = await startReplica(t, service);
+  const owner = await signUp(service);
+  // Nothing comes of what this one has begun.
+  const dead = await startReplica(t, service);
+  const spent = new Promise<void>(resolve => {
+    dead.app.passwords.verify = () => {
+      resolve();
+      return new Promise(() => undefined);
+    };
+  });
+  const address = newAddress();
+  const gone = new AbortController();
+  t.teardown(() => gone.abort());
+  const body = JSON.stringify({ username: owner.username, password: 'wrong' });
+  const headers = { 'content-type': 'application/json', ...from(address) };
+  void fetch(`${dead.base}/auth/sign-in`, { method: 'POST', headers, body, signal: gone.signal }).catch(
+    () => undefined,
+  );
+  await spent;
+  const begun = performance.now();
+  const waits: number[] = [];
+  for (;;) {
+    const answer = await signIn(replica, owner.username, owner.password, address);
+    if (answer.status === 200) break;
+    t.equal(answer.status, 429);
+    const waitS = Number(answer.headers.get('retry-after'));
+    waits.push(waitS);
+    t.ok(waitS >= 1 && waitS <= 8, `${waitS} s`);
+    t.match(answer.headers.get('ratelimit'), new RegExp(`;r=0;t=${waitS}$`));
+    if (performance.now() - begun > 30_000) throw new Error(`still spent, and told to wait ${waits}`);
+    await sleep(waitS * 1000);
+  }
+  t.ok(performance.now() - begun > 3000, 'not before the lease has run out');
+  t.ok(Math.max(...waits) > 1, `the longer it takes, the longer the wait that is told: ${waits}`);
+});
+
+t.test('what could not be given back while the database was away is given back when it is back', async t => {
+  const wire = await startWire(t, await createDatabase());
+  const service = await startThrottled(t, { leaseS: 3600 }, { databaseUrl: wire.url });
+  const { username, password, address } = await signUp(service);
+  const { verify } = service.app.passwords;
+  service.app.passwords.verify = async (...args) => {
+    wire.cut();
+    return verify(...args);
+  };
+  t.equal((await signIn(service, username, password, address)).status, 503);
+  service.app.passwords.verify = verify;
+  await wire.mend();
+  const unsettled = async () =>
+    (await service.sql(`SELECT key FROM auth.throttle_counters WHERE leases <> '{}'`)).rows.map(({ key }) => key);
+  await until(async () => (await unsettled().catch(() => ['away'])).length === 0, 'it is given back');
+  t.equal((await signIn(service, username, password, address)).status, 200);
+});
+
+t.test('a failure that Redis did not confirm counts, and once', { skip: withoutRedis }, async t => {
+  const redis = await startRedis(t);
+  const service = await startThrottled(t, {}, { redisUrl: redis.url });
+  const { verify } = service.app.passwords;
+  service.app.passwords.verify = async (...args) => {
+    redis.signal('SIGSTOP');
+    return verify(...args);
+  };
+  const [username, address] = [newCredentials().username, newAddress()];
+  const first = await guess(service, username, address);
+  t.equal(first.status, 401);
+  t.equal(first.headers.get('ratelimit'), null, 'nobody knows what is left');
+  service.app.passwords.verify = verify;
+  // By now it has been sent more than once, and Redis reads all of that.
+  await sleep(1500);
+  redis.signal('SIGCONT');
+  await sleep(1500);
+  t.equal((await guess(service, username, address)).headers.get('ratelimit'), '"pair";r=8;t=900');
+});
+
+t.test('an attempt whose caller resets the connection is settled', async t => {
+  const service = await startThrottled(t, { leaseS: 3600 }, { bcryptCost: 11, hashWorkers: 1 });
+  const { port } = new URL(service.base);
+  const username = newCredentials().username;
+  const body = JSON.stringify({ username, password: 'wrong' });
+  const head = ['POST /auth/sign-in HTTP/1.1', 'host: x', 'content-type: application/json'];
+  const sockets = await Promise.all(
+    times(5, 0).map(async () => {
+      const socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+      await once(socket, 'connect');
+      socket.write(
+        `${[...head, `content-length: ${body.length}`, `x-forwarded-for: ${newAddress()}`].join('\r\n')}\r\n\r\n${body}`,
+      );
+      return socket;
+    }),
+  );
+  await until(async () => service.app.hashLane.state().waiting === 4, 'one hashes and four wait');
+  for (const socket of sockets) socket.resetAndDestroy();
+  const counted = async () =>
+    (await service.sql(`SELECT failures, leases FROM auth.throttle_counters WHERE key LIKE 'account:%'`)).rows;
+  await until(async () => (await counted())[0]?.leases.length === 0, 'all are settled');
+  t.same(await counted(), [{ failures: 1, leases: [] }], 'the one that was hashed was a guess');
+});
+
+t.test('a replica whose clock is wrong keeps every block, and makes none longer', async t => {
+  const service = await startThrottled(t, { pair: { quota: 2, windowS: 300 } });
+  const wrong = await startReplica(t, service);
+  const { now } = Date;
+  t.teardown(() => {
+    Date.now = now;
+  });
+  const address = newAddress();
+  for (const offS of [600, -600]) {
+    const { username } = newCredentials();
+    t.same(await guesses(service, 2, username, address), [401, 401]);
+    Date.now = () => now() + offS * 1000;
+    const refused = await guess(wrong, username, address);
+    const other = newCredentials().username;
+    t.same(await guesses(wrong, 2, other, address), [401, 401]);
+    Date.now = now;
+    for (const { status, headers } of [refused, await guess(service, other, address)]) {
+      t.equal(status, 429);
+      t.match(headers.get('retry-after'), /^(300|29\d)$/, `${offS} s off`);
+    }
+  }
+});
+
+onEachStore('an attempt is settled once, however often it is tried and however late', async (t, overrides) => {
+  const { app } = await startThrottled(t, {}, overrides);
+  const { spend, settle } = app.throttleStore;
+  const claim = { key: `pair:${randomUUID()}`, quota: 3 };
+  const settlement = { ...claim, memory: 3600, wait: 60, longest: 600 };
+  const taken = async (leaseS: number) => (await spend([claim], leaseS, false)) as { lease: string };
+
+  const [first, second] = [await taken(60), await taken(60)];
+  t.not(first.lease, second.lease);
+  for (let i = 0; i < 3; i++) {
+    t.match(await settle(first.lease, [{ ...settlement, failed: true }]), [{ left: 1, blockS: null }]);
+  }
+  for (let i = 0; i < 3; i++) t.match(await settle(second.lease, [settlement]), [{ left: 2 }], 'given back');
+
+  const late = await taken(0.05);
+  await sleep(100);
+  t.match(
+    await settle(late.lease, [{ ...settlement, failed: true }]),
+    [{ left: 1 }],
+    'a failure, though it had run out',
+  );
+  const last = await taken(60);
+  t.match(await spend([claim], 60, false), { refusedBy: claim.key, isClosed: false });
+  const [count] = await settle(last.lease, [{ ...settlement, failed: true }]);
+  t.match(count, { left: 0, blockS: 60 });
+  t.match(await spend([claim], 60, false), { refusedBy: claim.key, isClosed: true });
+  t.match(
+    await spend([{ ...claim, key: 'pair:other' }, claim], 60, true),
+    { taken: ['pair:other'] },
+    'an exempt caller',
+  );
+  t.match(await settle(last.lease, [{ ...settlement, forgiven: true }]), [{ left: 0 }], 'settled already');
+});
+
+onEachStore('no key lists more than 1000 attempts that are not settled', async (t, overrides) => {
+  const { app } = await startThrottled(t, {}, overrides);
+  const claim = { key: `sign-up:${randomUUID()}`, quota: 1_000_000 };
+  const spend = async () => 'lease' in (await app.throttleStore.spend([claim], 60, false));
+  const taken = await Promise.all(times(1010, 0).map(spend));
+  t.equal(taken.filter(Boolean).length, 1000);
+});
+
+t.test('what is kept to be settled later is bounded, and goes once the store is back', async t => {
+  let isAway = true;
+  const counted = new Set<string>();
+  const settle = async (lease: string) => {
+    if (isAway) throw new Error('away');
+    counted.add(lease);
+    return [];
+  };
+  const settlements = createSettlements({ settle }, { warn: () => undefined });
+  const send = (i: number) => settlements.settle({ lease: String(i), settlements: [], onSettled: () => undefined });
+  const all = Array.from({ length: 1100 }, (_, i) => send(i));
+  t.ok((await Promise.allSettled(all)).every(({ status }) => status === 'rejected'));
+  t.equal(settlements.size(), 1000);
+  isAway = false;
+  await until(async () => settlements.size() === 0, 'all are settled');
+  t.equal(counted.size, 1000);
+  t.ok(counted.has('1099') && !counted.has('5'), 'the oldest were dropped');
+
+  isAway = true;
+  await t.rejects(send(2000));
+  isAway = false;
+  await settlements.close();
+  t.ok(counted.has('2000'), 'a service that closes tries once more');
+});
+
+t.test('attempts at the same keys from everywhere, and the sweep, never wait for each other in a circle', async t => {
+  const plenty = { quota: 100, windowS: 3600 };
+  const services = [await startThrottled(t, { pair: plenty, account: plenty, address: plenty })];
+  for (let i = 0; i < 2; i++) services.push(await startReplica(t, services[0] as Service));
+  const [first] = services as [Service];
+  const owners = await Promise.all(times(4, 0).map(() => signUp(first)));
+  const homes = times(4, 0).map(newAddress);
+  let isOver = false;
+  const sweeping = (async () => {
+    while (!isOver) {
+      await first.sql(
+        'UPDATE auth.throttle_counters SET expires_at = now() WHERE key IN (SELECT key FROM auth.throttle_counters FOR UPDATE SKIP LOCKED)',
+      );
+      await sweepThrottles(first.app.pg, 3);
+    }
+  })();
+  const statuses = await Promise.all(
+    times(300, 0).map(async (_, i) => {
+      const { username, password } = owners[i % 4] as (typeof owners)[number];
+      const address = homes[(i >> 2) % 4] as string;
+      return (await signIn(services[i % 3] as Service, username, i % 2 ? password : 'wrong', address)).status;
+    }),
+  );
+  isOver = true;
+  await sweeping;
+  t.same([...new Set(statuses)].sort(), [200, 401]);
+  const { rows } = await first.sql('SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()');
+  t.same(rows, [{ deadlocks: 0 }]);
+});
+
+t.test('an update from the version before takes its blocks, failures and known addresses along', async t => {
+  const { sql } = await startThrottled(t);
+  const old = (key: string, points: number, restS: number) =>
+    sql('INSERT INTO auth.throttles VALUES ($1, $2, (extract(epoch FROM now()) + $3) * 1000)', [key, points, restS]);
+  await old('account:a', 1_000_000_003, 600);
+  await old('account-failures:a', 21, 86_400);
+  await old('address:b', 7, 3600);
+  await old('address-failures:b', 5, 3600);
+  await old('familiar:c', 1, 864_000);
+  await old('pair:c', 2, 900);
+  await old('pair:d', 1_000_000_000, -1);
+  const migration = await readFile(new URL('../migrations/014_throttle_counters.sql', import.meta.url), 'utf8');
+  await sql(/^INSERT INTO auth\.throttle_counters [^;]+/m.exec(migration)?.[0] as string);
+  const { rows } = await sql(
+    `SELECT key, failures, round(extract(epoch FROM failures_until - now()) / 60)::int AS failures_min,
+       round(extract(epoch FROM closed_until - now()) / 60)::int AS closed_min,
+       round(extract(epoch FROM known_until - now()) / 60)::int AS known_min, expires_at > now() AS stays
+     FROM auth.throttle_counters ORDER BY key`,
+  );
+  t.same(rows, [
+    { key: 'account:a', failures: 21, failures_min: 1440, closed_min: 10, known_min: null, stays: true },
+    { key: 'address:b', failures: 5, failures_min: 60, closed_min: null, known_min: null, stays: true },
+    { key: 'pair:c', failures: 0, failures_min: null, closed_min: null, known_min: 14_400, stays: true },
+  ]);
 });
 
 t.test('asking the list of breached passwords counts as a sign-up', async t => {
@@ -441,8 +715,8 @@ t.test(
     const { username } = await signUp(service);
     await guesses(service, 20, typed);
     await guesses(service, 1, username);
-    const { rows } = await service.sql(`SELECT * FROM auth.throttles`);
-    t.ok(rows.length > 5);
+    const { rows } = await service.sql(`SELECT * FROM auth.throttle_counters`);
+    t.ok(rows.length >= 5);
     t.notMatch(JSON.stringify(rows) + service.logs.join(''), /hunter2|198\.51.*"key/);
     for (const { key } of rows) t.match(key, /^[a-z-]+:[\w-]{22}$/);
 
@@ -463,8 +737,8 @@ t.test('Redis holds no usernames either', { skip: withoutRedis }, async t => {
   const redis = new Redis(url);
   const keys = await redis.keys('*');
   redis.disconnect();
-  t.ok(keys.length >= 4);
-  for (const key of keys) t.match(key, /^latchkey:[a-z-]+:[\w-]{22}$/);
+  t.ok(keys.length >= 3);
+  for (const key of keys) t.match(key, /^latchkey:throttle:[a-z-]+:[\w-]{22}$/);
 });
 
 t.test('an address is what the gateway says it is, an IPv6 one its /64, and a forged header is nothing', async t => {
@@ -506,10 +780,16 @@ t.test('counters that are over are swept away', async t => {
   const service = await startThrottled(t);
   const { username } = await signUp(service);
   await guesses(service, 1, username);
-  const { rows } = await service.sql(`UPDATE auth.throttles SET expire = 1 WHERE key LIKE 'account:%' RETURNING key`);
-  t.equal(await sweepThrottles(service.app.pg, 1000), rows.length);
-  const left = await service.sql('SELECT count(*)::int FROM auth.throttles');
-  t.ok(left.rows[0].count >= 3);
+  const over = await service.sql(
+    `UPDATE auth.throttle_counters SET expires_at = now() WHERE key LIKE 'account:%' RETURNING key`,
+  );
+  t.equal(over.rowCount, 1);
+  t.equal(await sweepThrottles(service.app.pg, 1000), 1);
+  const { rows } = await service.sql(
+    `SELECT min(expires_at - greatest(failures_until, closed_until, known_until)) > '0 s' AS kept, count(*)::int
+     FROM auth.throttle_counters`,
+  );
+  t.same(rows, [{ kept: true, count: 4 }], 'none is swept away while it counts');
 });
 
 t.test('settings', async t => {

@@ -22,6 +22,8 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   sessions: ALL,
   sign_up_keys: ['SELECT', 'INSERT', 'DELETE'],
   signing_keys: ALL,
+  throttle_counters: ALL,
+  // Of replicas of the version before.
   throttles: ALL,
   users: ['SELECT', 'INSERT', 'UPDATE'],
 };
@@ -29,8 +31,11 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
 /** Functions that statements of ours call; everybody may, unless that was revoked. */
 export const FUNCTIONS = [
   'end_oldest_sessions(uuid, uuid, integer, integer)',
+  'lock_throttle_counter(text)',
   'password_cost(text)',
   'revocation_batch()',
+  'settle_attempt(jsonb, timestamp with time zone)',
+  'spend_attempt(jsonb, double precision, boolean)',
 ] as const;
 
 /** Statements that leave a role with just these privileges. */

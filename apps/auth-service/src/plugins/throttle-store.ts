@@ -1,12 +1,14 @@
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
-import type { CreateLimiter } from '../throttles/limit.js';
+import { settleAttempt, spendAttempt } from '../data/throttles.js';
 import { connectRedis } from '../throttles/redis.js';
+import { createRedisStore } from '../throttles/redis-store.js';
+import type { ThrottleStore } from '../throttles/store.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** There unless the throttles are off. */
-    createLimiter: CreateLimiter;
+    throttleStore: ThrottleStore;
   }
 }
 
@@ -14,27 +16,16 @@ declare module 'fastify' {
 export default fp<WithConfig>(
   async (app, { config: { redisUrl, throttle } }) => {
     if (!throttle.enabled) return;
-    const { RateLimiterPostgres, RateLimiterRedis } = await import('rate-limiter-flexible');
-
     if (redisUrl === undefined) {
-      // Without the name that the library gives each statement: named, they are prepared, and PgBouncer before 1.21 in
-      // transaction mode hands the next transaction a connection that does not have them.
-      const storeClient = {
-        query: ({ text, values }: { text: string; values: unknown[] }) => app.pg.query(text, values),
-      };
-      const table = { schemaName: 'auth', tableName: 'throttles', tableCreated: true, clearExpiredByTimeout: false };
-      app.decorate('createLimiter', (keyPrefix, points, duration) => {
-        const store = { storeClient, storeType: 'client', ...table };
-        return new RateLimiterPostgres({ ...store, keyPrefix, points, duration });
+      app.decorate('throttleStore', {
+        spend: (...args) => spendAttempt(app.pg, ...args),
+        settle: (...args) => settleAttempt(app.pg, ...args),
       });
       return;
     }
-
-    const { redis: storeClient, close } = await connectRedis(redisUrl, app.log);
+    const { redis, close } = await connectRedis(redisUrl, app.log);
     app.addHook('onClose', async () => close());
-    app.decorate('createLimiter', (keyPrefix, points, duration) => {
-      return new RateLimiterRedis({ storeClient, rejectIfRedisNotReady: true, keyPrefix, points, duration });
-    });
+    app.decorate('throttleStore', createRedisStore(redis));
   },
   { name: 'throttle-store', dependencies: ['database'] },
 );

@@ -5,10 +5,11 @@ import { addressOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../errors.js';
 import { deriveKey } from '../secrets.js';
-import { type Attempt, createAttempts, type Outcome } from '../throttles/attempts.js';
+import { type Allowance, type Attempt, createAttempts, type Outcome } from '../throttles/attempts.js';
 import { foldAddress } from '../throttles/caller-address.js';
 import type { Policy, Refusal } from '../throttles/limit.js';
 import { rateLimit, rateLimitPolicy, secondsUntil } from '../throttles/rate-limit-headers.js';
+import { createSettlements } from '../throttles/settlements.js';
 
 /** Hooks of a route: the first spends an attempt, the other settles it by the status of the answer. */
 type Throttle = { preHandler: preHandlerAsyncHookHandler[]; onSend: onSendAsyncHookHandler[] };
@@ -30,7 +31,8 @@ declare module 'fastify' {
     };
   }
   interface FastifyRequest {
-    attempt: Attempt | undefined;
+    /** Settles the attempt that the request has spent; there from then until it is called. */
+    settleAttempt: ((outcome: Outcome) => Promise<Allowance | undefined>) | undefined;
   }
 }
 
@@ -44,13 +46,11 @@ export default fp<WithConfig>(
       app.decorate('throttles', { signIn: none, signUp: { ...none, spend, spendGuess: spend }, passwordChange: none });
       return;
     }
-    const attempts = createAttempts(
-      config.throttle,
-      deriveKey(config.authSecrets[0], 'throttle-keys'),
-      app.createLimiter,
-    );
-    const { guess, signUp, policies } = attempts;
-    app.decorateRequest('attempt');
+    const settlements = createSettlements(app.throttleStore, app.log);
+    app.addHook('onClose', () => settlements.close());
+    const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
+    const { guess, signUp, policies } = createAttempts(config.throttle, hashKey, app.throttleStore, settlements);
+    app.decorateRequest('settleAttempt');
 
     const spending = (policies: Policy[], spend: (request: FastifyRequest) => Promise<Attempt | Refusal>): Spend => {
       const policy = rateLimitPolicy(policies);
@@ -68,33 +68,26 @@ export default fp<WithConfig>(
         for (const { name: limit } of policies) {
           app.count('latchkey_throttle_decisions_total', { limit, decision: 'allowed' });
         }
-        request.attempt = result;
+        const report = blockReporter(request);
+        request.settleAttempt = outcome => {
+          request.settleAttempt = undefined;
+          return result.settle(outcome, block => {
+            app.count('latchkey_throttle_blocks_total', { limit: block.policy.name });
+            report(block);
+          });
+        };
       };
     };
 
-    const settle: onSendAsyncHookHandler = async (request, reply, payload) => {
-      const { attempt } = request;
-      if (!attempt) return payload;
-      request.attempt = undefined;
-      const settling = settleAttempt(request, reply, attempt);
+    const onSend: onSendAsyncHookHandler = async (request, reply, payload) => {
+      const settling = request.settleAttempt?.(outcomeOf(reply.statusCode, request.hasConsultedList)).catch(error => {
+        request.log.warn({ err: error }, 'cannot settle an attempt with the throttles yet');
+        return undefined;
+      });
       // When the store's database is what is away, the caller has waited for it long enough.
-      if (reply.statusCode !== 503) await settling;
+      const allowance = reply.statusCode === 503 ? undefined : await settling;
+      if (allowance) reply.header('ratelimit', rateLimit(allowance.policy, allowance.left, allowance.resetsS));
       return payload;
-    };
-    const settleAttempt = async (request: FastifyRequest, reply: FastifyReply, attempt: Attempt) => {
-      try {
-        const { left, blocks } = await attempt.settle(outcomeOf(reply.statusCode, request.hasConsultedList));
-        const { policy, resetsAt } = attempt.shown;
-        const until = blocks.find(block => block.policy === policy)?.until ?? resetsAt;
-        reply.header('ratelimit', rateLimit(policy, left, secondsUntil(until)));
-        for (const block of blocks) {
-          app.count('latchkey_throttle_blocks_total', { limit: block.policy.name });
-          logBlock(request, block);
-        }
-      } catch (error) {
-        // What was spent stays spent.
-        request.log.warn({ err: error }, 'cannot settle an attempt with the throttles');
-      }
     };
 
     const callerOf = (request: FastifyRequest) => ({
@@ -108,19 +101,18 @@ export default fp<WithConfig>(
     });
     const throttle = (...spend: Parameters<typeof spending>) => ({
       preHandler: [spending(...spend)],
-      onSend: [settle],
+      onSend: [onSend],
     });
     app.decorate('throttles', {
       signIn: throttle(policies.guess, request => guess(callerOf(request))),
       signUp: {
         spend: spending(policies.signUp, request => signUp(callerOf(request))),
         spendGuess: spending(policies.guess, async request => {
-          const { attempt } = request;
-          request.attempt = undefined;
-          await attempt?.settle('withdrawn');
+          // When it cannot be given back now, it is later.
+          await request.settleAttempt?.('withdrawn').catch(() => undefined);
           return guess(callerOf(request));
         }),
-        onSend: [settle],
+        onSend: [onSend],
       },
       passwordChange: throttle(policies.guess, request => guess(changerOf(request))),
     });
@@ -128,10 +120,14 @@ export default fp<WithConfig>(
   { name: 'throttles', dependencies: ['metrics', 'password-policy', 'throttle-store', 'sessions'] },
 );
 
-/** Once a block, so that a flood does not fill the log; and no audit event. */
-function logBlock(request: FastifyRequest, { policy, key, until }: Refusal): void {
-  const details = { limit: policy.name, key, waitS: secondsUntil(until), address: addressOf(request) };
-  request.log.warn({ event: 'throttled', ...details }, 'throttled');
+/** One log line a block, so that a flood does not fill the log; and no audit event. Nothing else is kept of the request. */
+function blockReporter(request: FastifyRequest): (block: Refusal) => void {
+  const { log } = request;
+  const address = addressOf(request);
+  return ({ policy, key, until }) => {
+    const details = { limit: policy.name, key, waitS: secondsUntil(until), address };
+    log.warn({ event: 'throttled', ...details }, 'throttled');
+  };
 }
 
 /**

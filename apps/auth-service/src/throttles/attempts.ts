@@ -1,20 +1,24 @@
 import { createHmac } from 'node:crypto';
 import type { Config } from '../config.js';
-import { type CreateLimiter, createLimit, isRefusal, type Policy, type Refusal, type Spent } from './limit.js';
+import { createLimit, type Keyed, type Policy, type Refusal } from './limit.js';
 import { createRefusals } from './refusals.js';
+import type { Settlements } from './settlements.js';
+import type { Count, Settlement, ThrottleStore } from './store.js';
 
 /** How an attempt ended; `withdrawn` when nothing was tried after all. */
 export type Outcome = 'failed' | 'succeeded' | 'withdrawn';
 
-/** What the caller has left, and the blocks that begin. */
-export type Settled = { left: number; blocks: Refusal[] };
+/** What the caller is told about: what others do is nobody's business. */
+export type Allowance = { policy: Policy; left: number; resetsS: number };
 
-/** An attempt that may go on. */
+/** An attempt that may go on. When it is never settled, it stops counting by itself, some seconds later. */
 export type Attempt = {
-  /** What the caller is told about; what others do is nobody's business. */
-  shown: Spent;
-  /** Must be called once. */
-  settle(outcome: Outcome): Promise<Settled>;
+  /**
+   * To be called once. Rejects when the store cannot count it now; it is then tried again later.
+   *
+   * @param onBlock called for each block that begins with it, now or later
+   */
+  settle(outcome: Outcome, onBlock: (block: Refusal) => void): Promise<Allowance | undefined>;
 };
 
 export type Caller = {
@@ -37,129 +41,116 @@ export type Attempts = {
  *
  * @param hashKey keys in the store are MACs by it: people type passwords as usernames
  */
-export function createAttempts(throttle: Config['throttle'], hashKey: Buffer, createLimiter: CreateLimiter): Attempts {
-  const { maxWaitS } = throttle;
-  const address = createLimit({ name: 'address', ...throttle.address }, createLimiter);
-  const pair = createLimit({ name: 'pair', ...throttle.pair, maxWaitS }, createLimiter);
-  const account = createLimit({ name: 'account', ...throttle.account, maxWaitS }, createLimiter);
-  const signUp = createLimit({ name: 'sign-up', ...throttle.signUp }, createLimiter);
-
-  const familiarS = throttle.knownAddressDays * 86_400;
-  const familiar = createLimiter('familiar', 1, familiarS);
+export function createAttempts(
+  throttle: Config['throttle'],
+  hashKey: Buffer,
+  store: Pick<ThrottleStore, 'spend'>,
+  settlements: Pick<Settlements, 'settle'>,
+): Attempts {
+  const { maxWaitS, leaseS } = throttle;
+  const policies = {
+    pair: { name: 'pair', ...throttle.pair, maxWaitS },
+    account: { name: 'account', ...throttle.account, maxWaitS },
+    address: { name: 'address', ...throttle.address },
+    signUp: { name: 'sign-up', ...throttle.signUp },
+  } satisfies Record<string, Policy>;
+  const limits = {
+    pair: createLimit(policies.pair),
+    account: createLimit(policies.account),
+    address: createLimit(policies.address),
+    signUp: createLimit(policies.signUp),
+  };
+  const known = throttle.knownAddressDays * 86_400;
+  /** Pairs whose account does not know the address. */
   const strangers = createRefusals();
 
   const hash = (...parts: string[]) =>
     createHmac('sha256', hashKey).update(parts.join('\n')).digest('base64url').slice(0, 22);
-  const keysOf = ({ username, address, sessionId }: Caller) => {
+  const pairOf = ({ username, address, sessionId }: Caller) => {
     const name = username.toLowerCase();
+    // Whoever holds a session counts by that: it has no other addresses.
+    return limits.pair(sessionId === undefined ? hash(name, address) : hash(name, 'session', sessionId));
+  };
+
+  /** Takes an attempt of each key, in the order in which the store is to lock them. The first is the caller's own. */
+  const spend = async (
+    keys: [Keyed, ...Keyed[]],
+    isExempt: boolean,
+    settlementsOf: (outcome: Outcome, taken: Keyed[]) => Settlement[],
+  ): Promise<Attempt | Refusal> => {
+    const claims = keys.map(({ claim: { key, quota } }) => ({ key, quota }));
+    const answer = await store.spend(claims, leaseS, isExempt);
+    if ('refusedBy' in answer) {
+      const refusing = keys.find(({ claim }) => claim.key === answer.refusedBy) as Keyed;
+      return answer.isClosed ? refusing.close(answer.refusedS) : refusing.refuse(answer.refusedS);
+    }
+    const { lease } = answer;
+    const taken = keys.filter(({ claim }) => answer.taken.includes(claim.key));
+    for (const key of taken) key.open();
+
     return {
-      address: hash(address),
-      account: hash(name),
-      // Whoever holds a session counts by that: it has no other addresses.
-      pair: sessionId === undefined ? hash(name, address) : hash(name, 'session', sessionId),
+      async settle(outcome, onBlock) {
+        let allowance: Allowance | undefined;
+        const onSettled = (counts: Count[]) => {
+          for (const key of taken) {
+            const count = counts.find(count => count.key === key.claim.key) as Count;
+            if (count.blockS !== null) onBlock(key.close(count.blockS));
+            else if (count.left > 0) key.open();
+            if (key === keys[0]) allowance = allowanceOf(key.policy, count);
+          }
+        };
+        await settlements.settle({ lease, settlements: settlementsOf(outcome, taken), onSettled });
+        return allowance;
+      },
     };
   };
 
-  /** Whether what others have spent is of no concern to a caller, who then has only an allowance of their own. */
-  const isExempt = async ({ sessionId }: Caller, pairKey: string, until: number) => {
-    if (sessionId !== undefined) return true;
-    if (strangers.find(pairKey) !== undefined) return false;
-    const isFamiliar = (await familiar.get(pairKey)) !== null;
-    if (isFamiliar) strangers.delete(pairKey);
-    else strangers.add(pairKey, until);
-    return isFamiliar;
-  };
-
   return {
-    policies: { guess: [pair.policy, account.policy, address.policy], signUp: [signUp.policy] },
+    policies: {
+      guess: [policies.pair, policies.account, policies.address],
+      signUp: [policies.signUp],
+    },
 
     async guess(caller) {
-      const keys = keysOf(caller);
-      const isStranger = async (closed: Refusal) => !(await isExempt(caller, keys.pair, closed.until));
-      const refused = pair.refusal(keys.pair);
+      const pair = pairOf(caller);
+      const address = limits.address(hash(caller.address));
+      const account = limits.account(hash(caller.username.toLowerCase()));
+      const refused = pair.refusal();
       if (refused) return refused;
-      const closedAddress = address.refusal(keys.address);
-      const closedAccount = account.refusal(keys.account);
-      const closed = closedAddress ?? closedAccount;
-      if (closed && (await isStranger(closed))) return closed;
+      const isExempt = caller.sessionId !== undefined;
+      const closed = address.refusal() ?? account.refusal();
+      if (closed && !isExempt && strangers.find(pair.key) !== undefined) return closed;
 
-      const taken: Spent[] = [];
-      const take = async (spending: Promise<Spent | Refusal>) => {
-        const result = await spending;
-        if (!isRefusal(result)) taken.push(result);
-        return result;
-      };
-      /** What is refused, or cut short by a fault, is spent nowhere. */
-      const undo = async () => void (await Promise.allSettled(taken.map(spent => spent.giveBack())));
-
-      let ofPair: Spent | Refusal;
-      let ofAddress: Spent | Refusal;
-      let ofAccount: Spent | Refusal;
-      try {
-        const first = [take(pair.spend(keys.pair)), closedAddress ?? take(address.spend(keys.address))] as const;
-        await Promise.allSettled(first);
-        [ofPair, ofAddress] = await Promise.all(first);
-        // The account comes last: what the other two refuse must not use up what its owner has.
-        const isRefused =
-          isRefusal(ofPair) || (!closedAddress && isRefusal(ofAddress) && (await isStranger(ofAddress)));
-        const refusedBy = isRefusal(ofPair) ? ofPair : ofAddress;
-        if (isRefused) {
-          await undo();
-          return refusedBy as Refusal;
-        }
-        ofAccount = closedAccount ?? (await take(account.spend(keys.account)));
-        if (!closedAccount && isRefusal(ofAccount) && (await isStranger(ofAccount))) {
-          await undo();
-          return ofAccount;
-        }
-      } catch (error) {
-        // Not waited for: the store is what does not answer.
-        void undo();
-        throw error;
-      }
-      const shown = ofPair as Spent;
-
-      return {
-        shown,
-        async settle(outcome) {
-          if (outcome === 'failed') return keep([shown, ofAddress, ofAccount]);
-          const isRemembered = outcome === 'succeeded' && caller.sessionId === undefined;
-          await Promise.all([
-            outcome === 'succeeded' ? shown.reset() : shown.giveBack(),
-            giveBack([ofAddress, ofAccount]),
-            isRemembered && familiar.set(keys.pair, 1, familiarS),
-          ]);
-          return { left: outcome === 'succeeded' ? pair.policy.quota : shown.left + 1, blocks: [] };
-        },
-      };
+      // The account comes last: its owner's callers do not wait for those of others who share an address.
+      const result = await spend([pair, address, account], isExempt, (outcome, taken) =>
+        taken.map(({ claim }) => {
+          if (outcome === 'failed') return { ...claim, failed: true };
+          if (outcome === 'withdrawn' || claim !== pair.claim) return claim;
+          return { ...claim, forgiven: true, ...(!isExempt && { known }) };
+        }),
+      );
+      if ('until' in result && result.policy !== pair.policy) strangers.add(pair.key, result.until);
+      else strangers.delete(pair.key);
+      return result;
     },
 
     async signUp(caller) {
-      const keys = keysOf(caller);
-      const spent = signUp.refusal(keys.address) ?? (await signUp.spend(keys.address));
-      if (isRefusal(spent)) return spent;
-      return {
-        shown: spent,
-        async settle(outcome) {
-          if (outcome === 'withdrawn') {
-            await spent.giveBack();
-            return { left: spent.left + 1, blocks: [] };
-          }
-          if (outcome === 'succeeded') await familiar.set(keys.pair, 1, familiarS);
-          return keep([spent]);
-        },
-      };
+      const address = limits.signUp(hash(caller.address));
+      const pair = pairOf(caller);
+      return (
+        address.refusal() ??
+        spend([address], false, outcome => {
+          if (outcome === 'withdrawn') return [address.claim];
+          const counted = { ...address.claim, failed: true };
+          return outcome === 'succeeded' ? [counted, { ...pair.claim, known }] : [counted];
+        })
+      );
     },
   };
 }
 
-/** Answers what is left of the first. */
-async function keep(taken: [Spent, ...(Spent | Refusal)[]]): Promise<Settled> {
-  const kept = await Promise.all(taken.map(one => (isRefusal(one) ? undefined : one.keep())));
-  const blocks = kept.flatMap(one => one?.block ?? []);
-  return { left: Math.min(taken[0].left, kept[0]?.left ?? 0), blocks };
-}
-
-async function giveBack(taken: (Spent | Refusal)[]): Promise<void> {
-  await Promise.all(taken.map(one => !isRefusal(one) && one.giveBack()));
+function allowanceOf(policy: Policy, { left, resetsS, blockS }: Count): Allowance {
+  // Failures that add up over windows are not forgotten with the window: so many are left for its length.
+  const restS = policy.maxWaitS === undefined ? (resetsS ?? policy.windowS) : policy.windowS;
+  return { policy, left, resetsS: blockS ?? restS };
 }
