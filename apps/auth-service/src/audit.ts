@@ -1,7 +1,6 @@
-import { isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { AuditEventName, Origin, Subject } from './data/audit-events.js';
-import { bareAddress } from './throttles/caller-address.js';
+import { addressOf } from './throttles/caller-address.js';
 
 const USER_AGENT_LENGTH = 256;
 // Beside the ASCII ones that HTTP lets through, those of Latin-1, which a terminal that shows the log would obey.
@@ -23,10 +22,4 @@ export function logEvent(request: FastifyRequest, event: AuditEventName, subject
   request.log[level]({ event, ...subject, address, userAgent }, event);
   const reason = subject.details?.['reason'];
   request.server.count('latchkey_auth_events_total', { event, ...(typeof reason === 'string' && { reason }) });
-}
-
-/** The caller's IP address, as PostgreSQL's `inet` takes it; what a gateway says that is no address is none. */
-export function addressOf({ ip }: Pick<FastifyRequest, 'ip'>): string | null {
-  const address = bareAddress(ip);
-  return isIP(address) ? address : null;
 }

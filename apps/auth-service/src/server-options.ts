@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { answerClientError, describeError, toProblem, trustedProxies } from '@latchkey/service-kit';
+import {
+  answerClientError,
+  createHttpServer,
+  describeError,
+  infallible,
+  toProblem,
+  trustedProxies,
+} from '@latchkey/service-kit';
 import {
   type FastifyError,
   type FastifyHttpOptions,
@@ -9,13 +16,11 @@ import {
   type RawRequestDefaultExpression,
   type RawServerDefault,
 } from 'fastify';
-import type { DestinationStream } from 'pino';
+import { type DestinationStream, stdSerializers } from 'pino';
 import { createAnswerHeaders } from './answer-headers.js';
-import { addressOf } from './audit.js';
 import type { Config } from './config.js';
+import { addressOf } from './throttles/caller-address.js';
 
-// A whole request must have arrived by then.
-const REQUEST_TIMEOUT_MS = 10_000;
 // Asked all the time by machines; their errors are logged all the same.
 const QUIET = new Set(['/auth/verify', '/auth/revocations', '/.well-known/jwks.json', '/livez', '/readyz']);
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -29,11 +34,7 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
     bodyLimit: 16 * 1024,
     // A migration, or waiting for another replica's, takes as long as it takes; the database has limits of its own.
     pluginTimeout: 0,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
-    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
-    // Longer than gateways keep theirs, so that it is they who close.
-    keepAliveTimeout: 75_000,
+    serverFactory: createHttpServer,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     trustProxy: isTrusted,
@@ -51,7 +52,7 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
     // A gateway's id joins its log to ours; anybody else's could forge that.
     genReqId: (request: RawRequestDefaultExpression) => {
       const id = request.headers['x-request-id'];
-      const taken = typeof id === 'string' && REQUEST_ID.test(id) && isTrusted(request.socket.remoteAddress ?? '');
+      const taken = typeof id === 'string' && REQUEST_ID.test(id) && isTrusted(request.socket.remoteAddress);
       return taken ? id : randomUUID();
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
@@ -60,14 +61,16 @@ export function serverOptions(config: Config, logStream?: DestinationStream) {
       level: config.logLevel,
       // PostgreSQL quotes whole rows and parameters there.
       redact: { paths: ['err.detail', 'err.where'], remove: true },
-      serializers: {
+      serializers: infallible({
         // The pattern of the route, not what was asked for: paths, query strings and bodies may hold secrets.
-        req: request => ({
+        req: (request: FastifyRequest) => ({
           method: request.method,
           path: request.routeOptions.url,
           remoteAddress: addressOf(request) ?? 'unknown',
         }),
-      },
+        res: ({ statusCode }: FastifyReply) => ({ statusCode }),
+        err: stdSerializers.err,
+      }),
       ...(logStream && { stream: logStream }),
     },
   } satisfies FastifyHttpOptions<RawServerDefault>;

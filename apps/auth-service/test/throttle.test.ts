@@ -774,6 +774,7 @@ t.test('an address is what the gateway says it is, an IPv6 one its /64, and a fo
   t.equal(foldAddress('203.0.113.9:4000'), '203.0.113.9', 'some gateways add the port');
   t.equal(foldAddress('[2001:db8::1]:4000'), '2001:db8:0:0::/64');
   t.equal(foldAddress('garbage'), foldAddress('rubbish'), 'what is no address is no way out');
+  t.equal(foldAddress(undefined), foldAddress('garbage'), 'nor is none');
 });
 
 t.test('counters that are over are swept away', async t => {

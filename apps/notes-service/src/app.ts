@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { authGuard } from '@latchkey/auth-client/fastify';
-import { answerClientError, describeError, SECURITY_HEADERS } from '@latchkey/service-kit';
-import { type FastifyInstance, fastify, LogController } from 'fastify';
-import type { DestinationStream } from 'pino';
+import {
+  answerClientError,
+  createHttpServer,
+  describeError,
+  infallible,
+  SECURITY_HEADERS,
+} from '@latchkey/service-kit';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify, LogController } from 'fastify';
+import { type DestinationStream, stdSerializers } from 'pino';
 import type { Config } from './config.js';
 import database from './plugins/database.js';
 import draining from './plugins/draining.js';
@@ -18,11 +24,7 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     bodyLimit: 16 * 1024,
     // A migration, or waiting for another replica's, takes as long as it takes; the database has limits of its own.
     pluginTimeout: 0,
-    requestTimeout: 10_000,
-    // Node swaps the two limits when the one for headers is the longer, and looks only every 30 seconds by default.
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000 },
-    // Longer than gateways keep theirs, so that it is they who close.
-    keepAliveTimeout: 75_000,
+    serverFactory: createHttpServer,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: answerClientError,
@@ -36,10 +38,14 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
     logger: {
       level: config.logLevel,
       redact: { paths: ['err.detail', 'err.where'], remove: true },
-      serializers: {
-        // The pattern of the route, not what was asked for: that may hold secrets.
-        req: ({ method, routeOptions: { url: path }, ip: remoteAddress }) => ({ method, path, remoteAddress }),
-      },
+      serializers: infallible({
+        // The pattern of the route, not what was asked for: that may hold secrets. A connection that was reset has no address.
+        req: ({ method, routeOptions: { url: path }, ip: remoteAddress = 'unknown' }: FastifyRequest) => {
+          return { method, path, remoteAddress };
+        },
+        res: ({ statusCode }: FastifyReply) => ({ statusCode }),
+        err: stdSerializers.err,
+      }),
       ...(logStream && { stream: logStream }),
     },
   });

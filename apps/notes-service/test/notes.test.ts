@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { createAuthClient } from '@latchkey/auth-client';
 import pg from 'pg';
 import t from 'tap';
+import { buildApp } from '../src/app.js';
 import { loadSettings } from '../src/config.js';
 import { prepare } from '../src/development.js';
 import { migrate } from '../src/migrate.js';
@@ -188,4 +191,42 @@ t.test('in development the client has a secret that is kept', async t => {
   const [first, second] = [await prepare(settings), await prepare(settings)];
   t.match(first.config.authClient, { id: 'notes-service', secret: /^[\w-]{43}$/ });
   t.same(second.config.authClient, first.config.authClient);
+});
+
+t.test('connections that are reset, and clients that read nothing, are no errors and leave nothing behind', async t => {
+  const lines: string[] = [];
+  const app = await buildApp(
+    {
+      ...{ production: false, host: '127.0.0.1', port: 0, shutdownDelayMs: 0, dataDir: '', logLevel: 'info' },
+      ...{ databaseUrl: await createDatabase(), authUrl: 'http://127.0.0.1:1', authIssuer: 'http://127.0.0.1:1' },
+      ...{ tokenAudience: 'latchkey', authMaxStalenessS: 60, authOnStale: 'open' },
+    },
+    { write: line => void lines.push(line) },
+  );
+  t.teardown(() => app.close());
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const write = (text: string) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined);
+    return new Promise<Socket>(resolve => socket.once('connect', () => socket.write(text, () => resolve(socket))));
+  };
+  const requests = ['/notes', '/livez', '/nowhere', '/%zz'].map(path => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  requests.push(`POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{`);
+  for (let i = 0; i < 1000; i++) {
+    const reset = write(requests[i % requests.length] as string).then(socket => socket.resetAndDestroy());
+    if (i % 50 === 0) await reset;
+  }
+  const flood = await write((requests[2] as string).repeat(2000));
+  flood.resume();
+  await once(flood, 'close');
+  const count = () => new Promise(resolve => app.server.getConnections((_error, count) => resolve(count)));
+  for (let i = 0; (await count()) !== 0; i++) {
+    if (i > 500) throw new Error('connections are left');
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  t.notMatch(lines.join(''), /"level":[56]0/);
+
+  // As Node tells it of a connection that was reset.
+  app.server.on('connection', socket => Object.defineProperty(socket, 'remoteAddress', { value: undefined }));
+  t.equal((await call(`${url}/notes`)).status, 401);
+  t.match(lines.join(''), /"path":"\/notes","remoteAddress":"unknown"/);
 });

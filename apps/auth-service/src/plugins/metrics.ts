@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { isDatabaseUnavailable } from '@latchkey/service-kit';
+import { isDatabaseUnavailable, oneAtATime } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../config.js';
 import { DatabaseBusyError, OverloadedError, StaleError } from '../errors.js';
@@ -19,6 +19,7 @@ declare module 'fastify' {
 
 // Prometheus needs one or two; whoever opens more must not hold up the service.
 const MAX_CONNECTIONS = 20;
+const TIMEOUT_MS = 5000;
 
 /** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
 export default fp<WithConfig>(
@@ -54,7 +55,7 @@ export default fp<WithConfig>(
       });
       return rendering;
     };
-    const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
+    const listener = oneAtATime((request, response) => {
       const isKnown = request.method === 'GET' && request.url?.split('?', 1)[0] === '/metrics';
       if (!isKnown) return void response.writeHead(404).end();
       render().then(
@@ -65,6 +66,9 @@ export default fp<WithConfig>(
         },
       );
     });
+    const server = createServer({ requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS }, listener);
+    // One that sends nothing and reads nothing must not take the place of another.
+    server.timeout = TIMEOUT_MS;
     server.maxConnections = MAX_CONNECTIONS;
     app.addHook('onReady', async () => {
       addGauges(registry, app, VERSION);

@@ -1,12 +1,11 @@
 import type { Credentials } from '@latchkey/user-schema';
 import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler, preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { addressOf } from '../audit.js';
 import type { WithConfig } from '../config.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../errors.js';
 import { deriveKey } from '../secrets.js';
 import { type Allowance, type Attempt, createAttempts, type Outcome } from '../throttles/attempts.js';
-import { foldAddress } from '../throttles/caller-address.js';
+import { addressOf, foldAddress } from '../throttles/caller-address.js';
 import type { Policy, Refusal } from '../throttles/limit.js';
 import { rateLimit, rateLimitPolicy, secondsUntil } from '../throttles/rate-limit-headers.js';
 import { createSettlements } from '../throttles/settlements.js';
@@ -92,12 +91,12 @@ export default fp<WithConfig>(
 
     const callerOf = (request: FastifyRequest) => ({
       username: (request.body as Credentials).username,
-      address: foldAddress(request.ip),
+      address: foldAddress(addressOf(request)),
     });
-    const changerOf = ({ account, ip, user }: FastifyRequest) => ({
-      username: account.username,
-      address: foldAddress(ip),
-      sessionId: user.sid,
+    const changerOf = (request: FastifyRequest) => ({
+      username: request.account.username,
+      address: foldAddress(addressOf(request)),
+      sessionId: request.user.sid,
     });
     const throttle = (...spend: Parameters<typeof spending>) => ({
       preHandler: [spending(...spend)],

@@ -1,19 +1,32 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 
-/** An address as gateways write it: some add the port, IPv6 then in brackets, or a zone. */
-export function bareAddress(ip: string): string {
-  const [, inBrackets, withPort] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(ip) ?? [];
-  const [address = ''] = (inBrackets ?? withPort ?? ip).split('%');
-  return address;
+/** What can be known of where a request comes from: Fastify says that there is always an address, but there is not. */
+export type From = { ip?: string | undefined };
+
+/**
+ * The caller's IP address, as PostgreSQL's `inet` takes it; the only place that reads it of a request. `null` when it is
+ * not known: the connection was reset before its address was read, or what a gateway says is no address.
+ */
+export function addressOf({ ip }: From): string | null {
+  return parseAddress(ip);
+}
+
+/** Reads an address as gateways write it: some add the port, IPv6 then in brackets, or a zone. */
+function parseAddress(text: string | null | undefined): string | null {
+  if (typeof text !== 'string') return null;
+  const [, inBrackets, withPort] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? [];
+  const [address = ''] = (inBrackets ?? withPort ?? text).split('%');
+  return isIP(address) ? address : null;
 }
 
 /**
  * Whom an address stands for, as far as throttles go: an IPv4 address for itself, also when it comes mapped into IPv6,
- * and an IPv6 address for its /64, since whoever has one of those has all of them. What is no address stands for one and the same.
+ * and an IPv6 address for its /64, since whoever has one of those has all of them. All that are not known count as one.
  */
-export function foldAddress(ip: string): string {
-  const address = bareAddress(ip);
-  if (!isIPv6(address)) return isIP(address) ? address : 'unknown';
+export function foldAddress(ip: string | null | undefined): string {
+  const address = parseAddress(ip);
+  if (address === null) return 'unknown';
+  if (!isIPv6(address)) return address;
   const groups = expand(address);
   const isMapped = groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff;
   if (isMapped) return [groups[6], groups[7]].flatMap(group => bytes(group as number)).join('.');

@@ -1,0 +1,49 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** A request and the response to it. */
+export type Exchange = { request: IncomingMessage; response: ServerResponse };
+
+type Connection = { current?: Exchange | undefined; waiting: Exchange[] };
+
+// Few clients send requests before they have the response to the one before, and those send few. A single read of the
+// socket may hold two thousand.
+const MAX_WAITING = 16;
+
+const connections = new WeakMap<Socket, Connection>();
+
+/**
+ * Makes a request listener get the requests of a connection one after the other, each when the response to the one before
+ * has been sent. Node alone passes on all requests that arrive: their responses pile up in memory while the client does
+ * not read them, keep open the files that they stream, and those that wait for their turn do not emit `close` when the
+ * connection closes.
+ *
+ * A connection on which more than 16 requests wait is closed.
+ */
+export function oneAtATime(listener: RequestListener): RequestListener {
+  const serve = (connection: Connection, exchange: Exchange) => {
+    const { request, response } = exchange;
+    connection.current = exchange;
+    response.once('close', () => {
+      connection.current = undefined;
+      const next = connection.waiting.shift();
+      if (next) serve(connection, next);
+    });
+    // The response before this one may have been the last of the connection.
+    if (request.socket.writable) listener(request, response);
+  };
+
+  return (request, response) => {
+    const { socket } = request;
+    const connection = connections.get(socket) ?? { waiting: [] };
+    connections.set(socket, connection);
+    if (!connection.current) serve(connection, { request, response });
+    else if (connection.waiting.length < MAX_WAITING) connection.waiting.push({ request, response });
+    else socket.destroy();
+  };
+}
+
+/** The exchange that a connection is at; `undefined` when it is idle. */
+export function currentExchange(socket: Socket): Exchange | undefined {
+  return connections.get(socket)?.current;
+}
