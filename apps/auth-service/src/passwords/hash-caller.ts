@@ -1,12 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { untilGone } from '../hang-up.js';
-import { foldAddress } from '../throttles/caller-address.js';
+import { addressOf, foldAddress } from '../throttles/caller-address.js';
 import type { HashCaller } from './hash-lane.js';
 import type { Owner } from './turns.js';
 
 /** Whom a hash is for, as the hash lane tells callers apart. */
-export function hashOwner({ ip }: FastifyRequest, username: string | undefined): Owner {
-  return { address: foldAddress(ip), account: username?.toLowerCase() };
+export function hashOwner(request: FastifyRequest, username: string | undefined): Owner {
+  return { address: foldAddress(addressOf(request)), account: username?.toLowerCase() };
 }
 
 /** Who waits for a hash, until the caller goes away. */
