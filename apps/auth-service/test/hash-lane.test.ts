@@ -143,7 +143,7 @@ t.test('a flood from an address that is in a full lane is refused before its bod
   t.equal(admitted('198.51.100.1'), 1000, 'once there is room');
 });
 
-t.test('whom newcomers pass again and again is refused, not left to wait', async t => {
+t.test('a job that newcomers pass again and again is refused, not left to wait', async t => {
   const { lane, run } = startTimedLane(t);
   const hog = caller('198.51.100.1', 'hog');
   const first = run('first', hog);
@@ -165,7 +165,7 @@ t.test('whom newcomers pass again and again is refused, not left to wait', async
   t.match(lane.state(), { waiting: 0, running: 0 });
 });
 
-t.test('so many wait and no more', async t => {
+t.test('the queue is bounded in count, whoever fills it', async t => {
   const { lane, run } = startTimedLane(t, { maxWaitMs: 8000 });
   const hangUp = new AbortController();
   const from = (i: number, account = `account-${i}`) => caller(`address-${i}`, account, hangUp.signal);
