@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import pg from 'pg';
 import t, { type Test } from 'tap';
@@ -19,6 +20,8 @@ import { CLI, commandLine, environment } from './command-line.js';
 import { createDatabase, newCredentials, post, type Service, startService, testConfig } from './helper.js';
 import { startPgBouncer, withoutPgBouncer } from './pgbouncer.js';
 import { startRedis, withoutRedis } from './redis.js';
+
+const SERVER = fileURLToPath(new URL('../dist/server.js', import.meta.url));
 
 type Environment = Record<string, string | undefined>;
 type Diagnosis = { code: number | null; findings: Finding[]; output: string };
@@ -201,6 +204,15 @@ t.test('the database cannot be reached, in every way there is', async t => {
     const found = await diagnose(t, production(url));
     t.equal(found.code, 1, what);
     t.match(named(found, 'database'), [{ status: 'fail', detail, advice: /\w/ }], what);
+    if (/nothing there|no TLS|a wrong password|no such database|no socket/.test(what)) {
+      const [{ detail = '', advice = '' } = {}] = named(found, 'database');
+      const started = spawnSync(process.execPath, [SERVER], {
+        env: production(url),
+        encoding: 'utf8',
+        timeout: 20_000,
+      });
+      t.ok(started.stderr.includes(`The database cannot be used: ${detail}. ${advice}`), `${what}: ${started.stderr}`);
+    }
     t.match(named(found, 'migrations'), [{ status: 'skip', detail: 'skipped, because the database was not reached' }]);
     t.match(
       [...named(found, 'hashing'), ...named(found, 'stored-hashes')],

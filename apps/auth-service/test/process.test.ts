@@ -91,13 +91,17 @@ t.test('refuses to start, says why, and ends with an error', async t => {
     [
       'no database',
       { ...production(), DATABASE_URL: 'postgresql://x:canary-password@127.0.0.1:1/x' },
-      /database does not answer .*ECONNREFUSED.*DATABASE_URL/,
+      /database cannot be used: nothing listens on 127.0.0.1:1. Start PostgreSQL, or check .* DATABASE_URL/,
     ],
-    ['a wrong password', { ...production(), DATABASE_URL: wrongPassword.href }, /database refuses us .*DATABASE_URL/],
+    [
+      'a wrong password',
+      { ...production(), DATABASE_URL: wrongPassword.href },
+      /127.0.0.1:\d+ refuses the role "postgres" \(password auth.*DATABASE_URL/,
+    ],
     [
       'a database that is not there',
       { ...production(), DATABASE_URL: noDatabase.href },
-      /database refuses us .*nowhere/,
+      /there is no database "nowhere" on 127.0.0.1:\d+. Make it/,
     ],
     [
       'a port in use',

@@ -1,5 +1,6 @@
 export { answerClientError } from './client-error.js';
 export { isDatabaseUnavailable } from './database-errors.js';
+export { type DatabasePlace, describeRefusal, nameOf, placeOf, type Refusal } from './database-refusal.js';
 export { ConfigError, isCidr, type Reading, readEnvironment } from './environment.js';
 export { explain } from './explain.js';
 export { createHttpServer } from './http-server.js';

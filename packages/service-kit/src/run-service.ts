@@ -19,6 +19,7 @@ export interface RunnableApp {
 export interface RunnableConfig {
   host: string;
   port: number;
+  databaseUrl: string;
   /** How long a service that has been told to end goes on, so that everybody notices first, in milliseconds. */
   shutdownDelayMs: number;
 }
@@ -56,6 +57,10 @@ const CLOSE_WITHIN_MS = 13_000;
  */
 export async function runService<Config extends RunnableConfig>(name: string, steps: Steps<Config>): Promise<void> {
   const preparing = Promise.resolve().then(steps.prepare);
+  const complain = async (error: unknown) => {
+    const prepared = await preparing.catch(() => undefined);
+    console.error(`${name} cannot start. ${explain(error, prepared?.config.databaseUrl)}`);
+  };
   let running: Running | undefined;
   let isClosing = false;
   const { close } = closeWithGrace({ delay: false }, async ({ err }) => {
@@ -67,7 +72,7 @@ export async function runService<Config extends RunnableConfig>(name: string, st
     }, delayMs + CLOSE_WITHIN_MS).unref();
     if (running) return running.stop(delayMs, err);
     // It serves nobody yet, and a migration that it is at is undone.
-    if (err) console.error(`${name} cannot start. ${explain(err)}`);
+    if (err) await complain(err);
     const prepared = await preparing.catch(() => undefined);
     await prepared?.release();
   });
@@ -76,7 +81,7 @@ export async function runService<Config extends RunnableConfig>(name: string, st
   } catch (error) {
     // Then it ends as it was told to.
     if (isClosing) return;
-    console.error(`${name} cannot start. ${explain(error)}`);
+    await complain(error);
     process.exit(1);
   }
   // Started by another process, such as `pnpm start`: say when ready, and do not outlive it.

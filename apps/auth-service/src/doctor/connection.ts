@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { describeRefusal, nameOf } from '@latchkey/service-kit';
 import pg from 'pg';
 import type { Settings } from '../config.js';
 import type { Queryable } from '../data/sql.js';
@@ -77,7 +78,7 @@ async function connectTo(
   try {
     client = await open();
   } catch (error) {
-    const finding = await describeRefusal(error as NodeJS.ErrnoException, clients[0]);
+    const finding = await describeFailure(error as NodeJS.ErrnoException, clients[0]);
     await close();
     return { finding };
   }
@@ -132,40 +133,19 @@ function isWellEncoded(url: string): boolean {
 }
 
 /** Says at which step a connection failed. */
-async function describeRefusal(error: NodeJS.ErrnoException, client: pg.Client | undefined): Promise<Finding> {
+async function describeFailure(error: NodeJS.ErrnoException, client: pg.Client | undefined): Promise<Finding> {
   const { code = '', message } = error;
   if (!client) return fail(NAME, `DATABASE_URL cannot be used (${message})`, 'Mend it.');
   const { host, port, user = '', database = '' } = client;
-  const place = host.startsWith('/') ? `the socket in ${host}` : `${host}:${port}`;
+  const where = { host, port, user, database };
+  const place = nameOf(where);
   const cause = message || code;
 
-  if (/^(ENOTFOUND|EAI_)/.test(code)) {
-    return fail(NAME, `the name ${host} cannot be resolved (${code})`, 'Check the host in DATABASE_URL, and DNS.');
-  }
-  if (code === 'ECONNREFUSED' || code === 'ENOENT') {
-    return fail(NAME, `nothing listens on ${place}`, 'Start PostgreSQL, or check host and port in DATABASE_URL.');
-  }
-  if (/^28/.test(code) || /password|authentication failed|no such user/i.test(message)) {
-    const advice = 'Check user, password and sslmode in DATABASE_URL, and pg_hba.conf of the server.';
-    return fail(NAME, `${place} refuses the role "${user}" (${cause})`, advice);
-  }
-  if (/SSL|TLS|CERT|self.signed/i.test(`${code} ${message}`)) {
-    const advice = 'Check sslmode and sslrootcert in DATABASE_URL, and the certificate of the server.';
-    return fail(NAME, `${place} answers, but TLS fails (${cause})`, advice);
-  }
-  if (code === '3D000' || /no such database/i.test(message)) {
-    const advice = `Make it, with CREATE DATABASE and ENCODING 'UTF8', or check the name in DATABASE_URL.`;
-    return fail(NAME, `there is no database "${database}" on ${place}`, advice);
-  }
+  const refusal = describeRefusal(error, where);
+  if (refusal) return fail(NAME, refusal.detail, refusal.advice);
   if (code === '42501') {
     const advice = `Run: GRANT CONNECT ON DATABASE "${database}" TO "${user}"`;
     return fail(NAME, `the role "${user}" may not connect to the database "${database}"`, advice);
-  }
-  if (code === '53300') {
-    return fail(NAME, `${place} has no connection left (${cause})`, 'Raise max_connections, or use a pooler.');
-  }
-  if (/^57P03|^08|^57/.test(code)) {
-    return fail(NAME, `${place} does not accept us now (${cause})`, 'It starts or stops: try again shortly.');
   }
   if (/timeout|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/.test(`${code} ${message}`))
     return describeSilence(host, port, place);
