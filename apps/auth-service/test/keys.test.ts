@@ -2,7 +2,17 @@ import t, { type Test } from 'tap';
 import type { Config } from '../src/config.js';
 import { advanceNextKey, listKeys } from '../src/data/signing-keys.js';
 import { KEY_LEAD_S, retireKey, rotateKeys } from '../src/tokens/key-life.js';
-import { createDatabase, get, newCredentials, post, type Service, segment, startService, until } from './helper.js';
+import {
+  createDatabase,
+  get,
+  newCredentials,
+  post,
+  type Service,
+  segment,
+  startService,
+  startWire,
+  until,
+} from './helper.js';
 
 const origin = { requestId: null, address: null, userAgent: 'test' };
 const token = async ({ base }: Service): Promise<string> =>
@@ -94,6 +104,28 @@ t.test('a leaked key vouches for nothing any more, on any replica', async t => {
     t.equal((await get(`${replica.base}/auth/me`, leaked)).status, 401);
     t.ok(await accepts(replica, await token(replica)), 'a new key has taken over');
   }
+});
+
+t.test('a key is gone on time, also while its replica cannot read the database', async t => {
+  const wire = await startWire(t, await createDatabase());
+  const service = await startService(t, { databaseUrl: wire.url });
+  // Never presented until the key is gone, so that it is in no cache.
+  const old = await token(service);
+  const kid = await service.app.pg.transact(async client => {
+    const next = await rotateKeys(client, service.config, 0, origin);
+    await client.query(`UPDATE auth.signing_keys SET gone_from = now() + interval '3 seconds' WHERE kid = $1`, [
+      kidOf(old),
+    ]);
+    return next;
+  });
+  await until(async () => (await published(service)).includes(kid), 'it has read the times of both keys');
+  const young = await token(service);
+  t.equal(kidOf(young), kid);
+  // From now on it cannot read that the old key is gone: the time alone says so.
+  wire.cut();
+  await until(async () => !(await published(service)).includes(kidOf(old)), 'the old key is gone');
+  t.notOk(await accepts(service, old));
+  t.ok(await accepts(service, young), 'the other key vouches for its tokens');
 });
 
 t.test('replicas that hear no notification learn of keys and ended sessions all the same', async t => {
