@@ -1,4 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Service } from './helper.js';
@@ -17,13 +18,19 @@ export function environment({ config }: Service): NodeJS.ProcessEnv {
   };
 }
 
-/** Starts the built command line on the database of a service, with its settings. */
+/**
+ * Starts the built command line on the database of a service, with its settings, outside the repository: a file that it
+ * takes for one to write must not end up among the sources.
+ */
 export function startLatchkey(
   service: Service,
   args: string,
   more: Record<string, string> = {},
 ): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [CLI, ...args.split(' ')], { env: { ...environment(service), ...more } });
+  return spawn(process.execPath, [CLI, ...args.split(' ')], {
+    cwd: tmpdir(),
+    env: { ...environment(service), ...more },
+  });
 }
 
 /** Runs it to its end. */

@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
+const CHECK_FILES = fileURLToPath(new URL('../../../scripts/check-files.js', import.meta.url));
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const FOLDERS: Record<string, string> = {
   auth: 'apps/auth-service',
@@ -47,4 +50,28 @@ t.test('links between the documents lead somewhere', async t => {
       if (anchor) t.ok(headings.includes(anchor), `${path}: ${target}#${anchor}`);
     }
   }
+});
+
+t.test('lint refuses tracked files that belong to nothing', async t => {
+  const check = (...files: string[]) => spawnSync(process.execPath, [CHECK_FILES, ...files], { encoding: 'utf8' });
+  const good = ['README.md', 'apps/auth-service/src/app.ts', 'apps/auth-service/migrations/001_users.sql', 'docs/a.md'];
+  t.match(check(...good), { status: 0, stderr: '' });
+  const strays = [
+    ...[
+      '-',
+      'apps/auth-service/-',
+      'nohup.out',
+      'core',
+      'npm-debug.log',
+      'README.md.orig',
+      'dump.sql',
+      'deploy/a.json',
+    ],
+    ...['apps/auth-service/src/app.ts.orig', 'apps/auth-service/src/core', 'apps/auth-service/scratch.ts', 'apps/a.ts'],
+    ...['apps/auth-service/test/users.ndjson', 'docs/notes.txt', 'packages/auth-client/nohup.out', 'new-folder/a.ts'],
+  ];
+  const { status, stderr } = check(...good, ...strays);
+  t.equal(status, 1);
+  for (const stray of strays) t.match(stderr, `${stray} belongs to nothing. `);
+  t.equal(stderr.trim().split('\n').length, strays.length);
 });

@@ -318,6 +318,7 @@ t.test('what is exported can be imported elsewhere, and signs in there', async t
   const { stdout } = await latchkey('users export --format csv');
   t.equal(stdout, readFileSync(join(dir, 'users.csv'), 'utf8'));
   const before = readFileSync(join(dir, 'users.ndjson'), 'utf8');
+  t.equal((await latchkey('users export -')).stdout, before, '- is standard output, not a file');
   t.match(await latchkey(`users export ${dir}/users.ndjson`), { code: 1, stderr: /there is such a file already/ });
   t.equal(readFileSync(join(dir, 'users.ndjson'), 'utf8'), before);
 });
