@@ -41,16 +41,60 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   t.equal((await grant(service, 'notes', own)).status, 200);
   t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 200, 'for a day');
 
-  t.equal((await latchkey('clients disable notes')).code, 0);
+  t.match(await latchkey('clients disable notes'), { code: 0, stderr: 'The client notes is disabled.\n' });
   t.equal((await grant(service, 'notes', own)).status, 401);
+  t.match(await latchkey('clients disable notes'), { code: 0, stderr: 'The client notes was disabled already.\n' });
   t.equal((await latchkey('clients enable notes')).code, 0);
   t.equal((await grant(service, 'notes', own)).status, 200);
+  t.match(await latchkey('clients enable notes'), { code: 0, stderr: 'The client notes was enabled already.\n' });
+  t.same(JSON.parse((await latchkey('clients enable notes --json')).stdout), {
+    ...{ clientId: 'notes', disabled: false, changed: false },
+  });
   const { rows } = await service.sql(`SELECT event FROM auth.audit_events WHERE client_id = 'notes' ORDER BY id`);
   t.same(
     rows.map(({ event }) => event),
     ['client_created', 'client_secret_rotated', 'client_secret_rotated', 'client_disabled', 'client_enabled'],
+    'what changes nothing is no event',
   );
 });
+
+t.test(
+  'a client that is there with another secret or other scopes is not taken for the one that was asked for',
+  async t => {
+    const service = await startService(t);
+    const latchkey = commandLine(service);
+    const [mine, other] = [1, 2].map(n => `${n}, a secret from a vault, of 32 characters or more`) as [string, string];
+    const create = (args: string, secret: string) =>
+      latchkey(`clients create notes --secret-file - --if-missing${args}`, secret);
+    t.equal((await create(' --scope a --scope b', mine)).code, 0);
+    t.match(await create(' --scope b --scope a', mine), {
+      code: 0,
+      stdout: '',
+      stderr: /There is a client notes already/,
+    });
+    t.match(await create('', mine), { code: 0 }, 'what is not named is not compared');
+
+    const wrongSecret = await create(' --scope a --scope b', other);
+    t.match(wrongSecret, {
+      code: 1,
+      stdout: '',
+      stderr: /another secret.*latchkey clients rotate notes --secret-file/s,
+    });
+    const wrongScopes = await create(' --scope a', mine);
+    t.match(wrongScopes, { code: 1, stdout: '', stderr: /scopes "a b".*, not "a".*UPDATE auth\.clients SET scopes/s });
+    const both = await create(' --scope a', other);
+    t.match(both, { code: 1, stderr: /another secret.*the scopes "a b"/s });
+    for (const { stderr } of [wrongSecret, wrongScopes, both]) t.notMatch(stderr, /from a vault/);
+
+    t.equal((await grant(service, 'notes', mine)).status, 200, 'it is as it was');
+    const [, sql = ''] = /(UPDATE .*)/.exec(wrongScopes.stderr) ?? [];
+    await service.sql(sql);
+    t.match(await create(' --scope a', mine), { code: 0 }, 'the cure cures');
+    await latchkey('clients rotate notes --secret-file -', other);
+    t.match(await create('', other), { code: 0 });
+    t.match(await create('', mine), { code: 0 }, 'the secret before is good for a while');
+  },
+);
 
 t.test('keys rotate while the service runs', async t => {
   const service = await startService(t);
@@ -92,6 +136,8 @@ t.test('events are read', async t => {
   const own = JSON.parse((await latchkey(`events --json --user ${username.toUpperCase()}`)).stdout);
   t.match(own, [{ event: 'sign_in_failed' }, { event: 'sign_up', username, address: '127.0.0.1', happenedAt: /Z$/ }]);
   t.equal(own.length, 2);
+  t.same(own[0].details, { reason: 'wrong_password' }, 'an object, not its text');
+  t.match((await latchkey('events')).stdout, /{"reason":"wrong_password"}/);
   t.equal(JSON.parse((await latchkey('events --json --limit 1')).stdout).length, 1);
 });
 

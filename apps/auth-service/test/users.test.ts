@@ -343,12 +343,14 @@ t.test('an account is disabled, which ends its sessions, and enabled again', asy
   const { username, password } = newCredentials();
   const { body } = await post(`${service.base}/auth/sign-up`, { username, password });
   t.match(await latchkey(`users disable ${username.toUpperCase()}`), { code: 0, stdout: '' });
+  t.match(await latchkey(`users disable ${username}`), { code: 0, stderr: / was disabled already\.\n$/ });
   t.equal((await signIn(service, username, password)).status, 401);
   await until(
     async () => (await get(`${service.base}/auth/verify`, body.token)).status === 401,
     'the token is refused',
   );
   t.equal((await latchkey(`users enable ${username}`)).code, 0);
+  t.match(await latchkey(`users enable ${username}`), { code: 0, stderr: / was enabled already\.\n$/ });
   t.equal((await signIn(service, username, password)).status, 200);
   t.match(await latchkey('users disable nobody'), { code: 1, stderr: /There is no account nobody/ });
   const { rows } = await service.sql(
@@ -358,6 +360,7 @@ t.test('an account is disabled, which ends its sessions, and enabled again', asy
     { event: 'user_disabled', user_id: body.user.id },
     { event: 'user_enabled', user_id: body.user.id },
   ]);
+  t.equal(rows.length, 2, 'what changes nothing is no event');
 });
 
 t.test('mistakes are explained', async t => {

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
+import { findDifferences } from '../clients/difference.js';
 import { hashClientSecret, newClientSecret } from '../clients/secret.js';
-import { insertClient, listClients, replaceClientSecret, setClientDisabled } from '../data/clients.js';
+import { findClient, insertClient, listClients, replaceClientSecret, setClientDisabled } from '../data/clients.js';
 import { withDatabase } from './database.js';
 import { wholeSeconds } from './keys.js';
 import { printRows, writeOut } from './output.js';
@@ -36,7 +37,7 @@ export function clientCommands(): Command {
     .argument('<id>', 'A-Z a-z 0-9 . _ -')
     .option('--scope <scope>', 'what it may ask for, such as revocations:read; once for each', collect, [])
     .option('--secret-file <file>', 'take the secret from a file, or from standard input with -, instead of making one')
-    .option('--if-missing', 'leave a client alone that is there already', false)
+    .option('--if-missing', 'leave a client alone that is there already with this secret and these scopes', false)
     .option('--json', 'print JSON')
     .action(async (id: string, options: Json & Secret & { scope: string[]; ifMissing: boolean }) => {
       if (!CLIENT_ID.test(id)) throw new Error('A client id has 1 to 64 characters of A-Z a-z 0-9 . _ -.');
@@ -44,14 +45,18 @@ export function clientCommands(): Command {
       if (bad !== undefined) throw new Error(`"${bad}" is not a scope (RFC 6749 §3.3).`);
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };
-      const created = await withDatabase(async ({ db, origin }) => {
-        const added = await insertClient(db, client, origin);
-        if (added) await printSecret(id, secret, options);
-        return added;
+      await withDatabase(async ({ db, origin }) => {
+        if (await insertClient(db, client, origin)) return printSecret(id, secret, options);
+        const known = await findClient(db, id);
+        if (!options.ifMissing || !known) throw new Error(`There is a client ${id} already.`);
+        const differences = findDifferences(known, {
+          id,
+          ...(options.secretFile !== undefined && { secret }),
+          ...(client.scopes.length > 0 && { scopes: client.scopes }),
+        });
+        if (differences.length > 0) throw new Error([`There is a client ${id} already.`, ...differences].join('\n'));
+        console.error(`There is a client ${id} already.`);
       });
-      if (created) return;
-      if (!options.ifMissing) throw new Error(`There is a client ${id} already.`);
-      console.error(`There is a client ${id} already.`);
     });
 
   clients
@@ -80,10 +85,10 @@ export function clientCommands(): Command {
       .argument('<id>')
       .option('--json', 'print JSON')
       .action(async (id: string, { json }: Json) => {
-        const found = await withDatabase(({ db, origin }) => setClientDisabled(db, { id, disabled }, origin));
-        if (!found) throw new Error(`There is no client ${id}.`);
-        if (json) console.log(JSON.stringify({ clientId: id, disabled }, null, 2));
-        else console.error(`The client ${id} is ${name}d.`);
+        const changed = await withDatabase(({ db, origin }) => setClientDisabled(db, { id, disabled }, origin));
+        if (changed === undefined) throw new Error(`There is no client ${id}.`);
+        if (json) console.log(JSON.stringify({ clientId: id, disabled, changed }, null, 2));
+        else console.error(`The client ${id} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
       });
   }
 

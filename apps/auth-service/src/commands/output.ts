@@ -22,7 +22,8 @@ function toTable(rows: Record<string, unknown>[]): string {
 }
 
 function toText(value: unknown): string {
-  return printable(Array.isArray(value) ? value.join(' ') : String(value ?? ''));
+  if (Array.isArray(value)) return printable(value.join(' '));
+  return printable(typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? ''));
 }
 
 /** What comes from elsewhere, such as a user agent, may hold what a terminal takes for a command. */

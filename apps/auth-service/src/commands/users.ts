@@ -76,9 +76,9 @@ export function userCommands(): Command {
       .description(description)
       .argument('<username>')
       .action(async (username: string) => {
-        const found = await withDatabase(({ db, origin }) => setUserDisabled(db, { username, disabled }, origin));
-        if (!found) throw new Error(`There is no account ${username}.`);
-        console.error(`The account ${username} is ${name}d.`);
+        const changed = await withDatabase(({ db, origin }) => setUserDisabled(db, { username, disabled }, origin));
+        if (changed === undefined) throw new Error(`There is no account ${username}.`);
+        console.error(`The account ${username} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
       });
   }
 

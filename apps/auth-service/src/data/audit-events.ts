@@ -75,7 +75,7 @@ export type AuditEvent = {
   address: string | null;
   userAgent: string | null;
   requestId: string | null;
-  details: string | null;
+  details: Record<string, unknown> | null;
 };
 
 /** Lists the latest events, those of one account when it is named. */
@@ -83,7 +83,7 @@ export async function listEvents(db: Queryable, which: { user?: string; limit: n
   const { rows } = await db.query<AuditEvent>(
     `SELECT ${utc('e.happened_at')} AS "happenedAt", e.event, u.username, e.session_id AS "sessionId",
        e.client_id AS "clientId", host(e.address) AS address, e.user_agent AS "userAgent", e.request_id AS "requestId",
-       e.details::text AS details
+       e.details
      FROM auth.audit_events e LEFT JOIN auth.users u ON u.id = e.user_id
      WHERE $1::text IS NULL
        OR e.user_id = (SELECT id FROM auth.users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C"))

@@ -59,21 +59,22 @@ export async function replaceClientSecret(
   return rowCount === 1;
 }
 
-/** Disables or enables a client; `false` when there is no such client. */
+/** Disables or enables a client: whether that changed anything; `undefined` when there is no such client. */
 export async function setClientDisabled(
   db: Queryable,
   client: { id: string; disabled: boolean },
   origin: Origin,
-): Promise<boolean> {
-  const { rowCount } = await db.query(
+): Promise<boolean | undefined> {
+  const { rows } = await db.query<{ changed: boolean }>(
     `WITH c AS (
-       UPDATE auth.clients SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END WHERE id = $1 RETURNING *
+       UPDATE auth.clients SET disabled_at = CASE WHEN $2 THEN now() END
+       WHERE id = $1 AND (disabled_at IS NOT NULL) <> $2 RETURNING *
      ), recorded AS (${recording(
        '$3',
        `SELECT CASE WHEN $2 THEN 'client_disabled' ELSE 'client_enabled' END, NULL::uuid, NULL::uuid, c.id, NULL::jsonb FROM c`,
      )})
-     SELECT FROM c`,
+     SELECT EXISTS (SELECT FROM c) AS changed FROM auth.clients WHERE id = $1`,
     [client.id, client.disabled, originValue(origin)],
   );
-  return rowCount === 1;
+  return rows[0]?.changed;
 }

@@ -53,24 +53,28 @@ export async function replacePasswordHash(db: Queryable, id: string, from: strin
   return rowCount === 1;
 }
 
-/** Disables an account, which ends its sessions, or enables it; `false` when there is none with that name. */
+/**
+ * Disables an account, which ends its sessions, or enables it: whether that changed anything; `undefined` when there is
+ * none with that name.
+ */
 export async function setUserDisabled(
   db: Queryable,
   user: { username: string; disabled: boolean },
   origin: Origin,
-): Promise<boolean> {
-  const { rowCount } = await db.query(
+): Promise<boolean | undefined> {
+  const named = 'lower(username COLLATE "C") = lower($1 COLLATE "C")';
+  const { rows } = await db.query<{ changed: boolean }>(
     `WITH u AS (
-       UPDATE auth.users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END
-       WHERE lower(username COLLATE "C") = lower($1 COLLATE "C") RETURNING id
+       UPDATE auth.users SET disabled_at = CASE WHEN $2 THEN now() END
+       WHERE ${named} AND (disabled_at IS NOT NULL) <> $2 RETURNING id
      ), recorded AS (${recording(
        '$3',
        `SELECT CASE WHEN $2 THEN 'user_disabled' ELSE 'user_enabled' END, u.id, NULL::uuid, NULL::text, NULL::jsonb FROM u`,
      )})
-     SELECT FROM u`,
+     SELECT EXISTS (SELECT FROM u) AS changed FROM auth.users WHERE ${named}`,
     [user.username, user.disabled, originValue(origin)],
   );
-  return rowCount === 1;
+  return rows[0]?.changed;
 }
 
 /** How many accounts have hashes of one kind; `head` says which, and is empty for those of no known form. */
