@@ -1,4 +1,11 @@
-import { ConfigError, defaultShutdownDelayMs, isCidr, readEnvironment, serviceSettings } from '@latchkey/service-kit';
+import {
+  ConfigError,
+  defaultShutdownDelayMs,
+  describeDatabaseUrlFault,
+  isCidr,
+  readEnvironment,
+  serviceSettings,
+} from '@latchkey/service-kit';
 import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema';
 import { type Static, Type } from '@sinclair/typebox';
 import { judgeOrigin } from './origin.js';
@@ -139,7 +146,7 @@ export const Environment = Type.Object({
   TRUST_PROXY: Type.String({ default: '', description: 'CIDR list of the proxies whose forwarded headers count' }),
 });
 
-/** What the environment says; what it leaves open is filled in for development. */
+/** What the environment says; what it leaves open is filled in for development on the embedded database. */
 export type Settings = Omit<Config, 'databaseUrl' | 'authSecrets'> &
   Partial<Pick<Config, 'databaseUrl' | 'authSecrets'>>;
 
@@ -173,7 +180,7 @@ export type Config = {
   tokenAlgorithm: SigningAlgorithm;
   /** 0: for ever. */
   auditRetentionDays: number;
-  /** Client that is there from the start, in development. */
+  /** Client that is there from the start, on the embedded database. */
   firstClient?: { id: string; secret: string; scopes: string[] };
   redisUrl?: string;
   throttle: {
@@ -204,7 +211,7 @@ const REQUIRED = ['DATABASE_URL', 'AUTH_SECRETS', 'PUBLIC_URL'] as const;
 /**
  * Reads and checks the settings.
  *
- * @param required those without which production cannot do
+ * @param required those without which production cannot do, nor, of `AUTH_SECRETS`, a database that is not the embedded one
  * @throws ConfigError that names everything that is wrong at once
  */
 export function loadSettings(
@@ -214,11 +221,15 @@ export function loadSettings(
   const { settings, complaints } = readEnvironment(Environment, env);
 
   const production = settings.NODE_ENV === 'production';
-  if (production) {
-    for (const name of required) {
-      if (!settings[name]) complaints.push(`${name} is required in production. ${ADVICE[name]}`);
-    }
+  for (const name of required) {
+    if (settings[name]) continue;
+    if (production) complaints.push(`${name} is required in production. ${ADVICE[name]}`);
+    // One that is made in DATA_DIR belongs to the embedded database, and would leave keys and passwords in this one.
+    else if (name === 'AUTH_SECRETS' && settings.DATABASE_URL)
+      complaints.push(`${name} is required with a DATABASE_URL. ${ADVICE[name]}`);
   }
+  const urlFault = settings.DATABASE_URL && describeDatabaseUrlFault(settings.DATABASE_URL);
+  if (urlFault) complaints.push(`DATABASE_URL ${urlFault}`);
   let authSecrets: Secrets | undefined;
   try {
     authSecrets = settings.AUTH_SECRETS ? parseSecrets(settings.AUTH_SECRETS) : undefined;

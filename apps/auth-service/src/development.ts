@@ -7,15 +7,15 @@ import type { Config, Settings } from './config.js';
 import { parseSecrets } from './secrets.js';
 
 /**
- * Fills in what a production deployment must set: a database and a secret, both kept in the data folder. In development
- * notes-service is a client from the start; it reads its secret from the same file.
+ * Fills in what is not set where there is an embedded database: that, and a secret beside it. There notes-service is a
+ * client from the start, and reads its secret from the same folder. In a database of somebody's own nothing is made.
  */
 export async function prepare(settings: Settings): Promise<Prepared<Config>> {
   const keep = (name: string, make: () => string) => keepSecret(join(settings.dataDir, name), make);
   const authSecrets =
     settings.authSecrets ?? parseSecrets(await keep('auth-secrets', () => `dev:${randomBytes(32).toString('base64')}`));
   const filled = { ...settings, authSecrets };
-  if (!settings.production) {
+  if (!settings.databaseUrl) {
     const secret = await keep('notes-service-secret', newClientSecret);
     filled.firstClient = { id: 'notes-service', secret, scopes: [REVOCATIONS_SCOPE] };
   }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { loadSettings } from '../src/config.js';
+import { prepare } from '../src/development.js';
 
 const secret = (id: string, bytes = 32) => `${id}:${randomBytes(bytes).toString('base64')}`;
 const production = {
@@ -57,6 +59,15 @@ t.test('refuses by name', async t => {
     [{ PORT: '70000' }, /PORT: must be <= 65535/],
     [{ BCRYPT_COST: '3', LOG_LEVEL: 'loud' }, /LOG_LEVEL: must be one of fatal, error.*BCRYPT_COST: must be >= 4/s],
     [{ DATABASE_URL: 'mysql://db' }, /DATABASE_URL: must match/],
+    [
+      { ...production, DATABASE_URL: 'postgresql://auth:can/ary@db/auth' },
+      /DATABASE_URL is not a URL.*\/ is %2F.*PGPASSWORD/,
+    ],
+    [{ DATABASE_URL: production.DATABASE_URL }, /AUTH_SECRETS is required with a DATABASE_URL.*openssl rand/],
+    [
+      { NODE_ENV: 'test', DATABASE_URL: production.DATABASE_URL },
+      /AUTH_SECRETS is required with a DATABASE_URL.*openssl rand/,
+    ],
     [{ PUBLIC_URL: 'auth.example.com' }, /PUBLIC_URL: must match/],
     [{ TRUST_PROXY: '1' }, /TRUST_PROXY: "1" is not an address or a CIDR block/],
     [{ TRUST_PROXY: '10.0.0.0/33' }, /TRUST_PROXY: "10.0.0.0\/33"/],
@@ -78,6 +89,19 @@ t.test('refuses by name', async t => {
   for (const [env, message] of cases) t.throws(() => loadSettings(env), { name: 'ConfigError', message });
   const shown = t.throws(() => loadSettings({ AUTH_SECRETS: 'canary', DATABASE_URL: 'canary' })) as unknown as Error;
   t.notMatch(shown.message, /canary/, 'no value is shown');
+});
+
+t.test('makes nothing for a database that is not the embedded one', async t => {
+  const { AUTH_SECRETS, DATABASE_URL } = production;
+  for (const NODE_ENV of ['', 'development', 'test', 'production']) {
+    const dataDir = t.testdir();
+    const settings = loadSettings({ ...production, NODE_ENV, DATA_DIR: dataDir });
+    const { config } = await prepare(settings);
+    t.match(config, { databaseUrl: DATABASE_URL, authSecrets: settings.authSecrets, firstClient: undefined }, NODE_ENV);
+    t.same(readdirSync(dataDir), [], 'no secret is kept');
+  }
+  t.doesNotThrow(() => loadSettings({ DATABASE_URL }, ['DATABASE_URL']), 'to migrate takes no secret');
+  t.equal(loadSettings({ AUTH_SECRETS, DATABASE_URL, NODE_ENV: 'test' }).production, false);
 });
 
 t.test('leaves other programs’ variables alone', async t => {

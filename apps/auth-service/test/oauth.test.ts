@@ -440,3 +440,30 @@ t.test('whoever hangs up, or a service that closes, leaves nobody waiting', asyn
   t.ok(performance.now() - before < 5000);
   t.match(await patient, { status: 200, body: { revoked: [] } });
 });
+
+t.test('the client of a development environment never takes the place of another', async t => {
+  const [mine, theirs] = [newClientSecret(), newClientSecret()];
+  const firstClient = { id: 'notes-service', secret: mine, scopes: ['revocations:read'] };
+  const service = await startService(t, { firstClient });
+  const grant = async (secret: string) => {
+    const authorization = `Basic ${Buffer.from(`notes-service:${secret}`).toString('base64')}`;
+    return (await formPost(`${service.base}/oauth/token`, { grant_type: 'client_credentials' }, { authorization }))
+      .status;
+  };
+  t.equal(await grant(mine), 200, 'it is there from the start');
+  const again = await startService(t, { ...service.config, firstClient });
+  t.notMatch(again.logs.join(''), /development settings/);
+
+  const other = { id: 'notes-service', secretHash: hashClientSecret(theirs), graceS: 0 };
+  await replaceClientSecret(service.app.pg, other, origin);
+  const restarted = await startService(t, { ...service.config, firstClient });
+  t.equal(await grant(theirs), 200, 'whoever has its secret goes on');
+  t.equal(await grant(mine), 401);
+  t.match(restarted.logs.join(''), /another secret.*clients rotate notes-service.*development settings/);
+  t.notMatch(restarted.logs.join(''), mine);
+  const { rows } = await service.sql('SELECT event FROM auth.audit_events WHERE client_id IS NOT NULL ORDER BY id');
+  t.same(
+    rows.map(({ event }) => event),
+    ['client_created', 'client_secret_rotated'],
+  );
+});

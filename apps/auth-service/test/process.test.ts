@@ -87,6 +87,12 @@ t.test('refuses to start, says why, and ends with an error', async t => {
   const cases: [name: string, env: Record<string, string>, message: RegExp][] = [
     ['production without DATABASE_URL', production(), /DATABASE_URL is required in production/],
     ['production without AUTH_SECRETS', { ...noSecrets, DATABASE_URL: databaseUrl }, /AUTH_SECRETS is required/],
+    ['a database, and no secrets', { DATABASE_URL: databaseUrl }, /AUTH_SECRETS is required with a DATABASE_URL/],
+    [
+      'a password that is no part of a URL',
+      { ...production(), DATABASE_URL: 'postgresql://x:canary/password@127.0.0.1:1/x' },
+      /DATABASE_URL is not a URL.*Percent-encode.*PGPASSWORD/,
+    ],
     ['a bad setting', { PORT: 'http' }, /PORT: must be integer/],
     [
       'no database',

@@ -1,5 +1,11 @@
 import type { ServiceCredentials } from '@latchkey/auth-client';
-import { ConfigError, defaultShutdownDelayMs, readEnvironment, serviceSettings } from '@latchkey/service-kit';
+import {
+  ConfigError,
+  defaultShutdownDelayMs,
+  describeDatabaseUrlFault,
+  readEnvironment,
+  serviceSettings,
+} from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 
 const Environment = Type.Object({
@@ -44,7 +50,7 @@ export type Config = {
   logLevel: string;
 };
 
-/** What the environment says; the database and the client's secret may be left open in development. */
+/** What the environment says; in development the database may be left open, and with it the client's secret. */
 export type Settings = Omit<Config, 'databaseUrl' | 'authClient'> & {
   databaseUrl?: string;
   authClientId: string;
@@ -67,7 +73,14 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
       const { description } = Environment.properties[name];
       if (!settings[name]) complaints.push(`${name} is required in production (${description}).`);
     }
+  } else if (settings.DATABASE_URL && !settings.AUTH_CLIENT_SECRET) {
+    // auth-service makes a client for this service in the embedded database alone.
+    complaints.push(
+      'AUTH_CLIENT_SECRET is required with a DATABASE_URL. Make the client with: latchkey clients create notes-service --scope revocations:read',
+    );
   }
+  const urlFault = settings.DATABASE_URL && describeDatabaseUrlFault(settings.DATABASE_URL);
+  if (urlFault) complaints.push(`DATABASE_URL ${urlFault}`);
   if (complaints.length > 0) throw new ConfigError(complaints);
   const authUrl = settings.AUTH_URL ?? 'http://localhost:3000';
   return {

@@ -4,8 +4,8 @@ import { keepSecret, type Prepared } from '@latchkey/service-kit';
 import type { Config, Settings } from './config.js';
 
 /**
- * Fills in what a production deployment must set: the database, which is the embedded one that it shares with
- * auth-service, and the secret of its client, which auth-service reads from the same file.
+ * Fills in what is not set: the embedded database, which it shares with auth-service, and the secret of its client there,
+ * which auth-service reads from the same file.
  */
 export async function prepare({ authClientId, authClientSecret, ...settings }: Settings): Promise<Prepared<Config>> {
   const secret = authClientSecret ?? (await developmentSecret(settings.dataDir));

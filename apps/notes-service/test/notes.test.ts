@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createAuthClient } from '@latchkey/auth-client';
 import pg from 'pg';
 import t from 'tap';
@@ -186,9 +189,15 @@ t.test('in production every setting must be there, and none may be odd', async t
   t.match(config, { authClient: { id: 'notes', secret: 'canary' } });
 });
 
-t.test('in development the client has a secret that is kept', async t => {
-  const settings = loadSettings({ DATA_DIR: t.testdir(), DATABASE_URL: 'postgresql://db/notes' });
+t.test('with the embedded database the client has a secret that is kept', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
+  t.teardown(() => {
+    rmSync(realpathSync(join(folder, 'postgres')), { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const settings = loadSettings({ DATA_DIR: folder });
   const [first, second] = [await prepare(settings), await prepare(settings)];
+  await Promise.all([first.release(), second.release()]);
   t.match(first.config.authClient, { id: 'notes-service', secret: /^[\w-]{43}$/ });
   t.same(second.config.authClient, first.config.authClient);
 });
@@ -229,4 +238,18 @@ t.test('connections that are reset, and clients that read nothing, are no errors
   app.server.on('connection', socket => Object.defineProperty(socket, 'remoteAddress', { value: undefined }));
   t.equal((await call(`${url}/notes`)).status, 401);
   t.match(lines.join(''), /"path":"\/notes","remoteAddress":"unknown"/);
+});
+
+t.test('with a database of its own it takes the client that it is given', async t => {
+  const env = { DATA_DIR: t.testdir(), DATABASE_URL: 'postgresql://db/notes' };
+  for (const NODE_ENV of ['', 'development', 'test']) {
+    t.throws(() => loadSettings({ ...env, NODE_ENV }), {
+      message: /AUTH_CLIENT_SECRET is required with a DATABASE_URL.*latchkey clients create notes-service/,
+    });
+  }
+  const { config } = await prepare(loadSettings({ ...env, AUTH_CLIENT_SECRET: 'canary' }));
+  t.match(config, { databaseUrl: env.DATABASE_URL, authClient: { id: 'notes-service', secret: 'canary' } });
+  t.same(readdirSync(env.DATA_DIR), []);
+  const unencoded = { ...env, AUTH_CLIENT_SECRET: 'x', DATABASE_URL: 'postgresql://notes:can/ary@db/notes' };
+  t.throws(() => loadSettings(unencoded), { message: /DATABASE_URL is not a URL.*PGPASSWORD/ });
 });

@@ -1,6 +1,7 @@
 export { answerClientError } from './client-error.js';
 export { isDatabaseUnavailable } from './database-errors.js';
 export { type DatabasePlace, describeRefusal, nameOf, placeOf, type Refusal } from './database-refusal.js';
+export { describeDatabaseUrlFault } from './database-url.js';
 export { ConfigError, isCidr, type Reading, readEnvironment } from './environment.js';
 export { explain } from './explain.js';
 export { createHttpServer } from './http-server.js';

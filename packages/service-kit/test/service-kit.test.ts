@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import t from 'tap';
 import {
+  describeDatabaseUrlFault,
   describeError,
   explain,
   isCidr,
@@ -92,6 +93,35 @@ t.test('explains why a service cannot start', async t => {
   t.match(explain(error('28P01', 'password authentication failed')), /refuses us .*DATABASE_URL/);
   const both = Object.assign(new AggregateError([new Error('::1'), new Error('127.0.0.1')]), { code: 'ECONNREFUSED' });
   t.match(explain(both), /::1.*127\.0\.0\.1/);
+});
+
+t.test('says what is wrong with the URL of a database, and shows nothing of it', async t => {
+  for (const url of [
+    'postgresql://auth@db:5432/latchkey',
+    'postgresql://auth:abc%2Fdef+ghi%3D=@db:5432/latchkey?sslmode=verify-full&user=a@b',
+    'postgres://u:p@/db?host=/var/run/postgresql',
+    'postgresql:///db?host=/tmp',
+    'postgresql://[::1]:5432/db?application_name=a@b',
+    'postgresql://%2Fvar%2Frun/db',
+    'postgresql://u:a@b@db/x',
+  ]) {
+    t.equal(describeDatabaseUrlFault(url), undefined, url);
+  }
+  for (const password of [
+    'can/ary',
+    '12/canary',
+    '12/3canary==',
+    'can#ary',
+    'can?ary',
+    '1?canary',
+    '100%canary',
+    '/canary',
+  ]) {
+    const fault = describeDatabaseUrlFault(`postgresql://auth:${password}@db:5432/latchkey`);
+    t.match(fault, /^is not a URL.*\/ is %2F.*PGPASSWORD/, password);
+    t.notMatch(fault, /canary|12|auth/);
+  }
+  t.match(describeDatabaseUrlFault('postgresql://db:port/latchkey'), /^is not a URL\. /);
 });
 
 t.test('keeps a secret: the first of several who make it wins', async t => {

@@ -54,10 +54,6 @@ async function connectTo(
   url: string,
   { embedded, release }: { embedded: boolean; release: () => Promise<void> },
 ): Promise<Opened> {
-  if (!isWellEncoded(url)) {
-    const advice = 'Percent-encode what is special in its password: / is %2F, # is %23, ? is %3F, @ is %40.';
-    return { finding: fail(NAME, 'DATABASE_URL is not a URL with a host after its @', advice) };
-  }
   let client: pg.Client;
   const clients: pg.Client[] = [];
   const open = async () => {
@@ -120,16 +116,6 @@ function makeClient(url: string): pg.Client {
 /** The socket under a connection, TLS or not. */
 export function streamOf(client: pg.Client): NodeJS.WritableStream & { destroy(): void; authorized?: boolean } {
   return (client.connection as unknown as { stream: ReturnType<typeof streamOf> }).stream;
-}
-
-/**
- * Whether a URL means what whoever wrote it meant. With a `/`, `#` or `?` in the password, the host would be the username,
- * and the rest of the password would be shown as the database's name.
- */
-function isWellEncoded(url: string): boolean {
-  const rest = url.replace(/^[^:]+:\/\//, '');
-  const authority = rest.split(/[/?#]/, 1)[0] ?? '';
-  return authority.includes('@') || !rest.includes('@');
 }
 
 /** Says at which step a connection failed. */

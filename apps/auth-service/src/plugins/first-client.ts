@@ -1,19 +1,23 @@
 import fp from 'fastify-plugin';
-import { hashClientSecret, isClientSecret } from '../clients/secret.js';
+import { findDifferences } from '../clients/difference.js';
+import { hashClientSecret } from '../clients/secret.js';
 import type { WithConfig } from '../config.js';
-import { findClient, insertClient, replaceClientSecret } from '../data/clients.js';
+import { findClient, insertClient } from '../data/clients.js';
 
-/** Makes the client that the configuration names, so that in development nobody has to. */
+/**
+ * Makes the client that the configuration names, so that in development nobody has to. One that is there already stays as
+ * it is: somebody may have given it another secret or other scopes.
+ */
 export default fp<WithConfig>(
   async (app, { config: { firstClient } }) => {
     if (!firstClient) return;
     const { id, secret, scopes } = firstClient;
     const origin = { requestId: null, address: null, userAgent: 'auth-service' };
-    const secretHash = hashClientSecret(secret);
-    if (await insertClient(app.pg, { id, secretHash, scopes }, origin)) return;
+    if (await insertClient(app.pg, { id, secretHash: hashClientSecret(secret), scopes }, origin)) return;
     const known = await findClient(app.pg, id);
-    if (known && isClientSecret(secret, known.secretHashes)) return;
-    await replaceClientSecret(app.pg, { id, secretHash, graceS: 0 }, origin);
+    const differences = known ? findDifferences(known, firstClient) : [];
+    if (differences.length > 0)
+      app.log.warn({ clientId: id, differences }, 'the client is not the one of the development settings');
   },
   { name: 'first-client', dependencies: ['database'] },
 );
