@@ -27,12 +27,16 @@ export function migrate(databaseUrl: string): Promise<string[]> {
     // Heavy to load, and hardly ever needed.
     const { runner } = await import('node-pg-migrate');
     await beginAlone(client);
+    const { rows } = await client.query<{ isMissing: boolean }>(
+      `SELECT to_regnamespace('auth') IS NULL AS "isMissing"`,
+    );
     const applied = await runner({
       dbClient: client,
       dir: FOLDER,
       direction: 'up',
       migrationsSchema: 'auth',
-      createMigrationsSchema: true,
+      // IF NOT EXISTS would take the right to make schemas, even where there is this one.
+      createMigrationsSchema: rows[0]?.isMissing === true,
       migrationsTable: TABLE,
       // Begins no other transaction, and commits ours.
       singleTransaction: true,

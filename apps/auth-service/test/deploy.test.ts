@@ -1,11 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
+import { trustedProxies } from '@latchkey/service-kit';
+import pg from 'pg';
 import t from 'tap';
 import { Environment, loadSettings } from '../src/config.js';
-import { startService } from './helper.js';
+import { commandLine } from './command-line.js';
+import { newCredentials, post, type Service, startService } from './helper.js';
 import { complaintsAbout, filesBelow, readKustomization, readYaml } from './kustomization.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -18,6 +23,7 @@ const example = readKustomization(join(FOLDER, 'overlays/example'));
 const secrets = readYaml(join(FOLDER, 'secrets.example.yaml'));
 const dockerfile = readFileSync(join(root, 'deploy/Dockerfile'), 'utf8');
 const settings = example.settings['auth-service'] ?? {};
+const [{ services, networks }] = readYaml(join(root, 'docker-compose.yml'));
 
 const ofKind = (kind: string): any[] => example.manifests.filter(manifest => manifest.kind === kind);
 const only = (kind: string): any => {
@@ -179,11 +185,136 @@ t.test('nothing is allowed that is not needed', async t => {
 t.test('whoever ends the service gives it the time to close', async t => {
   const needs = Number(settings['SHUTDOWN_DELAY_MS']) / 1000 + CLOSE_WITHIN_S;
   t.ok(pod.terminationGracePeriodSeconds > needs);
-  const [{ services }] = readYaml(join(root, 'docker-compose.yml'));
   for (const name of ['auth-service', 'notes-service'])
     t.ok(Number.parseInt(services[name].stop_grace_period, 10) > needs, `${name} in docker-compose.yml`);
   t.same(
     Object.keys(services['auth-service'].environment).filter(name => !isSetting(name)),
-    [],
+    ['PGPASSWORD'],
   );
+});
+
+t.test('in docker-compose.yml each service has a role of its own, and none the superuser', async t => {
+  const { postgres, gateway, ...users } = services;
+  const superuser = new RegExp(`POSTGRES_PASSWORD|//${postgres.environment.POSTGRES_USER}\\b`);
+  t.match(JSON.stringify(postgres), superuser);
+  for (const [name, service] of Object.entries({ gateway, ...users }))
+    t.notMatch(JSON.stringify(service), superuser, name);
+  t.match(postgres.volumes, [
+    'postgres:/var/lib/postgresql',
+    /^\.\/deploy\/postgres\/roles\.sql:\/docker-entrypoint-initdb\.d\//,
+  ]);
+  const roles = { 'auth-service': 'auth', 'notes-client': 'auth', 'notes-service': 'notes' };
+  t.same(Object.keys(users), Object.keys(roles));
+  for (const [name, role] of Object.entries(roles)) {
+    const { DATABASE_URL, PGPASSWORD } = services[name].environment;
+    const { username, password, host, pathname } = new URL(DATABASE_URL);
+    t.same([username, password, host], [`${role}_service`, '', 'postgres:5432'], name);
+    t.equal(pathname, `/${postgres.environment.POSTGRES_DB}`);
+    t.equal(PGPASSWORD, `\${${role.toUpperCase()}_DB_PASSWORD}`);
+  }
+  const example = readFileSync(join(root, '.env.example'), 'utf8');
+  for (const [, name] of readFileSync(join(root, 'docker-compose.yml'), 'utf8').matchAll(/\$\{(\w+)/g))
+    t.match(example, new RegExp(`^${name}=`, 'm'), `${name} is in .env.example`);
+});
+
+t.test('in docker-compose.yml the gateway alone is trusted', async t => {
+  const { ipv4_address: address } = services.gateway.networks.default;
+  t.equal(services['auth-service'].environment.TRUST_PROXY, address);
+  t.equal(isIP(address), 4, 'an address, not a network');
+  const [{ subnet, ip_range, gateway }] = networks.default.ipam.config;
+  t.ok(trustedProxies([subnet])(address));
+  t.notOk(trustedProxies([ip_range])(address), 'no other container is given it');
+  t.not(address, gateway);
+});
+
+/** Runs the script as the postgres image does, for the want of psql: with its variables filled in. */
+async function runRolesScript(admin: pg.Client, passwords: { auth: string; notes: string }): Promise<void> {
+  const values: Record<string, string> = {
+    ":'auth_password'": pg.escapeLiteral(passwords.auth),
+    ":'notes_password'": pg.escapeLiteral(passwords.notes),
+    ':"DBNAME"': pg.escapeIdentifier(admin.database ?? ''),
+  };
+  const sql = readFileSync(join(root, 'deploy/postgres/roles.sql'), 'utf8').replace(/^\\getenv .*$/gm, '');
+  await admin.query(sql.replace(/(?<!:):['"]\w+['"]/g, variable => values[variable] ?? variable));
+}
+
+t.test('the roles of docker-compose.yml can do what the services do, and nothing else', async t => {
+  const postgres = await startThrowawayPostgres();
+  t.teardown(() => postgres.stop());
+  const connect = async (url: string) => {
+    const client = new pg.Client(url);
+    await client.connect();
+    t.teardown(() => client.end());
+    return client;
+  };
+  const urlOf = (database: string, user?: string, password = '') => {
+    const url = new URL(postgres.url);
+    url.pathname = `/${database}`;
+    return (user === undefined ? url : Object.assign(url, { username: user, password: encodeURIComponent(password) }))
+      .href;
+  };
+  const server = await connect(postgres.url);
+  for (const name of ['latchkey', 'older']) await server.query(`CREATE DATABASE ${name}`);
+  // Base64 as openssl makes it, and worse.
+  const passwords = { auth: 'ab/cd+ef==', notes: "it's 100% #1?@/" };
+  const admin = await connect(urlOf('latchkey'));
+  for (let run = 0; run < 2; run++) await runRolesScript(admin, passwords);
+
+  const service = await startService(t, { databaseUrl: urlOf('latchkey', 'auth_service', passwords.auth) });
+  t.equal((await post(`${service.base}/auth/sign-up`, newCredentials())).status, 201);
+  const unnamed = { config: { ...service.config, databaseUrl: urlOf('latchkey', 'auth_service') } } as Service;
+  const latchkey = commandLine(unnamed);
+  t.match(await latchkey('clients create notes-service', '', { PGPASSWORD: passwords.auth }), { code: 0 });
+  t.match(await latchkey('clients list', '', { PGPASSWORD: 'another' }), { code: 1, stderr: /refuses us/ });
+  const imported = await latchkey('users import - --dry-run', '{"username":"imported","passwordHash":null}', {
+    PGPASSWORD: passwords.auth,
+  });
+  t.match(imported, { code: 0, stderr: /dry run/ });
+
+  const [auth, notes] = [
+    await connect(urlOf('latchkey', 'auth_service', passwords.auth)),
+    await connect(urlOf('latchkey', 'notes_service', passwords.notes)),
+  ];
+  await notes.query('CREATE TABLE notes.things ()');
+  const forbidden = [
+    ...['CREATE SCHEMA other', 'CREATE TABLE public.other ()', 'CREATE ROLE other', 'CREATE DATABASE other'],
+    ...["COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('PG_VERSION')", 'ALTER ROLE current_user SUPERUSER'],
+    ...['SET ROLE postgres', 'CREATE EXTENSION file_fdw', 'SELECT rolpassword FROM pg_authid'],
+  ];
+  for (const statement of [
+    ...forbidden,
+    'SELECT FROM notes.things',
+    'CREATE TABLE notes.other ()',
+    'SET ROLE notes_service',
+  ])
+    await t.rejects(auth.query(statement), { code: '42501' }, `auth: ${statement}`);
+  for (const statement of [
+    ...forbidden,
+    'SELECT FROM auth.users',
+    'CREATE TABLE auth.other ()',
+    'SET ROLE auth_service',
+  ])
+    await t.rejects(notes.query(statement), { code: '42501' }, `notes: ${statement}`);
+  await t.rejects(notes.query('CREATE TEMP TABLE other ()'), { code: '42501' });
+  for (const [user, password] of [
+    ['auth_service', passwords.auth],
+    ['notes_service', passwords.notes],
+  ] as const)
+    for (const database of ['postgres', 'template1'])
+      await t.rejects(connect(urlOf(database, user, password)), { code: '42501' }, `${user} at ${database}`);
+
+  // One that the superuser has migrated, as before there were these roles.
+  const before = await startService(t, { databaseUrl: urlOf('older') });
+  const credentials = newCredentials();
+  await post(`${before.base}/auth/sign-up`, credentials);
+  await runRolesScript(await connect(urlOf('older')), passwords);
+  const after = await startService(t, {
+    ...{ databaseUrl: urlOf('older', 'auth_service', passwords.auth), authSecrets: before.config.authSecrets },
+  });
+  t.equal((await post(`${after.base}/auth/sign-in`, credentials)).status, 200);
+  const { rows } = await after.sql(
+    `SELECT DISTINCT relowner::regrole::text AS owner FROM pg_class WHERE relnamespace = 'auth'::regnamespace
+     UNION SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'auth'::regnamespace`,
+  );
+  t.same(rows, [{ owner: 'auth_service' }]);
 });

@@ -17,12 +17,16 @@ export async function migrate(databaseUrl: string): Promise<void> {
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+    const { rows } = await client.query<{ isMissing: boolean }>(
+      `SELECT to_regnamespace('notes') IS NULL AS "isMissing"`,
+    );
     const applied = await runner({
       dbClient: client,
       dir: fileURLToPath(new URL('../migrations', import.meta.url)),
       direction: 'up',
       schema: 'notes',
-      createSchema: true,
+      // IF NOT EXISTS would take the right to make schemas, even where there is this one.
+      createSchema: rows[0]?.isMissing === true,
       migrationsTable: 'migrations',
       // Begins no other transaction, and commits ours.
       singleTransaction: true,

@@ -62,6 +62,19 @@ t.test('replicas that start at once migrate once, whatever lock somebody has lef
   t.equal(locks.rowCount, 0);
 });
 
+t.test('a role that owns the schema and may make no other one migrates it', async t => {
+  const databaseUrl = await createDatabase();
+  const admin = new pg.Client(databaseUrl);
+  await admin.connect();
+  t.teardown(() => admin.end());
+  const role = `notes_${randomUUID().slice(0, 8)}`;
+  await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; CREATE SCHEMA notes AUTHORIZATION ${role}`);
+  const url = Object.assign(new URL(databaseUrl), { username: role, password: 'x' });
+  await migrate(url.href);
+  const { rows } = await admin.query(`SELECT tableowner AS owner FROM pg_tables WHERE tablename = 'notes'`);
+  t.same(rows, [{ owner: role }]);
+});
+
 t.test('the guard checks offline, the profile asks auth-service', async t => {
   const { authUrl, notesUrl, signUp, auth, sql } = await startSystem(t);
   const { token, user } = await signUp();
