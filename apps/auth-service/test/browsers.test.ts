@@ -332,7 +332,7 @@ t.test('nobody hides a request within another', async t => {
   ];
   for (const headers of ambiguous) {
     const answer = await raw(service, `POST /auth/sign-in HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${hidden}`);
-    t.match(answer, /HTTP\/1.1 400 /, headers);
+    t.match(answer, /^HTTP\/1.1 4\d\d /, headers);
     t.notMatch(answer, /HTTP\/1.1 200 /, `${headers}: what is hidden is not answered`);
   }
 });
