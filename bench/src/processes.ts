@@ -16,7 +16,7 @@ export type Server = {
 /**
  * Runs a server that says over IPC when it is ready; on a free port unless one is given.
  *
- * @param onSpawn gets the process before it is ready
+ * @param onSpawn gets the process before it is ready, and may read its standard output
  */
 export async function startServer(
   script: URL,
@@ -27,9 +27,11 @@ export async function startServer(
   const before = performance.now();
   const child = spawn(process.execPath, [script.pathname], {
     env: { PATH: process.env['PATH'], ...env, PORT: port },
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   onSpawn?.(child);
+  // Read by nobody else, it must not fill up.
+  child.stdout?.resume();
   const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(new Error(`${script} ended`)))]);
   const startedInMs = performance.now() - before;

@@ -18,6 +18,8 @@ export type Stage = {
   env: Record<string, string>;
   /** Starts a replica, with more settings than the stage has; `onSpawn` gets its process before it is ready. */
   start(more?: Record<string, string>, onSpawn?: (child: ChildProcess) => void): Promise<Server>;
+  /** Ends another process together with the replicas. */
+  adopt(child: ChildProcess): void;
   /** Runs the service's command line and reads the JSON that it prints. */
   latchkey(...args: string[]): Promise<unknown>;
   /** Makes a client that may read the revocation feed. */
@@ -59,6 +61,7 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     postgres,
     env,
     latchkey,
+    adopt: child => void children.push(child),
     async start(more = {}, onSpawn) {
       if (isOver) throw new Error('the stage has been left');
       return startServer(new URL('server.js', APP), { ...env, ...more }, child => {

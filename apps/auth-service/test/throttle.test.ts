@@ -396,8 +396,10 @@ onEachStore('no key lists more than 1000 attempts that are not settled', async (
   const { app } = await startThrottled(t, {}, overrides);
   const claim = { key: `sign-up:${randomUUID()}`, quota: 1_000_000 };
   const spend = async () => 'lease' in (await app.throttleStore.spend([claim], 60, false));
-  const taken = await Promise.all(times(1010, 0).map(spend));
-  t.equal(taken.filter(Boolean).length, 1000);
+  let taken = 0;
+  // No more at once than may wait for the database.
+  for (let i = 0; i < 1010; i += 101) taken += (await Promise.all(times(101, 0).map(spend))).filter(Boolean).length;
+  t.equal(taken, 1000);
 });
 
 t.test('what is kept to be settled later is bounded, and goes once the store is back', async t => {

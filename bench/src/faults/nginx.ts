@@ -11,15 +11,18 @@ const TEMPLATE = new URL('../../../deploy/nginx/gateway.conf.template', import.m
 
 export const hasNginx = (): boolean => spawnSync('nginx', ['-v']).status === 0;
 
-/** Runs a real nginx as the gateway of these replicas, with the configuration that is deployed. */
-export async function startGateway(replicas: string[]): Promise<{ url: string; stop: () => Promise<void> }> {
+/** Runs a real nginx as the gateway of these services, with the configuration that is deployed. */
+export async function startGateway(
+  replicas: string[],
+  notes: string[] = [],
+): Promise<{ url: string; stop: () => Promise<void> }> {
   const port = await getPort({ host: '127.0.0.1' });
-  const hosts = replicas.map(url => new URL(url).host);
-  // Nobody asks for notes.
-  const notes = `127.0.0.1:${await getPort({ host: '127.0.0.1' })}`;
+  // Where nobody asks for notes.
+  const nothing = `http://127.0.0.1:${await getPort({ host: '127.0.0.1' })}`;
+  const servers = (urls: string[]) => urls.map(url => `server ${new URL(url).host} fail_timeout=2s;`).join(' ');
   const values: Record<string, string> = {
-    AUTH_SERVERS: hosts.map(host => `server ${host} fail_timeout=2s;`).join(' '),
-    NOTES_SERVERS: `server ${notes};`,
+    AUTH_SERVERS: servers(replicas),
+    NOTES_SERVERS: servers(notes.length > 0 ? notes : [nothing]),
     GATEWAY_LISTEN: `127.0.0.1:${port}`,
   };
   const server = (await readFile(TEMPLATE, 'utf8')).replace(/\$\{(\w+)\}/g, (all, name) => values[name] ?? all);
