@@ -193,9 +193,10 @@ async function throttleEverywhere(replicas: Replica[], blockS: number): Promise<
       told.push(`${replica.name}: ${status === 429 ? `${retryAfter} s` : `open (${status})`}`);
     }
     rows.push({
-      what: `a block that begins where the clock is ${begins.name}`,
-      measured: told.join(', '),
-      promise: `${blockS} s everywhere`,
+      what: `a block of ${blockS} s that begins where the clock is ${begins.name} is as long everywhere`,
+      measured: broken ? 'no' : 'yes',
+      reference: told.join(', '),
+      promise: 'yes',
       broken,
     });
   }

@@ -1,10 +1,11 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** A request and the response to it. */
 export type Exchange = { request: IncomingMessage; response: ServerResponse };
 
-type Connection = { current?: Exchange | undefined; waiting: Exchange[] };
+type Connection = { current?: Exchange | undefined; waiting: (() => void)[] };
 
 // Few clients send requests before they have the response to the one before, and those send few. A single read of the
 // socket may hold two thousand.
@@ -26,8 +27,7 @@ export function oneAtATime(listener: RequestListener): RequestListener {
     connection.current = exchange;
     response.once('close', () => {
       connection.current = undefined;
-      const next = connection.waiting.shift();
-      if (next) serve(connection, next);
+      connection.waiting.shift()?.();
     });
     // The response before this one may have been the last of the connection.
     if (request.socket.writable) listener(request, response);
@@ -37,8 +37,10 @@ export function oneAtATime(listener: RequestListener): RequestListener {
     const { socket } = request;
     const connection = connections.get(socket) ?? { waiting: [] };
     connections.set(socket, connection);
-    if (!connection.current) serve(connection, { request, response });
-    else if (connection.waiting.length < MAX_WAITING) connection.waiting.push({ request, response });
+    const begin = () => serve(connection, { request, response });
+    if (!connection.current) begin();
+    // It does not belong to what goes on when its turn comes, such as the trace of the request before.
+    else if (connection.waiting.length < MAX_WAITING) connection.waiting.push(AsyncResource.bind(begin));
     else socket.destroy();
   };
 }

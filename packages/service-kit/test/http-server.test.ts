@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -46,6 +47,18 @@ async function until(holds: () => boolean): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, 10));
   }
 }
+
+t.test('a request that has waited for its turn belongs to no other request', async t => {
+  const storage = new AsyncLocalStorage<string>();
+  const seen: (string | undefined)[] = [];
+  const port = await start(t, (request, response) => {
+    seen.push(storage.getStore());
+    storage.run(request.url as string, () => setTimeout(() => response.end(), 20));
+  });
+  const requests = [1, 2, 3].map(i => `GET /${i} HTTP/1.1\r\nHost: x\r\n${i === 3 ? 'Connection: close\r\n' : ''}\r\n`);
+  await readAll(await write(t, port, requests.join('')));
+  t.same(seen, [undefined, undefined, undefined]);
+});
 
 t.test('the requests of a connection are served one after the other, in order', async t => {
   let serving = 0;
