@@ -165,7 +165,7 @@ t.test('a job that newcomers pass again and again is refused, not left to wait',
   t.match(lane.state(), { waiting: 0, running: 0 });
 });
 
-t.test('the queue is bounded in count, whoever fills it', async t => {
+t.test('the queue is bounded in count', async t => {
   const { lane, run } = startTimedLane(t, { maxWaitMs: 8000 });
   const hangUp = new AbortController();
   const from = (i: number, account = `account-${i}`) => caller(`address-${i}`, account, hangUp.signal);

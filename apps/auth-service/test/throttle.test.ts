@@ -468,7 +468,7 @@ t.test('an update from the version before takes its blocks, failures and known a
   await old('familiar:c', 1, 864_000);
   await old('pair:c', 2, 900);
   await old('pair:d', 1_000_000_000, -1);
-  const migration = await readFile(new URL('../migrations/014_throttle_counters.sql', import.meta.url), 'utf8');
+  const migration = await readFile(new URL('../migrations/013_throttle_counters.sql', import.meta.url), 'utf8');
   await sql(/^INSERT INTO auth\.throttle_counters [^;]+/m.exec(migration)?.[0] as string);
   const { rows } = await sql(
     `SELECT key, failures, round(extract(epoch FROM failures_until - now()) / 60)::int AS failures_min,

@@ -16,7 +16,7 @@ const PAGE = 100;
 
 /**
  * One account signs in with its right password, 100 times a second from one address, while a person of another account
- * and address signs in once a second; then what the sessions of one account cost whoever lists them. The throttles are on.
+ * and address signs in once a second; then what it costs to list the sessions of one account. The throttles are on.
  */
 export const hog: Part = async ({ cost = 12, seconds = 60 }) => {
   const stage = await setStage({ BCRYPT_COST: String(cost), THROTTLE_ENABLED: 'true' });

@@ -34,7 +34,7 @@ const FASTIFY_ERRORS: Record<string, [status: number, code: ProblemCode, detail:
 };
 
 const RETRY_AFTER_S = '1';
-// Whoever sends thousands of unknown members, or one of 16 KiB, must not get a response many times as long.
+// Thousands of unknown members, or one of 16 KiB, must not make a response many times as long.
 const MAX_ERRORS = 10;
 const MAX_POINTER_LENGTH = 100;
 

@@ -68,7 +68,7 @@ export function createAttempts(
     createHmac('sha256', hashKey).update(parts.join('\n')).digest('base64url').slice(0, 22);
   const pairOf = ({ username, address, sessionId }: Caller) => {
     const name = username.toLowerCase();
-    // Whoever holds a session counts by that: it has no other addresses.
+    // A caller with a session counts by that session, from whatever address.
     return limits.pair(sessionId === undefined ? hash(name, address) : hash(name, 'session', sessionId));
   };
 

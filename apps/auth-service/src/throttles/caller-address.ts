@@ -21,7 +21,7 @@ function parseAddress(text: string | null | undefined): string | null {
 
 /**
  * Whom an address stands for, as far as throttles go: an IPv4 address for itself, also when it comes mapped into IPv6,
- * and an IPv6 address for its /64, since whoever has one of those has all of them. All that are not known count as one.
+ * and an IPv6 address for its /64, since a host that has one of those has all of them. All that are not known count as one.
  */
 export function foldAddress(ip: string | null | undefined): string {
   const address = parseAddress(ip);
