@@ -3,6 +3,7 @@ import { once } from 'node:events';
 
 const CROWD = new URL('crowd.js', import.meta.url);
 const FLOOD = new URL('flood.js', import.meta.url);
+const PULSE = new URL('pulse.js', import.meta.url);
 
 /** What came of a flood of sign-ins: the times of the accepted and the refused in ms, and how many were neither. */
 export type Flood = { accepted: number[]; refused: number[]; others: number };
@@ -48,6 +49,21 @@ export function startCrowd(
     child.send('end');
     const [crowd] = await ended;
     return crowd;
+  };
+}
+
+/**
+ * Asks for a URL a hundred times a second, from a process of its own, which nothing else keeps busy.
+ *
+ * @returns what ends it and tells how long each answer took, in ms
+ */
+export function startPulse(url: string): () => Promise<number[]> {
+  const child = fork(PULSE, { env: { PATH: process.env['PATH'], URL: url } });
+  const ended = once(child, 'message') as Promise<[number[]]>;
+  return async () => {
+    child.send('end');
+    const [beats] = await ended;
+    return beats;
   };
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createVerifier, type SignedIn, type Verifier } from '@latchkey/auth-client';
 import { withClient } from '../faults/client.js';
+import { startPulse } from '../load.js';
 import type { Server } from '../processes.js';
 import { type Part, percentile, progress, round } from '../report.js';
 import { AUDIENCE, clientOf, ISSUER, setStage, signUp } from '../stage.js';
@@ -32,7 +33,7 @@ export const massSignOut: Part = async ({ count = DEFAULT_COUNT }) => {
     }
     const memoryBefore = await Promise.all(replicas.map(memoryOf));
 
-    const pulses = replicas.map(({ url }) => watchPulse(url));
+    const pulses = replicas.map(({ url }) => startPulse(`${url}/livez`));
     progress(`${count} sessions end`);
     const begin = performance.now();
     await withClient(stage.postgres.url, client => client.query('UPDATE auth.sessions SET revoked_at = now()'));
@@ -82,21 +83,6 @@ const SESSIONS = `
   SELECT overlay(gen_random_uuid()::text PLACING '00' FROM 1)::uuid, account.id, '\\x00', now() + interval '1 day',
     now() + interval '1 day', now() + interval '10 minutes'
   FROM account, generate_series(1, $1::int)`;
-
-/** Asks a replica for its health all the time; the result ends that and tells how long each answer took, in ms. */
-function watchPulse(url: string): () => Promise<number[]> {
-  const beats: Promise<number>[] = [];
-  const ask = async () => {
-    const before = performance.now();
-    await (await fetch(`${url}/livez`)).arrayBuffer();
-    return performance.now() - before;
-  };
-  const timer = setInterval(() => beats.push(ask()), ASK_EVERY_MS);
-  return () => {
-    clearInterval(timer);
-    return Promise.all(beats);
-  };
-}
 
 /** Resolves with the time when all tokens were refused. */
 async function untilAll(probes: SignedIn[], isRefused: (token: string) => Promise<boolean>): Promise<number> {

@@ -1,7 +1,7 @@
 import {
   type Credentials,
   type PasswordChange,
-  Revocations,
+  type Revocations,
   ServiceToken,
   type Session,
   Sessions,
@@ -12,6 +12,7 @@ import {
 import { Type } from '@sinclair/typebox';
 import { keyHeaders } from './idempotency-key.js';
 import { type AuthClientOptions, type CallOptions, createRequest } from './request.js';
+import { RevocationsPage } from './schema-check.js';
 
 /** What a service proves itself with at the auth-service (RFC 6749 §2.3.1). */
 export interface ServiceCredentials {
@@ -152,7 +153,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     },
     revocations: (token, { after, wait = 0 } = {}, call) => {
       const query = new URLSearchParams({ wait: `${wait}`, ...(after !== undefined && { after }) });
-      const answer = { status: 200, schema: Revocations, maxBytes: MAX_FEED_BYTES };
+      const answer = { status: 200, schema: RevocationsPage, maxBytes: MAX_FEED_BYTES };
       const timeoutMs = wait * 1000 + (call?.timeoutMs ?? options.timeoutMs ?? 10_000);
       const how = { as: bearer(token), retry: 'any' as const, call: { ...call, timeoutMs } };
       return request(`GET /auth/revocations?${query}`, answer, how);

@@ -1,4 +1,5 @@
-import { FormatRegistry, type Static, type TSchema } from '@sinclair/typebox';
+import { type Revocation, Revocations } from '@latchkey/user-schema';
+import { FormatRegistry, Kind, type Static, type TSchema, Type, TypeRegistry } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 
 const FORMATS = {
@@ -13,4 +14,22 @@ export function conforms<S extends TSchema>(schema: S, value: unknown): value is
     if (!FormatRegistry.Has(name)) FormatRegistry.Set(name, text => pattern.test(text));
   }
   return Value.Check(schema, value);
+}
+
+const LIST = 'latchkey:revocations';
+
+/**
+ * The schema of a page of the revocation feed. TypeBox takes ten times as long for thousands of sessions as for parsing them,
+ * so these are checked by hand.
+ */
+export const RevocationsPage: typeof Revocations = Type.Object({
+  ...Revocations.properties,
+  revoked: Type.Unsafe<Revocation[]>({ [Kind]: LIST }) as unknown as typeof Revocations.properties.revoked,
+});
+if (!TypeRegistry.Has(LIST))
+  TypeRegistry.Set(LIST, (_schema, value) => Array.isArray(value) && value.every(isRevocation));
+
+function isRevocation(value: unknown): value is Revocation {
+  const { sid, exp } = (value ?? {}) as Partial<Revocation>;
+  return typeof sid === 'string' && Number.isInteger(exp);
 }
