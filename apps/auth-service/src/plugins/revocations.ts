@@ -63,7 +63,6 @@ export default fp(
     const waiting = new Set<() => void>();
     const shared = createAnswerCache(MAX_SHARED_BYTES);
     let life = '';
-    let next = FIRST_PLACE;
     let isComplete = false;
     let readAt = Number.NEGATIVE_INFINITY;
     let keys: string[] = [];
@@ -79,7 +78,6 @@ export default fp(
         app.log.warn({ known: log.size() }, 'the database was restarted or replaced: ended sessions are read anew');
       }
       life = now;
-      next = FIRST_PLACE;
       isComplete = false;
       log.restart();
     };
@@ -94,6 +92,7 @@ export default fp(
         restored += await restoreRevocations(db, missing.slice(i, i + PAGE_SIZE), origin);
       }
       log.settle();
+      if (restored === 0) return;
       app.log.warn({ restored }, 'the database had forgotten sessions that have ended; they are ended again');
       await load(db);
     };
@@ -102,7 +101,7 @@ export default fp(
       log.prune();
       for (let turns = 0; turns <= MAX_TURNS; ) {
         const askedAt = performance.now();
-        const page = await readRevocations(db, next, PAGE_SIZE);
+        const page = await readRevocations(db, log.end(), PAGE_SIZE);
         readAt = askedAt;
         const found = page.life.slice(0, LIFE_LENGTH);
         if (found !== life) {
@@ -113,7 +112,6 @@ export default fp(
           if (!isFirst) continue;
         }
         log.append(page.revocations, page.next, page.now);
-        next = page.next;
         const isNews = page.revocations.length > 0 || (!isComplete && !page.hasMore);
         isComplete ||= !page.hasMore;
         if (isNews) wake();
