@@ -76,13 +76,17 @@ export const massSignOut: Part = async ({ count = DEFAULT_COUNT }) => {
   }
 };
 
-// Their ids come before those of the service, which begin with the time.
+// Begun over the last day, with ids that begin with the time, as the service makes them.
 const SESSIONS = `
-  WITH account AS (INSERT INTO auth.users (id, username) VALUES (gen_random_uuid(), 'crowd-${randomBytes(4).toString('hex')}') RETURNING id)
+  WITH account AS (INSERT INTO auth.users (id, username) VALUES (gen_random_uuid(), 'crowd-${randomBytes(4).toString('hex')}') RETURNING id),
+  begun AS (
+    SELECT lpad(to_hex(floor(1000 * extract(epoch FROM now() - interval '1 day' * (1 - n / $1::float8)) - 1000)::bigint), 12, '0') AS time
+    FROM generate_series(1, $1::int) AS n
+  )
   INSERT INTO auth.sessions (id, user_id, salt, expires_at, ends_at, token_expires_at)
-  SELECT overlay(gen_random_uuid()::text PLACING '00' FROM 1)::uuid, account.id, '\\x00', now() + interval '1 day',
-    now() + interval '1 day', now() + interval '10 minutes'
-  FROM account, generate_series(1, $1::int)`;
+  SELECT overlay(gen_random_uuid()::text PLACING left(time, 8) || '-' || right(time, 4) || '-7' FROM 1)::uuid, account.id, '\\x00',
+    now() + interval '1 day', now() + interval '1 day', now() + interval '10 minutes'
+  FROM account, begun`;
 
 /** Resolves with the time when all tokens were refused. */
 async function untilAll(probes: SignedIn[], isRefused: (token: string) => Promise<boolean>): Promise<number> {

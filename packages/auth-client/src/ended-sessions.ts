@@ -27,7 +27,7 @@ export function createEndedSessions(clockToleranceMs: number): EndedSessions {
     has: sessionId => expiries.has(sessionId),
     add(revocations) {
       for (const { sid, exp } of revocations) {
-        if (!isOver(exp)) expiries.set(sid, Math.max(exp, expiries.get(sid) ?? exp));
+        if (!isOver(exp)) expiries.set(sid, exp);
       }
       sweep();
     },
