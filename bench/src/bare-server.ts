@@ -17,9 +17,9 @@ app.get('/auth/verify', (_request, reply) => {
 });
 
 // A refresh is the same statement and one signature.
-const data = new URL('../../apps/auth-service/dist/data/', import.meta.url);
-const { REFRESH } = await import(new URL('refresh.js', data).href);
-const { originValue } = await import(new URL('audit-events.js', data).href);
+const data = new URL('../../apps/auth-service/dist/', import.meta.url);
+const { REFRESH } = await import(new URL('sessions/refresh.js', data).href);
+const { originValue } = await import(new URL('events/audit-events.js', data).href);
 const sign = createSigner({ key: env['SIGNING_KEY'] as string, algorithm: 'ES256' });
 const pool = new pg.Pool({ connectionString: env['DATABASE_URL'] });
 app.post<{ Body: { values: unknown[] } }>('/auth/refresh', async ({ body }) => {

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 import { explain } from '@latchkey/service-kit';
 import { Command } from 'commander';
-import { clientCommands } from './commands/clients.js';
-import { doctorCommand } from './commands/doctor.js';
-import { eventsCommand } from './commands/events.js';
-import { keyCommands } from './commands/keys.js';
-import { migrateCommand } from './commands/migrate.js';
-import { passwordCommands } from './commands/passwords.js';
-import { userCommands } from './commands/users.js';
+import { clientCommands } from './cli/clients.js';
+import { doctorCommand } from './cli/doctor.js';
+import { eventsCommand } from './cli/events.js';
+import { keyCommands } from './cli/keys.js';
+import { migrateCommand } from './cli/migrate.js';
+import { passwordCommands } from './cli/passwords.js';
+import { userCommands } from './cli/users.js';
 
 // Who has read enough, such as `head`, closes the pipe.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,8 +1,8 @@
 import { runService } from '@latchkey/service-kit';
 import { startTracing } from '@latchkey/tracing';
 import { buildApp } from './app.js';
-import { loadSettings } from './config.js';
-import { prepare } from './development.js';
+import { prepare } from './config/development.js';
+import { loadSettings } from './config/settings.js';
 
 await runService('auth-service', {
   prepare: () => prepare(loadSettings()),

@@ -8,7 +8,7 @@ import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { trustedProxies } from '@latchkey/service-kit';
 import pg from 'pg';
 import t from 'tap';
-import { Environment, loadSettings } from '../src/config.js';
+import { Environment, loadSettings } from '../src/config/settings.js';
 import { commandLine } from './command-line.js';
 import { newCredentials, post, type Service, startService } from './helper.js';
 import { complaintsAbout, filesBelow, readKustomization, readYaml } from './kustomization.js';

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { buildApp } from '../src/app.js';
-import type { Config } from '../src/config.js';
+import type { Config } from '../src/config/settings.js';
 
 /** The throw-away server that `with-postgres` started for this run. */
 export function serverUrl(): string {

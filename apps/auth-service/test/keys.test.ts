@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import type { Config } from '../src/config.js';
-import { advanceNextKey, listKeys } from '../src/data/signing-keys.js';
-import { KEY_LEAD_S, retireKey, rotateKeys } from '../src/tokens/key-life.js';
+import type { Config } from '../src/config/settings.js';
+import { KEY_LEAD_S, retireKey, rotateKeys } from '../src/keys/life.js';
+import { advanceNextKey, listKeys } from '../src/keys/stored-keys.js';
 import {
   createDatabase,
   get,

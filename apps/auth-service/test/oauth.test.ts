@@ -1,7 +1,7 @@
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t from 'tap';
 import { hashClientSecret, newClientSecret } from '../src/clients/secret.js';
-import { insertClient, replaceClientSecret, setClientDisabled } from '../src/data/clients.js';
+import { insertClient, replaceClientSecret, setClientDisabled } from '../src/clients/stored-clients.js';
 import {
   call,
   createDatabase,

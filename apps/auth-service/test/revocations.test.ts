@@ -3,10 +3,10 @@ import { createAuthClient, createVerifier } from '@latchkey/auth-client';
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import fc from 'fast-check';
 import t from 'tap';
-import { FIRST_PLACE, type Place, type PlacedRevocation } from '../src/data/revocations.js';
-import { createAnswerCache } from '../src/tokens/answer-cache.js';
-import { createOutageWatch } from '../src/tokens/outage.js';
-import { createRevocationLog, isBehind } from '../src/tokens/revocation-log.js';
+import { createOutageWatch } from '../src/database/outage.js';
+import { createAnswerCache } from '../src/revocations/response-cache.js';
+import { createRevocationLog, isBehind } from '../src/revocations/revocation-log.js';
+import { FIRST_PLACE, type Place, type PlacedRevocation } from '../src/revocations/stored-revocations.js';
 import { get, newCredentials, post, segment, startService, until } from './helper.js';
 
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;

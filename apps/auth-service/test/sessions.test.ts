@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { changePassword, insertSession, listSessions, newSalt, newSession } from '../src/data/sessions.js';
-import type { Queryable } from '../src/data/sql.js';
-import { findPasswordHash } from '../src/data/users.js';
+import { findPasswordHash } from '../src/accounts/stored-accounts.js';
+import type { Queryable } from '../src/database/sql.js';
+import { changePassword, insertSession, listSessions, newSalt, newSession } from '../src/sessions/stored-sessions.js';
 import {
   call,
   createDatabase,

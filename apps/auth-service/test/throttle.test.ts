@@ -8,9 +8,9 @@ import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
-import { type Config, loadSettings } from '../src/config.js';
-import { sweepThrottles } from '../src/data/throttles.js';
-import { foldAddress } from '../src/throttles/caller-address.js';
+import { type Config, loadSettings } from '../src/config/settings.js';
+import { foldAddress } from '../src/http/caller-address.js';
+import { sweepThrottles } from '../src/throttles/postgres-store.js';
 import { createRefusals } from '../src/throttles/refusals.js';
 import { createSettlements } from '../src/throttles/settlements.js';
 import {

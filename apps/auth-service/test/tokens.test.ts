@@ -1,8 +1,8 @@
 import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { listKeys } from '../src/data/signing-keys.js';
-import { openKey } from '../src/tokens/signing-key.js';
+import { openKey } from '../src/keys/signing-key.js';
+import { listKeys } from '../src/keys/stored-keys.js';
 import { createTokenCache } from '../src/tokens/token-cache.js';
 import { get, newCredentials, post, segment, startService } from './helper.js';
 

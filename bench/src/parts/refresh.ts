@@ -54,7 +54,7 @@ export async function refreshRate(url: string, bodies: object[], seconds: number
 /** Statements per second by pgbench, which needs neither Node nor HTTP; `undefined` where it is not installed. */
 export async function pgbenchRate(stage: Stage, refreshes: Refresh[], seconds: number): Promise<number | undefined> {
   if (spawnSync('pgbench', ['--version']).status !== 0) return undefined;
-  const { REFRESH } = await fromService('data/refresh.js');
+  const { REFRESH } = await fromService('sessions/refresh.js');
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
   try {
     const scripts = refreshes.map(({ values }, i) => {

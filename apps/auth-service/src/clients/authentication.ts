@@ -1,7 +1,7 @@
-import { findClient, type StoredClient } from '../data/clients.js';
-import type { Queryable } from '../data/sql.js';
-import { InvalidClientError, InvalidRequestError } from '../errors.js';
+import type { Queryable } from '../database/sql.js';
+import { InvalidClientError, InvalidRequestError } from '../http/errors.js';
 import { isClientSecret } from './secret.js';
+import { findClient, type StoredClient } from './stored-clients.js';
 
 type Credentials = { id: string; secret: string };
 

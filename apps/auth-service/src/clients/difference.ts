@@ -1,6 +1,6 @@
 import pg from 'pg';
-import type { StoredClient } from '../data/clients.js';
 import { isClientSecret } from './secret.js';
+import type { StoredClient } from './stored-clients.js';
 
 /** What a client is wanted to be; what is not given may be anything. */
 export type WantedClient = { id: string; secret?: string; scopes?: string[] };

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { Config } from '../config.js';
+import type { Config } from '../config/settings.js';
 import { createLimit, type Keyed, type Policy, type Refusal } from './limit.js';
 import { createRefusals } from './refusals.js';
 import type { Settlements } from './settlements.js';

@@ -1,0 +1,16 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { User } from '@latchkey/user-schema';
+import { problemAnswers } from '../http/problem-responses.js';
+
+export const meRoute: FastifyPluginAsyncTypebox = async app => {
+  const schema = {
+    tags: ['auth'],
+    summary: 'Who is signed in',
+    security: [{ bearer: [] }],
+    response: { 200: User, ...problemAnswers(401, 503) },
+  };
+  const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
+  app.get('/auth/me', options, async (request, reply) => {
+    return reply.send(request.account);
+  });
+};

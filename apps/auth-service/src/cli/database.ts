@@ -1,0 +1,40 @@
+import pg from 'pg';
+import { prepare } from '../config/development.js';
+import { type Config, loadSettings } from '../config/settings.js';
+import { migrate } from '../database/migrate.js';
+import type { Origin } from '../events/audit-events.js';
+
+/** What a command works with. */
+export type Context = { db: pg.Client; config: Config; origin: Origin };
+
+/** Runs a command in one transaction on the database that the environment names. */
+export function withDatabase<T>(command: (context: Context) => Promise<T>): Promise<T> {
+  return withConnection(async context => {
+    await context.db.query('BEGIN');
+    // Somebody else may be at it, and may never end.
+    await context.db.query("SET LOCAL lock_timeout = '10s'");
+    const result = await command(context);
+    await context.db.query('COMMIT');
+    return result;
+  });
+}
+
+/** Runs a command that makes its transactions itself. */
+export async function withConnection<T>(command: (context: Context) => Promise<T>): Promise<T> {
+  const { config, release } = await prepare(loadSettings());
+  try {
+    if (config.migrateOnStart) await migrate(config.databaseUrl);
+    const db = new pg.Client({ connectionString: config.databaseUrl, connectionTimeoutMillis: 5000 });
+    // The query that waits then hears of it.
+    db.on('error', () => undefined);
+    await db.connect();
+    try {
+      return await command({ db, config, origin: { requestId: null, address: null, userAgent: 'latchkey CLI' } });
+    } finally {
+      // What has not been committed is undone.
+      await db.end();
+    }
+  } finally {
+    await release();
+  }
+}

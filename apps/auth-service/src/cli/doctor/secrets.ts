@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PepperCount } from '../../accounts/stored-accounts.js';
+import { parseSecrets, type Secrets } from '../../config/secrets.js';
+import type { Settings } from '../../config/settings.js';
+import type { StoredKey } from '../../keys/stored-keys.js';
+import { duration, type Finding, ok, plural, warn } from './finding.js';
+
+const NAME = 'secrets';
+const IN_USE = 'secrets-in-use';
+// 32 random bytes with fewer different ones do not happen.
+const LEAST_DIFFERENT = 16;
+
+/** The secrets that the service would use; `undefined` when it would make one first. */
+export async function findSecrets({ authSecrets, dataDir }: Settings): Promise<Secrets | undefined> {
+  if (authSecrets) return authSecrets;
+  const file = join(dataDir, 'auth-secrets');
+  const kept = await readFile(file, 'utf8').catch(({ code }: NodeJS.ErrnoException) => {
+    if (code === 'ENOENT') return undefined;
+    throw new Error(`${file} cannot be read (${code})`);
+  });
+  return kept === undefined ? undefined : parseSecrets(kept);
+}
+
+/** Looks at the secrets themselves. */
+export function checkSecrets(secrets: Secrets | undefined, { authSecrets, dataDir }: Settings): Finding[] {
+  if (!secrets) return [ok(NAME, `none yet: the service makes one in ${dataDir}`)];
+  const sizes = secrets.map(({ id, key }, n) => `"${id}" of ${key.length} bytes${n === 0 ? ', the current one' : ''}`);
+  const source = authSecrets ? '' : `, kept in ${dataDir}`;
+  const weak = secrets.filter(({ key }) => new Set(key).size < LEAST_DIFFERENT || isText(key));
+  return [
+    ok(NAME, `${sizes.join('; ')}${source}`),
+    ...weak.map(({ id }) =>
+      warn(NAME, `the secret "${id}" does not look random`, 'Change it for one of: openssl rand -base64 32'),
+    ),
+  ];
+}
+
+/** Compares the secrets with what needs them. */
+export function checkSecretsInUse(
+  secrets: Secrets,
+  keys: StoredKey[],
+  peppers: PepperCount[],
+  { refreshTokenTtlS }: Settings,
+): Finding[] {
+  const [current, ...older] = secrets.map(({ id }) => id);
+  const accounts = new Map(peppers.map(pepper => [pepper.secretId, pepper.accounts]));
+  const needed = older.map(id => ({
+    id,
+    passwords: accounts.get(id) ?? 0,
+    keys: keys.filter(({ secretId, state }) => secretId === id && state !== 'gone').length,
+  }));
+  const [idle, busy] = [needed.filter(isIdle), needed.filter(secret => !isIdle(secret))];
+  const lost = peppers.filter(({ secretId }) => secretId !== current && !older.includes(secretId));
+
+  return [
+    ...busy.map(({ id, passwords, keys }) =>
+      ok(IN_USE, `"${id}" is needed by ${plural(passwords, 'password')} and ${plural(keys, 'key')}`),
+    ),
+    ...idle.map(({ id }) =>
+      warn(
+        IN_USE,
+        `no password and no key needs the secret "${id}"`,
+        `If it is the new one, put it in front; if it is the old one, take it out once it has been behind for ${duration(refreshTokenTtlS * 1000)}: until then sessions may need it.`,
+      ),
+    ),
+    ...lost.map(({ secretId, accounts }) =>
+      warn(
+        IN_USE,
+        `${plural(accounts, 'account')} cannot sign in: their passwords need the secret "${secretId}", which is not in AUTH_SECRETS`,
+        'Add it behind the current one.',
+      ),
+    ),
+  ];
+}
+
+const isIdle = ({ passwords, keys }: { passwords: number; keys: number }) => passwords === 0 && keys === 0;
+
+/** Whether bytes are something that somebody has typed. */
+function isText(key: Buffer): boolean {
+  return key.every(byte => byte >= 0x20 && byte < 0x7f);
+}

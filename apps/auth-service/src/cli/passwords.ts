@@ -1,0 +1,92 @@
+import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import { countHashes, type HashCount } from '../accounts/stored-accounts.js';
+import type { Config } from '../config/settings.js';
+import { LEAST_COST, measureHash } from '../credentials/password/measure.js';
+import { HEADS, readHead } from '../credentials/password/stored-hash.js';
+import { withDatabase } from './database.js';
+import { printRows } from './output.js';
+import { showProgress } from './progress.js';
+
+type Json = { json?: boolean };
+type Measured = { cost: number; medianMs: number };
+
+const MAX_COST = 20;
+const FIRST_COST = 8;
+const SAMPLES = 5;
+
+/** `latchkey passwords …` */
+export function passwordCommands(): Command {
+  const passwords = new Command('passwords').description('how passwords are hashed');
+
+  passwords
+    .command('calibrate')
+    .description('measure bcrypt on this machine and propose a BCRYPT_COST')
+    .option('--budget <ms>', 'how long one hash may take, in milliseconds', milliseconds, 250)
+    .option('--json', 'print JSON')
+    .action(async ({ budget, json }: Json & { budget: number }) => {
+      const measured = await measureCosts(budget);
+      const cores = availableParallelism();
+      const rows = measured.map(row => ({ ...row, signInsPerSecond: round((cores * 1000) / row.medianMs) }));
+      const within = rows.findLast(({ medianMs }) => medianMs <= budget)?.cost ?? 0;
+      const bcryptCost = Math.max(within, LEAST_COST);
+      const chosen = rows.find(({ cost }) => cost === bcryptCost);
+      if (json) console.log(JSON.stringify({ bcryptCost, budgetMs: budget, cores, measured: rows }, null, 2));
+      else printRows(rows, { empty: '' });
+      const rate = `${chosen?.medianMs} ms a hash, ${chosen?.signInsPerSecond} sign-ins/s on ${cores} cores`;
+      console.error(`BCRYPT_COST=${bcryptCost}: ${rate}.`);
+      if (bcryptCost > within) console.error(`That is over the budget, but less than ${LEAST_COST} is not safe.`);
+    });
+
+  passwords
+    .command('report')
+    .description('count the accounts by how their passwords are hashed')
+    .option('--json', 'print JSON')
+    .action(({ json }: Json) =>
+      withDatabase(async ({ db, config }) => {
+        const rows = (await countHashes(db, HEADS)).map(count => describe(count, config));
+        printRows(rows, { ...(json && { json }), empty: 'There are no accounts.' });
+      }),
+    );
+
+  return passwords;
+}
+
+/** Measures costs until one takes longer than the budget, in this thread and so one at a time. */
+async function measureCosts(budgetMs: number): Promise<Measured[]> {
+  const progress = showProgress(MAX_COST - FIRST_COST);
+  const measured: Measured[] = [];
+  measureHash(FIRST_COST, 1);
+  for (let cost = FIRST_COST; cost <= MAX_COST; cost += 1) {
+    progress.update(cost - FIRST_COST, `cost ${cost}`);
+    // Lets the terminal show it.
+    await setImmediate();
+    const medianMs = round(measureHash(cost, SAMPLES));
+    measured.push({ cost, medianMs });
+    if (medianMs > budgetMs && cost >= LEAST_COST) break;
+  }
+  progress.stop();
+  return measured;
+}
+
+function describe({ head, hasHash, accounts }: HashCount, { authSecrets, bcryptCost }: Config) {
+  const found = head === null ? undefined : readHead(head);
+  const { scheme = hasHash ? 'unknown' : 'none', cost = null, pepperId = null, excess } = found ?? {};
+  const known = authSecrets.map(({ id }) => id);
+  const state = () => {
+    if (!hasHash) return 'no password';
+    if (!found || excess) return 'cannot sign in: no form that is known here';
+    if (pepperId !== null && !known.includes(pepperId)) return `cannot sign in: needs the secret "${pepperId}"`;
+    const isCurrent = pepperId === known[0] && Number(cost) >= bcryptCost;
+    return isCurrent ? 'current' : 'outdated: hashed again at the next sign-in';
+  };
+  return { scheme, cost, secret: pepperId, accounts, state: state() };
+}
+
+const round = (value: number) => Number(value.toPrecision(3));
+
+function milliseconds(text: string): number {
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of milliseconds.');
+  return Number(text);
+}

@@ -1,0 +1,87 @@
+import { Username } from '@latchkey/user-schema';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { uuidv7 } from 'uuidv7';
+import { type FirebaseProject, toFirebaseHash } from '../../credentials/password/foreign-hashes/scrypt.js';
+import { refusalOf } from '../../credentials/password/stored-hash.js';
+import type { GivenAccount } from './account-table.js';
+import type { FileRow } from './rows.js';
+
+/** Members of a row, and columns of a CSV file. Firebase's rows have a `salt` too. */
+export const COLUMNS = { required: ['username', 'passwordHash'], optional: ['id', 'createdAt', 'disabled', 'salt'] };
+
+/** What rows are read by. */
+export type Reading = { secretIds: string[]; bcryptCost: number; firebase?: FirebaseProject };
+
+/** Why a row is not an account. Never shows what the row holds, which may be a hash in the wrong column. */
+export class BadRowError extends Error {}
+
+const usernames = TypeCompiler.Compile(Username);
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const BASE64 = /^[A-Za-z0-9+/_-]{4,}={0,2}$/;
+// Also with a space and with whole hours, as PostgreSQL prints it.
+const TIME = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?(Z|[+-]\d\d(?::?\d\d)?)$/i;
+const TRUTH = new Map<unknown, boolean>([
+  ...[true, 'true', 't', '1'].map(value => [value, true] as const),
+  ...[false, 'false', 'f', '0', '', undefined, null].map(value => [value, false] as const),
+]);
+
+/**
+ * Reads an account.
+ *
+ * @throws BadRowError
+ */
+export function readAccount(row: FileRow, reading: Reading): GivenAccount & { line: number } {
+  if ('problem' in row) throw new BadRowError(row.problem);
+  const { id, username, passwordHash, salt, createdAt, disabled, ...others } = row.members;
+  const extra = Object.keys(others).find(name => /^\w{1,32}$/.test(name));
+  if (Object.keys(others).length > 0) throw new BadRowError(`has a member that is unknown${extra ? `: ${extra}` : ''}`);
+  if (typeof username !== 'string' || !usernames.Check(username)) {
+    throw new BadRowError('has no valid username: 3 to 64 characters of A-Z a-z 0-9 . _ @ + -');
+  }
+  const hasId = id !== undefined && id !== null && id !== '';
+  if (hasId && !(typeof id === 'string' && UUID.test(id))) throw new BadRowError('has an id that is not a UUID');
+  const isDisabled = TRUTH.get(disabled);
+  if (isDisabled === undefined) throw new BadRowError('has "disabled" that is neither true nor false');
+  return {
+    ...{ line: row.line, id: hasId ? id.toLowerCase() : uuidv7(), hasId, username },
+    passwordHash: readHash(passwordHash, salt, reading),
+    createdAt: readTime(createdAt),
+    disabled: isDisabled,
+  };
+}
+
+/** An account without a hash, or with Django's mark for an unusable one, cannot sign in with a password. */
+function readHash(given: unknown, salt: unknown, { firebase, ...accepts }: Reading): string | null {
+  if (given === undefined) throw new BadRowError('has no passwordHash; for an account without a password, it is null');
+  if (given === null || given === '') return null;
+  if (typeof given !== 'string') throw new BadRowError('has a passwordHash that is not text');
+  if (given.startsWith('!')) return null;
+  const isFirebases = salt !== undefined && salt !== null && salt !== '';
+  const hash = isFirebases ? readFirebaseHash(given, salt, firebase) : given;
+  const refusal = refusalOf(hash, accepts);
+  if (refusal) throw new BadRowError(`has a passwordHash that ${refusal}`);
+  return hash;
+}
+
+function readFirebaseHash(hash: string, salt: unknown, project: FirebaseProject | undefined): string {
+  if (!project) throw new BadRowError('has a salt of its own: for Firebase, give --firebase-signer-key-file');
+  if (typeof salt !== 'string' || !BASE64.test(salt) || !BASE64.test(hash)) {
+    throw new BadRowError('has a passwordHash or a salt that is not base64');
+  }
+  const stored = toFirebaseHash(Buffer.from(hash, 'base64'), Buffer.from(salt, 'base64'), project);
+  if (!stored) throw new BadRowError('has a passwordHash that was not made with this signer key');
+  return stored;
+}
+
+function readTime(given: unknown): string | null {
+  if (given === undefined || given === null || given === '') return null;
+  const [, year, month, day, time, fraction = '0', zone = ''] = TIME.exec(String(given)) ?? [];
+  const offset = zone.replace(/^([+-]\d\d):?(\d\d)?$/, (_, hours, minutes = '00') => `${hours}:${minutes}`);
+  const at = new Date(`${year}-${month}-${day}T${time}.${fraction.padEnd(3, '0')}${offset.toUpperCase()}`);
+  // JavaScript takes the 30th of February for the first of March.
+  const isDay = new Date(`${year}-${month}-${day}T00:00:00Z`).getUTCDate() === Number(day);
+  if (Number.isNaN(at.getTime()) || !isDay || at.getTime() < 0 || at.getUTCFullYear() > 9999) {
+    throw new BadRowError('has a createdAt that is not a time by RFC 3339, of 1970 or later');
+  }
+  return at.toISOString();
+}

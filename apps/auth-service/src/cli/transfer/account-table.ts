@@ -1,0 +1,132 @@
+import { type Queryable, utc } from '../../database/sql.js';
+import { type Origin, originValue, recording } from '../../events/audit-events.js';
+
+/** An account that came from elsewhere. */
+export type GivenAccount = {
+  id: string;
+  /** It came with the account; otherwise it is a new one. */
+  hasId: boolean;
+  username: string;
+  passwordHash: string | null;
+  /** RFC 3339, UTC; now when nobody knows. */
+  createdAt: string | null;
+  disabled: boolean;
+};
+
+/** Why an account of a file did not become one here; `unchanged`: it is one already. */
+export type Leftover = 'unchanged' | 'username_taken' | 'id_taken' | 'other_hash' | 'other_state' | 'changing';
+
+/** Where accounts go: into the table, or for a dry run into one that lives as long as the transaction. */
+export type Target = 'auth.users' | 'pg_temp.dry_users';
+
+const FOLDED = 'lower(username COLLATE "C")';
+
+/** Makes the table of a dry run. */
+export async function createDryTable(db: Queryable): Promise<void> {
+  await db.query(`CREATE TEMP TABLE dry_users (LIKE auth.users INCLUDING DEFAULTS INCLUDING INDEXES) ON COMMIT DROP`);
+}
+
+/**
+ * Adds those accounts whose names and ids are free.
+ *
+ * @returns those that were not added
+ */
+export async function insertAccounts<A extends GivenAccount>(
+  db: Queryable,
+  accounts: A[],
+  target: Target,
+): Promise<A[]> {
+  const { rows } = await db.query<{ id: string; username: string }>(
+    `INSERT INTO ${target} (id, username, password_hash, created_at, disabled_at)
+     SELECT id, username, hash, coalesce(created_at, now()), CASE WHEN disabled THEN now() END
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
+       WITH ORDINALITY AS given (id, username, hash, created_at, disabled, n)
+     WHERE NOT EXISTS (SELECT FROM auth.users u WHERE u.id = given.id)
+       AND NOT EXISTS (SELECT FROM auth.users u WHERE lower(u.username COLLATE "C") = lower(given.username COLLATE "C"))
+     ORDER BY n
+     ON CONFLICT DO NOTHING RETURNING id, username`,
+    [
+      accounts.map(({ id }) => id),
+      accounts.map(({ username }) => username),
+      accounts.map(({ passwordHash }) => passwordHash),
+      accounts.map(({ createdAt }) => createdAt),
+      accounts.map(({ disabled }) => disabled),
+    ],
+  );
+  const added = new Set(rows.map(({ id, username }) => `${id} ${username}`));
+  // Of two that are the same, one was added.
+  return accounts.filter(({ id, username }) => !added.delete(`${id} ${username}`));
+}
+
+/** Says what became of accounts that were not added, in their order. */
+export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], target: Target): Promise<Leftover[]> {
+  const known = (where: string) =>
+    target === 'auth.users'
+      ? `(SELECT * FROM auth.users WHERE ${where})`
+      : `(SELECT * FROM auth.users WHERE ${where} UNION ALL SELECT * FROM ${target} WHERE ${where})`;
+  const { rows } = await db.query<{ verdict: Leftover }>(
+    `SELECT CASE
+       WHEN byname.id IS NULL THEN CASE WHEN byid.id IS NULL THEN 'changing' ELSE 'id_taken' END
+       WHEN byname.username <> given.name OR (given.has_id AND byname.id <> given.key) THEN 'username_taken'
+       WHEN byname.password_hash IS DISTINCT FROM given.hash THEN 'other_hash'
+       WHEN (byname.disabled_at IS NOT NULL) <> given.disabled THEN 'other_state'
+       ELSE 'unchanged' END AS verdict
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::boolean[])
+       WITH ORDINALITY AS given (key, name, hash, disabled, has_id, n)
+     LEFT JOIN LATERAL ${known(`${FOLDED} = lower(given.name COLLATE "C")`)} AS byname ON true
+     LEFT JOIN LATERAL ${known('id = given.key')} AS byid ON true
+     ORDER BY n`,
+    [
+      accounts.map(({ id }) => id),
+      accounts.map(({ username }) => username),
+      accounts.map(({ passwordHash }) => passwordHash),
+      accounts.map(({ disabled }) => disabled),
+      accounts.map(({ hasId }) => hasId),
+    ],
+  );
+  return rows.map(({ verdict }) => verdict);
+}
+
+/** Records an import so far: the same event again and again, so that one that was killed is told of too. */
+export async function recordImport(
+  db: Queryable,
+  origin: Origin & { id: string },
+  details: Record<string, number>,
+): Promise<void> {
+  await db.query(
+    `${recording('$1', `SELECT 'users_imported', NULL::uuid, NULL::uuid, NULL::text, $2::jsonb`)}
+     ON CONFLICT (id) DO UPDATE SET details = excluded.details`,
+    [originValue(origin), details],
+  );
+}
+
+/** Tells the replicas that hashes may have become dearer. */
+export async function notifyPasswordCosts(db: Queryable): Promise<void> {
+  await db.query(`SELECT pg_notify('latchkey_auth', 'password_costs')`);
+}
+
+/** An account as an export shows it. */
+export type ExportedAccount = {
+  id: string;
+  username: string;
+  passwordHash: string | null;
+  createdAt: string;
+  disabled: boolean;
+};
+
+/** Reads all accounts as of one moment, in the transaction of `db`, a piece at a time. */
+export async function* readAccounts(db: Queryable, size: number): AsyncIterable<ExportedAccount[]> {
+  await db.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+  let after: string | null = null;
+  for (;;) {
+    const { rows }: { rows: ExportedAccount[] } = await db.query<ExportedAccount>(
+      `SELECT id, username, password_hash AS "passwordHash", ${utc('created_at')} AS "createdAt",
+         disabled_at IS NOT NULL AS disabled
+       FROM auth.users WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2`,
+      [after, size],
+    );
+    if (rows.length > 0) yield rows;
+    if (rows.length < size) return;
+    after = rows.at(-1)?.id ?? null;
+  }
+}

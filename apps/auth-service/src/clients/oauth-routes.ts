@@ -1,0 +1,89 @@
+import formbody from '@fastify/formbody';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { describeError, type RequestError, toProblem } from '@latchkey/service-kit';
+import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import type { WithConfig } from '../config/settings.js';
+import { logEvent, originOf } from '../events/record.js';
+import {
+  InvalidClientError,
+  InvalidScopeError,
+  UnsupportedGrantTypeError,
+  UnsupportedTokenTypeError,
+} from '../http/errors.js';
+import { endSession } from '../sessions/stored-sessions.js';
+import { authenticateClient } from './authentication.js';
+import { createTokenInspector } from './token-inspector.js';
+
+const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is good for nothing any more' });
+
+/** What OAuth calls for services, with forms and errors as in RFC 6749. */
+export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+  app.removeAllContentTypeParsers();
+  await app.register(formbody);
+
+  app.setErrorHandler<RequestError>((error, request, reply) => {
+    const answer = describeError(error);
+    if (answer.status === 415) answer.detail = 'Send the body as Content-Type: application/x-www-form-urlencoded.';
+    if (error instanceof InvalidClientError) request.log.info({ event: 'client_refused' }, 'client_refused');
+    if (answer.status >= 500) request.log.error({ err: error }, answer.code);
+    const problem = toProblem(answer, request.id);
+    const body: OAuthProblem = { ...problem, error: answer.code, error_description: answer.detail };
+    return reply.status(answer.status).headers(answer.headers).type('application/json').send(body);
+  });
+  app.addHook('onRequest', async (_request, reply) => {
+    // RFC 6749 §5.1 wants it beside `Cache-Control: no-store`.
+    reply.header('pragma', 'no-cache');
+  });
+
+  const common = { tags: ['services'], security: [{ client: [] }], consumes: ['application/x-www-form-urlencoded'] };
+  const errors = { 400: OAuthProblem, 401: OAuthProblem, '4xx': OAuthProblem, '5xx': OAuthProblem };
+  const inspector = createTokenInspector(app, config);
+
+  const token = {
+    ...common,
+    summary: 'Get an access token for a service (RFC 6749 §4.4)',
+    body: TokenRequest,
+    response: { 200: ServiceToken, ...errors },
+  };
+  app.post('/oauth/token', { schema: token }, async request => {
+    const client = await authenticateClient(app.pg, request.headers.authorization, request.body);
+    if (request.body.grant_type !== 'client_credentials') throw new UnsupportedGrantTypeError();
+    const asked = new Set(request.body.scope?.split(' ').filter(Boolean));
+    // A parameter without a value counts as left out (RFC 6749 §3.2).
+    const scopes = asked.size > 0 ? [...asked] : client.scopes;
+    if (scopes.some(scope => !client.scopes.includes(scope))) throw new InvalidScopeError();
+    request.log.info({ event: 'service_token', clientId: client.id, scopes }, 'service_token');
+    return app.issueServiceToken(client, scopes.join(' '));
+  });
+
+  const introspect = {
+    ...common,
+    summary: 'Tell what a token is good for (RFC 7662)',
+    body: TokenQuery,
+    response: { 200: Introspection, ...errors },
+  };
+  app.post('/oauth/introspect', { schema: introspect }, async request => {
+    await authenticateClient(app.pg, request.headers.authorization, request.body);
+    return inspector.introspect(request.body.token);
+  });
+
+  const revoke = {
+    ...common,
+    summary: 'End the session of a token (RFC 7009)',
+    body: TokenQuery,
+    response: { 200: Revoked, ...errors },
+  };
+  app.post('/oauth/revoke', { schema: revoke }, async (request, reply) => {
+    const { id: clientId } = await authenticateClient(app.pg, request.headers.authorization, request.body);
+    const found = await inspector.findSession(request.body.token);
+    if (found === 'service') throw new UnsupportedTokenTypeError();
+    const session = found && { ...found, clientId };
+    const ended = session && (await endSession(app.pg, session, originOf(request)));
+    if (ended) {
+      app.revocations.add([ended]);
+      logEvent(request, 'session_ended', session);
+    }
+    return reply.send(undefined);
+  });
+};

@@ -1,0 +1,58 @@
+import type { Introspection } from '@latchkey/user-schema';
+import type { FastifyInstance } from 'fastify';
+import type { Config } from '../config/settings.js';
+import type { Claims } from '../keys/ring.js';
+import { findRefreshGrant, findSessionOfToken, type PresentedToken } from '../sessions/refresh.js';
+import { parseRefreshToken } from '../sessions/refresh-token.js';
+import { findSessionUser } from '../sessions/stored-sessions.js';
+import { isUsers } from '../tokens/guards.js';
+import { findClient } from './stored-clients.js';
+
+const INACTIVE: Introspection = { active: false };
+
+/** Looks into tokens of any kind that this service issues, asking the database whether they are still good. */
+export function createTokenInspector(app: FastifyInstance, config: Config) {
+  const verify = (token: string): Claims | undefined => {
+    try {
+      return app.signingKeys.verify(token);
+    } catch {
+      return undefined;
+    }
+  };
+  const parse = (token: string): PresentedToken | undefined => {
+    const parsed = parseRefreshToken(token);
+    return parsed && { ...parsed, seeds: app.refreshTokens.seeds(parsed) };
+  };
+
+  return {
+    /** Tells what a token is good for. */
+    async introspect(token: string): Promise<Introspection> {
+      const presented = parse(token);
+      if (presented) {
+        const grant = await findRefreshGrant(app.pg, presented, {
+          ...config,
+          refreshGraceS: app.refreshGraceS(),
+        });
+        if (!grant) return INACTIVE;
+        const { id: sub, username, issuedAt: iat, expiresAt: exp } = grant;
+        const about = { sub, username, sid: presented.sessionId, iat, exp, iss: config.publicUrl };
+        return { active: true, token_type: 'refresh_token', ...about };
+      }
+      const claims = verify(token);
+      if (!claims) return INACTIVE;
+      const isAlive = isUsers(claims)
+        ? (await findSessionUser(app.pg, claims.sid)) !== undefined
+        : (await findClient(app.pg, claims.sub))?.disabled === false;
+      return isAlive ? { active: true, token_type: 'Bearer', ...claims } : INACTIVE;
+    },
+
+    /** Finds the session that a genuine token belongs to, `service` when it is a service's. */
+    async findSession(token: string): Promise<{ userId: string; sessionId: string } | 'service' | undefined> {
+      const presented = parse(token);
+      if (presented) return findSessionOfToken(app.pg, presented);
+      const claims = verify(token);
+      if (!claims) return undefined;
+      return isUsers(claims) ? { userId: claims.id, sessionId: claims.sid } : 'service';
+    },
+  };
+}

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { keepSecret, type Prepared } from '@latchkey/service-kit';
+import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import { newClientSecret } from '../clients/secret.js';
+import { parseSecrets } from './secrets.js';
+import type { Config, Settings } from './settings.js';
+
+/**
+ * Fills in what is not set where there is an embedded database: that, and a secret beside it. There notes-service is a
+ * client from the start, and reads its secret from the same folder. In a database of somebody's own nothing is made.
+ */
+export async function prepare(settings: Settings): Promise<Prepared<Config>> {
+  const keep = (name: string, make: () => string) => keepSecret(join(settings.dataDir, name), make);
+  const authSecrets =
+    settings.authSecrets ?? parseSecrets(await keep('auth-secrets', () => `dev:${randomBytes(32).toString('base64')}`));
+  const filled = { ...settings, authSecrets };
+  if (!settings.databaseUrl) {
+    const secret = await keep('notes-service-secret', newClientSecret);
+    filled.firstClient = { id: 'notes-service', secret, scopes: [REVOCATIONS_SCOPE] };
+  }
+  const { databaseUrl, ...rest } = await prepareDatabase(settings);
+  return { config: { ...filled, databaseUrl }, ...rest };
+}
+
+/** Starts the embedded database when no other is named. */
+export async function prepareDatabase({
+  databaseUrl,
+  dataDir,
+}: Settings): Promise<Omit<Prepared<Config>, 'config'> & { databaseUrl: string }> {
+  if (databaseUrl) return { databaseUrl, release: async () => undefined };
+  // A development dependency: the production image does not have it.
+  const { startPostgres } = await import('@latchkey/embedded-postgres');
+  const { url, home, stop } = await startPostgres(dataDir);
+  return { databaseUrl: url, folder: home, release: stop };
+}

@@ -1,0 +1,55 @@
+import { availableParallelism } from 'node:os';
+import { toProblem } from '@latchkey/service-kit';
+import type { onRequestHookHandler } from 'fastify';
+import fp from 'fastify-plugin';
+import { findHighestCost } from '../../accounts/stored-accounts.js';
+import type { WithConfig } from '../../config/settings.js';
+import { hashOwner } from './hash-caller.js';
+import { createHashLane, type HashLane } from './hash-lane.js';
+import { createPasswords, type Passwords } from './passwords.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    passwords: Passwords;
+    hashLane: HashLane;
+    /**
+     * Makes a hook that refuses a caller for whom there is no room, before anything is done for it. Without `accountOf` it
+     * knows the address alone: ask again when the body is read.
+     */
+    admitHash(accountOf?: (request: FastifyRequest) => string): onRequestHookHandler;
+  }
+}
+
+const OVERLOADED = { status: 503, code: 'service_unavailable', detail: 'Try again shortly.' } as const;
+const COSTS_EVERY_MS = 60_000;
+
+/** Hashes and verifies passwords, in threads of their own: `app.passwords`. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    const workers = config.hashWorkers ?? availableParallelism();
+    const onStart = (waitedMs: number) => app.observe('latchkey_hash_wait_seconds', waitedMs / 1000);
+    const lane = createHashLane({ workers, maxWaitMs: config.hashMaxWaitMs, onStart });
+    // The requests that wait for a hash have been answered by then.
+    app.addHook('onClose', () => lane.close());
+    if (process.platform !== 'linux') {
+      app.log.warn('password hashing runs at normal priority: only Linux can lower that of single threads');
+    }
+    app.decorate('hashLane', lane);
+    // Made by hand: an error and its way through the handlers cost more than all the rest of a refusal.
+    app.decorate('admitHash', accountOf => (request, reply, done) => {
+      const retryAfterS = lane.refusal(hashOwner(request, accountOf?.(request)));
+      if (retryAfterS === undefined) return done();
+      app.count('latchkey_hash_refusals_total');
+      reply
+        .status(503)
+        .header('retry-after', retryAfterS)
+        .type('application/problem+json')
+        .send(JSON.stringify(toProblem(OVERLOADED, request.id)));
+    });
+
+    const passwords = createPasswords(config.authSecrets, config.bcryptCost, lane);
+    app.decorate('passwords', passwords);
+    await app.follow('password_costs', COSTS_EVERY_MS, async db => passwords.matchCost(await findHighestCost(db)));
+  },
+  { name: 'passwords', dependencies: ['changes', 'metrics'] },
+);

@@ -1,0 +1,95 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { isDatabaseUnavailable, oneAtATime } from '@latchkey/service-kit';
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../../config/settings.js';
+import { VERSION } from '../../config/version.js';
+import { DatabaseBusyError, OverloadedError, StaleError } from '../errors.js';
+import type { COUNTERS, HISTOGRAMS, Labels } from './definitions.js';
+import { addRequestDurations } from './request-durations.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Counts something that the metrics tell; does nothing when nobody asks for them. */
+    count(what: keyof typeof COUNTERS, labels?: Labels, by?: number): void;
+    /** Adds a measurement in seconds to what the metrics tell; does nothing likewise. */
+    observe(what: keyof typeof HISTOGRAMS, seconds: number): void;
+  }
+}
+
+// Prometheus needs one or two; whoever opens more must not hold up the service.
+const MAX_CONNECTIONS = 20;
+const TIMEOUT_MS = 5000;
+
+/** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
+export default fp<WithConfig>(
+  async (app, { config: { host, metricsPort } }) => {
+    if (metricsPort === undefined) {
+      app.decorate('count', () => undefined);
+      app.decorate('observe', () => undefined);
+      return;
+    }
+    // Not everybody has a Prometheus.
+    const { addGauges, createRegistry } = await import('./registry.js');
+    const { registry, count, observe } = createRegistry();
+    const takeNote = addRequestDurations(registry);
+    app.decorate('count', count);
+    app.decorate('observe', observe);
+
+    app.addHook('onResponse', (request, reply, done) => {
+      takeNote(request, reply);
+      done();
+    });
+    app.addHook('onError', (_request, _reply, error, done) => {
+      if (error instanceof OverloadedError) count('latchkey_hash_refusals_total');
+      else if (error instanceof DatabaseBusyError) count('latchkey_database_refusals_total');
+      else if (isOfDatabase(error)) count('latchkey_database_errors_total');
+      done();
+    });
+
+    // Made once for all who ask at the same time.
+    let rendering: Promise<string> | undefined;
+    const render = () => {
+      rendering ??= registry.metrics().finally(() => {
+        rendering = undefined;
+      });
+      return rendering;
+    };
+    const listener = oneAtATime((request, response) => {
+      const isKnown = request.method === 'GET' && request.url?.split('?', 1)[0] === '/metrics';
+      if (!isKnown) return void response.writeHead(404).end();
+      render().then(
+        text => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
+        error => {
+          app.log.error({ err: error }, 'cannot tell the metrics');
+          response.writeHead(500).end();
+        },
+      );
+    });
+    const server = createServer({ requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS }, listener);
+    // One that sends nothing and reads nothing must not take the place of another.
+    server.timeout = TIMEOUT_MS;
+    server.maxConnections = MAX_CONNECTIONS;
+    app.addHook('onReady', async () => {
+      addGauges(registry, app, VERSION);
+      const { pool } = app.pg;
+      count('latchkey_database_connections_opened_total', {}, pool.totalCount);
+      pool.on('connect', () => count('latchkey_database_connections_opened_total'));
+      pool.on('remove', () => count('latchkey_database_connections_closed_total'));
+      pool.on('error', () => count('latchkey_database_connections_lost_total'));
+      server.listen(metricsPort, host);
+      await once(server, 'listening').catch(cause => {
+        throw new Error(`METRICS_PORT ${metricsPort} cannot be listened on (${cause.code}).`, { cause });
+      });
+    });
+    app.addHook('onClose', async () => {
+      server.close();
+      server.closeAllConnections();
+    });
+  },
+  { name: 'metrics' },
+);
+
+function isOfDatabase(error: Error): boolean {
+  return error instanceof StaleError || isDatabaseUnavailable(error) || isDatabaseUnavailable(error.cause);
+}

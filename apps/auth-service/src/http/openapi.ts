@@ -1,0 +1,86 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config/settings.js';
+import { VERSION } from '../config/version.js';
+
+const LOGO =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><text y="28" fill="#fff" font-family="sans-serif" font-size="24">Latchkey</text></svg>';
+
+/** Describes the routes: `/openapi.json`, and `/docs` for people. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Latchkey',
+          description: 'Signs people up and in, and issues the JWTs that other services verify.',
+          version: VERSION,
+          license: { name: 'MIT', identifier: 'MIT' },
+        },
+        servers: [{ url: config.publicUrl }],
+        tags: [
+          { name: 'auth', description: 'Accounts and tokens' },
+          { name: 'gateway', description: 'What gateways and other services verify with' },
+          { name: 'services', description: 'What services call with credentials of their own' },
+          { name: 'operations', description: 'Health' },
+        ],
+        components: {
+          securitySchemes: {
+            bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Access token of a user' },
+            client: { type: 'http', scheme: 'basic', description: 'Id and secret of a client' },
+            service: {
+              type: 'oauth2',
+              description: 'Access token of a service',
+              flows: {
+                clientCredentials: {
+                  tokenUrl: `${config.publicUrl}/oauth/token`,
+                  scopes: { [REVOCATIONS_SCOPE]: 'Read which sessions have ended' },
+                },
+              },
+            },
+          },
+        },
+      },
+      transformObject: document => ('openapiObject' in document ? markOptionalBodies(document.openapiObject) : {}),
+      refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json['$id'] ?? `schema-${i}`) },
+    });
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      logo: { type: 'image/svg+xml', content: LOGO },
+      // A page with scripts, styles and images of its own, which calls the service.
+      staticCSP: {
+        'default-src': "'none'",
+        'script-src': "'self'",
+        'style-src': "'self'",
+        'img-src': "'self' data:",
+        'connect-src': `'self' ${new URL(config.publicUrl).origin}`,
+        'base-uri': "'none'",
+        'form-action': "'none'",
+        'frame-ancestors': "'none'",
+      },
+    });
+    let document: Buffer | undefined;
+    app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
+      // Made once, and shared by all answers: it is large.
+      document ??= Buffer.from(JSON.stringify(app.swagger()));
+      reply.type('application/json; charset=utf-8').send(document);
+    });
+  },
+  { name: 'openapi' },
+);
+
+type Operation = { requestBody?: { required?: boolean }; 'x-optional-body'?: true };
+
+/** @fastify/swagger takes every body for required; a route whose body may be left out says so with `x-optional-body`. */
+function markOptionalBodies<T extends { paths?: object }>(document: T): T {
+  for (const path of Object.values(document.paths ?? {}) as Record<string, Operation>[]) {
+    for (const operation of Object.values(path)) {
+      if (operation['x-optional-body'] && operation.requestBody) operation.requestBody.required = false;
+      delete operation['x-optional-body'];
+    }
+  }
+  return document;
+}

@@ -1,0 +1,104 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  randomBytes,
+} from 'node:crypto';
+import { promisify } from 'node:util';
+import type { PublicJwk, SigningAlgorithm } from '@latchkey/user-schema';
+import { deriveKey, type Secret, type Secrets } from '../config/secrets.js';
+
+/** A signing key as it rests in the database. */
+export type SealedKey = { kid: string; publicJwk: PublicJwk; sealedPrivateKey: Buffer; secretId: string };
+
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+const RSA_BITS = 2048;
+
+const generate = promisify(generateKeyPair);
+const generators = {
+  ES256: () => generate('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generate('ed25519'),
+  RS256: () => generate('rsa', { modulusLength: RSA_BITS }),
+};
+
+/** Makes a key (RFC 7518 §3.3, §3.4; RFC 8037 §3.1), its private half sealed by the secret. */
+export async function generateSealedKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
+  const key = await generateKey(algorithm, secret);
+  // A command line would take that for an option.
+  return key.kid.startsWith('-') ? generateSealedKey(algorithm, secret) : key;
+}
+
+async function generateKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
+  const { publicKey, privateKey } = await generators[algorithm]();
+  // Just the members that RFC 7638 §3.2 requires for the kind of key …
+  const members = publicKey.export({ format: 'jwk' }) as Pick<PublicJwk, 'kty' | 'crv' | 'x' | 'y' | 'n' | 'e'>;
+  // … which it wants in alphabetical order.
+  const sorted = Object.fromEntries(Object.entries(members).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const kid = createHash('sha256').update(JSON.stringify(sorted)).digest('base64url');
+  return {
+    kid,
+    publicJwk: { ...members, kid, alg: algorithm, use: 'sig' },
+    sealedPrivateKey: seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, secret),
+    secretId: secret.id,
+  };
+}
+
+/** The public half as PEM. */
+export function publicPem(jwk: PublicJwk): string {
+  return createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' }) as string;
+}
+
+/**
+ * Opens a signing key: its private half as PEM.
+ *
+ * @throws Error when the secret that sealed it is not at hand, or is not the same any more
+ */
+export function openKey({ kid, sealedPrivateKey, secretId }: SealedKey, secrets: Secrets): string {
+  const secret = secrets.find(({ id }) => id === secretId);
+  if (!secret) {
+    throw new Error(
+      `The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it, or retire the key.`,
+    );
+  }
+  const key = createPrivateKey({ key: unseal(sealedPrivateKey, kid, secret), format: 'der', type: 'pkcs8' });
+  return key.export({ format: 'pem', type: 'pkcs8' }) as string;
+}
+
+/**
+ * Seals a key again, by the current secret.
+ *
+ * @throws Error as {@link openKey}
+ */
+export function resealKey(key: SealedKey, secrets: Secrets): SealedKey {
+  const der = createPrivateKey(openKey(key, secrets)).export({ format: 'der', type: 'pkcs8' });
+  return { ...key, sealedPrivateKey: seal(der, key.kid, secrets[0]), secretId: secrets[0].id };
+}
+
+// AES-256-GCM, laid out as iv, tag, ciphertext. The kid is authenticated too, so sealed keys cannot be swapped.
+function seal(plain: Buffer, kid: string, secret: Secret): Buffer {
+  const iv = randomBytes(IV_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', deriveKey(secret, 'signing-key-sealing'), iv).setAAD(Buffer.from(kid));
+  const text = Buffer.concat([cipher.update(plain), cipher.final()]);
+  return Buffer.concat([iv, cipher.getAuthTag(), text]);
+}
+
+function unseal(sealed: Buffer, kid: string, secret: Secret): Buffer {
+  const iv = sealed.subarray(0, IV_BYTES);
+  const tag = sealed.subarray(IV_BYTES, IV_BYTES + TAG_BYTES);
+  const key = deriveKey(secret, 'signing-key-sealing');
+  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
+  decipher.setAAD(Buffer.from(kid)).setAuthTag(tag);
+  try {
+    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)), decipher.final()]);
+  } catch (cause) {
+    const advice = 'Put back the value that AUTH_SECRETS had for it.';
+    throw new Error(
+      `The secret "${secret.id}" does not open the signing key ${kid}: its value has changed. ${advice}`,
+      { cause },
+    );
+  }
+}

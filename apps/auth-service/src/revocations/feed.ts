@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import type { Revocation, Revocations } from '@latchkey/user-schema';
+import fp from 'fastify-plugin';
+import type { Queryable } from '../database/sql.js';
+import { StaleError } from '../http/errors.js';
+import { createAnswerCache } from './response-cache.js';
+import { createRevocationLog, type LogPage } from './revocation-log.js';
+import {
+  FIRST_PLACE,
+  type Place,
+  placeRevocations,
+  readRevocations,
+  restoreRevocations,
+} from './stored-revocations.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    revocations: RevocationFeed;
+  }
+}
+
+type RevocationFeed = {
+  /** Whether a session has ended; tokens of sessions that ended long ago have expired. */
+  has(sessionId: string): boolean;
+  /** How many ended sessions are known, and how long ago the database was last asked for them. */
+  state(): { size: number; ageMs: number };
+  /** Takes note of sessions that were ended here, whose tokens are refused from now on. The feed follows by itself. */
+  add(ended: Revocation[]): void;
+  /**
+   * What has come since a cursor, or everything when there is none, a page at a time: {@link Revocations} as JSON. When there
+   * is nothing, waits until there is something, the time is over, the caller has gone or the service closes.
+   *
+   * @throws StaleError when the database has not answered for a while
+   */
+  read(after: Cursor | undefined, waitMs: number, caller: AbortSignal): Promise<Buffer>;
+};
+
+/** How far a reader is: which life of the database it has read, up to which place, and which keys it knows. */
+export type Cursor = { life: string; place: Place; keys: string };
+
+// Replicas are notified of an ended session; this is for when a notification is lost.
+const RELOAD_EVERY_MS = 1000;
+const STALE_AFTER_MS = 5000;
+// What is read, and handed on, at once: a page takes a few milliseconds.
+const PAGE_SIZE = 5000;
+// Where sessions end all the time there is always a batch without a place; the next load takes it.
+const MAX_TURNS = 3;
+const MAX_SHARED_BYTES = 8 * 1024 * 1024;
+const LIFE_LENGTH = 12;
+const CURSOR = new RegExp(
+  `^([0-9a-f]{${LIFE_LENGTH}})\\.(\\d{1,15})\\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~([\\w-]{0,11})$`,
+);
+
+/** Reads a cursor; `undefined` when it is not one of ours. */
+export function parseCursor(text: string): Cursor | undefined {
+  const [, life, position, sid, keys] = CURSOR.exec(text) ?? [];
+  if (life === undefined || position === undefined || sid === undefined || keys === undefined) return undefined;
+  return { life, place: { position: Number(position), sid }, keys };
+}
+
+function toText({ life, place, keys }: Cursor): string {
+  return `${life}.${place.position}.${place.sid}~${keys}`;
+}
+
+/** Keeps the sessions that ended while tokens of them live, and hands them on. */
+export default fp(
+  async app => {
+    const log = createRevocationLog();
+    const waiting = new Set<() => void>();
+    const shared = createAnswerCache(MAX_SHARED_BYTES);
+    let life = '';
+    let isComplete = false;
+    let readAt = Number.NEGATIVE_INFINITY;
+    let keys: string[] = [];
+    let keysTag = '';
+
+    const wake = () => {
+      for (const resume of waiting) resume();
+    };
+
+    /** Everything is read anew when the database has been set back or replaced: places of before mean nothing then. */
+    const begin = (now: string) => {
+      if (life !== '') {
+        app.log.warn({ known: log.size() }, 'the database was restarted or replaced: ended sessions are read anew');
+      }
+      life = now;
+      isComplete = false;
+      log.restart();
+    };
+
+    /** Gives a database that was set back what it has forgotten. */
+    const restore = async (db: Queryable) => {
+      const missing = log.missing();
+      if (missing.length === 0) return log.settle();
+      const origin = { requestId: null, address: null, userAgent: 'auth-service' };
+      let restored = 0;
+      for (let i = 0; i < missing.length; i += PAGE_SIZE) {
+        restored += await restoreRevocations(db, missing.slice(i, i + PAGE_SIZE), origin);
+      }
+      log.settle();
+      if (restored === 0) return;
+      app.log.warn({ restored }, 'the database had forgotten sessions that have ended; they are ended again');
+      await load(db);
+    };
+
+    const load = async (db: Queryable): Promise<void> => {
+      log.prune();
+      for (let turns = 0; turns <= MAX_TURNS; ) {
+        const askedAt = performance.now();
+        const page = await readRevocations(db, log.end(), PAGE_SIZE);
+        readAt = askedAt;
+        const found = page.life.slice(0, LIFE_LENGTH);
+        if (found !== life) {
+          const isFirst = life === '';
+          begin(found);
+          turns++;
+          // It was read from a place of another life.
+          if (!isFirst) continue;
+        }
+        log.append(page.revocations, page.next, page.now);
+        const isNews = page.revocations.length > 0 || (!isComplete && !page.hasMore);
+        isComplete ||= !page.hasMore;
+        if (isNews) wake();
+        if (page.hasMore) continue;
+        if (!page.hasUnplaced) break;
+        // Another replica may have placed them meanwhile: they are read in the next turn all the same.
+        await placeRevocations(db);
+        turns++;
+      }
+      if (isComplete) await restore(db);
+    };
+    await app.follow('revocations', RELOAD_EVERY_MS, load);
+
+    app.signingKeys.onChange(wake);
+    const publishedKeys = () => {
+      const published = app.signingKeys.jwks().keys.map(({ kid }) => kid);
+      if (published.join() !== keys.join()) {
+        keys = published;
+        keysTag = createHash('sha256').update(keys.join()).digest('base64url').slice(0, 11);
+      }
+      return { keys, keysTag };
+    };
+
+    let closing = false;
+    app.addHook('preClose', async () => {
+      closing = true;
+      wake();
+    });
+
+    /** Resolves when there may be news. */
+    const pause = (waitMs: number, caller: AbortSignal) =>
+      new Promise<void>(resolve => {
+        const resume = () => {
+          clearTimeout(timer);
+          caller.removeEventListener('abort', resume);
+          waiting.delete(resume);
+          resolve();
+        };
+        const timer = setTimeout(resume, waitMs);
+        caller.addEventListener('abort', resume);
+        waiting.add(resume);
+      });
+
+    const toAnswer = (place: Place, { revocations, next, hasMore }: LogPage): Buffer => {
+      const { keys, keysTag } = publishedKeys();
+      const more = hasMore || !isComplete;
+      const cursor = toText({ life, place: next, keys: keysTag });
+      return shared.get(`${toText({ life, place, keys: '' })} ${cursor} ${more}`, () => {
+        const revoked = revocations.map(({ sid, exp }) => ({ sid, exp }));
+        return toJson({ cursor, revoked, keys, ...(more && { more }) });
+      });
+    };
+
+    app.decorate('revocations', {
+      has: log.has,
+      state: () => ({ size: log.size(), ageMs: performance.now() - readAt }),
+      add: log.add,
+      async read(cursor, waitMs, caller) {
+        const deadline = performance.now() + waitMs;
+        for (;;) {
+          if (performance.now() - readAt > STALE_AFTER_MS) throw new StaleError();
+          // A reader that comes from another life of the database gets everything.
+          const place = cursor?.life === life ? cursor.place : FIRST_PLACE;
+          const page = log.after(place, PAGE_SIZE);
+          const isNews =
+            page.revocations.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
+          const leftMs = deadline - performance.now();
+          if (isNews || leftMs <= 0 || closing || caller.aborted) return toAnswer(place, page);
+          await pause(leftMs, caller);
+        }
+      },
+    });
+  },
+  { name: 'revocations', dependencies: ['changes', 'signing-keys'] },
+);
+
+function toJson(answer: Revocations): Buffer {
+  return Buffer.from(JSON.stringify(answer));
+}

@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { MAX_REVOCATIONS_WAIT_S, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { untilGone } from '../http/caller-gone.js';
+import { InvalidRequestError } from '../http/errors.js';
+import { problemAnswers } from '../http/problem-responses.js';
+import { parseCursor } from './feed.js';
+
+const Query = Type.Object(
+  {
+    after: Type.Optional(
+      Type.String({ minLength: 1, description: 'The cursor of the response before; without one, everything' }),
+    ),
+    wait: Type.Optional(
+      Type.String({
+        pattern: '^\\d{1,4}$',
+        description: `How long to wait for news, in seconds; ${MAX_REVOCATIONS_WAIT_S} at most`,
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
+  const schema = {
+    tags: ['services'],
+    summary: 'Sessions that ended while access tokens of them live',
+    description: `A page at a time: while \`more\` is true, read on from the cursor at once. Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
+    security: [{ service: [REVOCATIONS_SCOPE] }],
+    querystring: Query,
+    response: { 200: Revocations, ...problemAnswers(400, 401, 403, 503) },
+  };
+  const options = { schema, onRequest: app.authenticateService(REVOCATIONS_SCOPE) };
+  app.get('/auth/revocations', options, async (request, reply) => {
+    const { after, wait = '0' } = request.query;
+    const cursor = after === undefined ? undefined : parseCursor(after);
+    if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
+    const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
+    const answer = await app.revocations.read(cursor, waitMs, untilGone(reply));
+    // As bytes, which Fastify's types do not know for a JSON answer.
+    return reply.type('application/json').send(answer as never);
+  });
+};

@@ -1,0 +1,42 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { logEvent, originOf } from '../events/record.js';
+import { NotFoundError } from '../http/errors.js';
+import { problemAnswers } from '../http/problem-responses.js';
+import { endSession, listSessions } from './stored-sessions.js';
+
+const SessionId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
+
+export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
+  app.addHook('onRequest', app.authenticate);
+  app.addHook('preHandler', app.requireSession);
+  const common = { tags: ['auth'], security: [{ bearer: [] }] };
+
+  const list = {
+    ...common,
+    summary: 'List sessions, the newest first, in pages',
+    querystring: SessionsQuery,
+    response: { 200: Sessions, ...problemAnswers(400, 401, 503) },
+  };
+  app.get('/auth/sessions', { schema: list }, async request => {
+    const { after, limit = MAX_SESSIONS_PAGE } = request.query;
+    const asking = { userId: request.account.id, sessionId: request.user.sid };
+    return listSessions(app.pg, asking, { after, limit: Number(limit) });
+  });
+
+  const end = {
+    ...common,
+    summary: 'End a session',
+    params: SessionId,
+    response: { 204: Type.Null({ description: 'The session is ended' }), ...problemAnswers(400, 401, 404, 503) },
+  };
+  app.delete('/auth/sessions/:id', { schema: end }, async (request, reply) => {
+    const session = { userId: request.account.id, sessionId: request.params.id.toLowerCase() };
+    const ended = await endSession(app.pg, session, originOf(request));
+    if (!ended) throw new NotFoundError();
+    app.revocations.add([ended]);
+    logEvent(request, 'session_ended', session);
+    return reply.status(204).send(null);
+  });
+};
