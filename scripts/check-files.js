@@ -8,6 +8,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const KNOWN = [
   /^(\.dockerignore|\.editorconfig|\.env\.example|\.gitignore|LICENSE)$/,
   /^(CONTRIBUTING|README|SECURITY)\.md$/,
+  /^\.dependency-cruiser\.cjs$/,
   /^(biome|package|turbo|tsconfig|tsconfig\.base)\.json$/,
   /^(docker-compose|pnpm-lock|pnpm-workspace)\.ya?ml$/,
   /^\.ci\/run$/,

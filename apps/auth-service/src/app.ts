@@ -1,39 +1,27 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import type { DestinationStream } from 'pino';
-import { meRoute } from './accounts/me-route.js';
-import { signUpRoute } from './accounts/sign-up-route.js';
-import firstClient from './clients/first-client.js';
-import { oauthRoutes } from './clients/oauth-routes.js';
+import accounts from './accounts/index.js';
+import clients from './clients/index.js';
 import type { Config } from './config/settings.js';
-import { passwordRoute } from './credentials/password/change-route.js';
-import passwords from './credentials/password/lane-plugin.js';
-import passwordPolicy from './credentials/password/policy-plugin.js';
-import changes from './database/changes.js';
-import database from './database/pool.js';
-import sweep from './database/sweep.js';
-import answerHeaders from './http/cors.js';
+import password from './credentials/password/index.js';
+import database from './database/index.js';
+import events from './events/index.js';
+import cors from './http/cors.js';
 import draining from './http/draining.js';
-import { healthRoutes } from './http/health.js';
+import health from './http/health.js';
 import jsonBody from './http/json-body.js';
 import metrics from './http/metrics/index.js';
 import openapi from './http/openapi.js';
 import problems from './http/problems.js';
 import { serverOptions } from './http/server-options.js';
-import signingKeys from './keys/ring.js';
-import { wellKnownRoutes } from './keys/well-known.js';
-import revocations from './revocations/feed.js';
-import { revocationsRoute } from './revocations/route.js';
-import { sessionsRoutes } from './sessions/list-routes.js';
-import { refreshRoute } from './sessions/refresh-route.js';
-import sessions from './sessions/require-session.js';
-import { signOutRoute } from './sessions/sign-out-route.js';
-import { signInRoute } from './sign-in/route.js';
-import throttles from './throttles/hooks.js';
-import throttleStore from './throttles/store-plugin.js';
-import tokens from './tokens/guards.js';
-import { verifyRoute } from './tokens/verify.js';
+import keys from './keys/index.js';
+import revocations from './revocations/index.js';
+import sessions from './sessions/index.js';
+import { signInRoute } from './sign-in/index.js';
+import throttles from './throttles/index.js';
+import tokens from './tokens/index.js';
 
-/** Builds the service: plugins, then routes. Migrates the database, does not listen. */
+/** Builds the service: each capability is a plugin. Migrates the database, does not listen. */
 export async function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
   const app = fastify(serverOptions(config, logStream));
   try {
@@ -46,35 +34,23 @@ export async function buildApp(config: Config, logStream?: DestinationStream): P
 }
 
 async function wire(app: FastifyInstance, config: Config): Promise<void> {
-  await app.register(answerHeaders, { config });
+  await app.register(cors, { config });
   await app.register(metrics, { config });
   await app.register(draining);
   await app.register(problems);
   await app.register(jsonBody);
   await app.register(openapi, { config });
-  await app.register(database, { config });
-  await app.register(changes, { config });
-  await app.register(signingKeys, { config });
-  await app.register(revocations, { config });
-  await app.register(tokens, { config });
-  await app.register(sessions);
-  await app.register(passwords, { config });
-  await app.register(passwordPolicy, { config });
-  await app.register(throttleStore, { config });
-  await app.register(throttles, { config });
-  await app.register(firstClient, { config });
-  await app.register(sweep, { config });
+  await app.register(health);
 
-  await app.register(signUpRoute, { config });
+  await app.register(database, { config });
+  await app.register(events, { config });
+  await app.register(keys, { config });
+  await app.register(tokens);
+  await app.register(revocations);
+  await app.register(sessions, { config });
+  await app.register(throttles, { config });
+  await app.register(password, { config });
+  await app.register(accounts, { config });
   await app.register(signInRoute, { config });
-  await app.register(refreshRoute, { config });
-  await app.register(signOutRoute);
-  await app.register(meRoute);
-  await app.register(sessionsRoutes);
-  await app.register(passwordRoute, { config });
-  await app.register(verifyRoute);
-  await app.register(revocationsRoute);
-  await app.register(oauthRoutes, { config });
-  await app.register(wellKnownRoutes, { config });
-  await app.register(healthRoutes);
+  await app.register(clients, { config });
 }

@@ -49,10 +49,12 @@ t.test('every outcome is one row and one log line, with request id, address and 
   const refresh = (refreshToken: string) => send('/auth/refresh', { refreshToken });
   const next = (await refresh(second.refreshToken)).body;
   await refresh(second.refreshToken);
-  await refresh(next.refreshToken);
+  const latest = (await refresh(next.refreshToken)).body;
+  t.same(await told(), [['refresh', id, secondSid, null]], 'once a minute, and not when it is asked again');
+  await sql(`UPDATE auth.sessions SET refresh_recorded_at = now() - interval '61 seconds'`);
+  await refresh(latest.refreshToken);
   await refresh(second.refreshToken);
   t.same(await told(), [
-    ['refresh', id, secondSid, null],
     ['refresh', id, secondSid, null],
     ['refresh_token_reuse', id, secondSid, null],
   ]);
@@ -86,6 +88,30 @@ t.test('every outcome is one row and one log line, with request id, address and 
     ['sign_in_failed', id, null, { reason: 'disabled' }],
     ['sign_in_failed', id, null, { reason: 'no_password' }],
   ]);
+});
+
+t.test('an event says who did it', async t => {
+  const { base, sql } = await startService(t, { sessionsPerAccount: 1 });
+  const credentials = newCredentials();
+  const { user } = (await post(`${base}/auth/sign-up`, credentials)).body;
+  await post(`${base}/auth/sign-in`, { ...credentials, password: 'wrong' });
+  const { token, refreshToken } = (await post(`${base}/auth/sign-in`, credentials)).body;
+  await post(`${base}/auth/refresh`, { refreshToken });
+  await post(`${base}/auth/sign-out`, {}, { authorization: `Bearer ${token}` });
+  const { rows } = await sql('SELECT event, actor FROM auth.audit_events ORDER BY happened_at, id');
+  const account = `account:${user.id}`;
+  t.same(
+    rows.map(({ event, actor }) => [event, actor]),
+    [
+      ['signing_key_added', 'service'],
+      ['sign_up', account],
+      ['sign_in_failed', null],
+      ['sign_in', account],
+      ['session_ended', 'service'],
+      ['refresh', account],
+      ['sign_out', account],
+    ],
+  );
 });
 
 t.test('what changes nothing is not told: nobody can fill the table with that', async t => {

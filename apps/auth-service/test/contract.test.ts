@@ -64,7 +64,7 @@ async function realService(t: Test): Promise<Target> {
     signUp: (body, headers) => fetch(`${baseUrl}/auth/sign-up`, posting(body, headers)),
     async serviceClient(scopes) {
       const [id, secret] = [randomUUID(), randomBytes(32).toString('base64url')];
-      const origin = { requestId: null, address: null, userAgent: 'test' };
+      const origin = { requestId: null, address: null, userAgent: 'test', actor: null };
       await insertClient(app.pg, { id, secretHash: hashClientSecret(secret), scopes }, origin);
       return { id, secret };
     },

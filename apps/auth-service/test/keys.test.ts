@@ -14,7 +14,7 @@ import {
   until,
 } from './helper.js';
 
-const origin = { requestId: null, address: null, userAgent: 'test' };
+const origin = { requestId: null, address: null, userAgent: 'test', actor: null };
 const token = async ({ base }: Service): Promise<string> =>
   (await post(`${base}/auth/sign-up`, newCredentials())).body.token;
 const kidOf = (token: string): string => segment(token, 0).kid;

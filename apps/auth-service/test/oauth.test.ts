@@ -1,7 +1,8 @@
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t from 'tap';
-import { hashClientSecret, newClientSecret } from '../src/clients/secret.js';
+import { hashClientSecret } from '../src/clients/secret.js';
 import { insertClient, replaceClientSecret, setClientDisabled } from '../src/clients/stored-clients.js';
+import { newClientSecret } from '../src/config/secrets.js';
 import {
   call,
   createDatabase,
@@ -14,7 +15,7 @@ import {
   until,
 } from './helper.js';
 
-const origin = { requestId: null, address: null, userAgent: 'test' };
+const origin = { requestId: null, address: null, userAgent: 'test', actor: null };
 
 /** Makes a client of the service, and the calls of one that has its credentials. */
 async function newClient(service: Service, scopes = ['revocations:read', 'notes:read']) {

@@ -4,7 +4,7 @@ import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import fc from 'fast-check';
 import t from 'tap';
 import { createOutageWatch } from '../src/database/outage.js';
-import { createAnswerCache } from '../src/revocations/response-cache.js';
+import { createResponseCache } from '../src/revocations/response-cache.js';
 import { createRevocationLog, isBehind } from '../src/revocations/revocation-log.js';
 import { FIRST_PLACE, type Place, type PlacedRevocation } from '../src/revocations/stored-revocations.js';
 import { get, newCredentials, post, segment, startService, until } from './helper.js';
@@ -96,22 +96,22 @@ t.test('an outage counts for as long as it lasts, five minutes at most', async t
   };
   pass(2000);
   t.equal(watch.awayMs(), 0, 'a short silence is none');
-  watch.heard(now);
+  watch.responded(now);
   pass(2 * minute);
   t.equal(watch.awayMs(), 2 * minute);
   pass(60 * minute);
   t.equal(watch.awayMs(), 5 * minute, 'a long one has a bound while it lasts');
-  watch.heard(now);
+  watch.responded(now);
   t.equal(watch.awayMs(), 5 * minute, 'and afterwards');
   for (let second = 0; second < 11; second++) {
     pass(1000);
-    watch.heard(now);
+    watch.responded(now);
   }
   t.equal(watch.awayMs(), 0, 'it is remembered for a while only');
 });
 
 t.test('shared answers are kept up to a number of bytes, the latest of them', async t => {
-  const cache = createAnswerCache(1000);
+  const cache = createResponseCache(1000);
   let made = 0;
   const get = (name: string, bytes: number) =>
     cache.get(name, () => {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { findPasswordHash } from '../src/accounts/stored-accounts.js';
+import { changePassword } from '../src/credentials/password/change.js';
 import type { Queryable } from '../src/database/sql.js';
-import { changePassword, insertSession, listSessions, newSalt, newSession } from '../src/sessions/stored-sessions.js';
+import { listSessions } from '../src/sessions/list.js';
+import { startSession } from '../src/sessions/start.js';
 import {
   call,
   createDatabase,
@@ -267,7 +268,7 @@ t.test('a list costs no more than a page, however many sessions and ended ones t
       blocks += Plan['Shared Hit Blocks'] + Plan['Shared Read Blocks'];
       return { rows: [] };
     };
-    await listSessions({ query } as never, { userId: user.id, sessionId: sidOf({ token }) }, { after, limit: 100 });
+    await listSessions({ query } as never, { accountId: user.id, sessionId: sidOf({ token }) }, { after, limit: 100 });
     return blocks;
   };
   const { next } = (await list()).body;
@@ -371,14 +372,13 @@ t.test('an account with far too many sessions comes down to the limit in steps',
 
 t.test('a session that begins while its account changes is refused or ended', async t => {
   const { app, config, sql, base } = await startService(t);
-  const origin = { requestId: null, address: null, userAgent: null };
-  const begin = async (db: Queryable, id: string, passwordHash: string) =>
-    insertSession(db, { id, passwordHash }, newSession(), config, origin);
+  const origin = { requestId: null, address: null, userAgent: null, actor: null };
+  const proofOf = (accountId: string) => ({ accountId, credentialVersion: 1, amr: ['pwd'] });
   const changes = {
     'is disabled': (db: Queryable, id: string) =>
       db.query('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [id]),
-    'gets another password': async (db: Queryable, id: string, sessionId: string, from: string) =>
-      changePassword(db, { userId: id, sessionId, from, to: 'x', salt: newSalt() }, config, origin),
+    'gets another password': async (db: Queryable, id: string, sessionId: string) =>
+      changePassword(db, { accountId: id, sessionId, credentialVersion: 1, passwordHash: 'x' }, config, origin),
   };
   /** Whether somebody waits for a lock, which shows that one statement has met the other. */
   const isBlocked = async () => {
@@ -389,12 +389,11 @@ t.test('a session that begins while its account changes is refused or ended', as
     for (const isChangeFirst of [true, false]) {
       const { body } = await post(`${base}/auth/sign-up`, newCredentials());
       const { id } = body.user;
-      const hash = (await findPasswordHash(app.pg, id)) as string;
       const [one, other] = [await app.pg.connect(), await app.pg.connect()];
       let isOver = false;
       try {
-        const begins = (db: Queryable) => begin(db, id, hash);
-        const alters = (db: Queryable) => change(db, id, sidOf(body), hash);
+        const begins = (db: Queryable) => startSession(db, proofOf(id), 'sign_in', config, origin);
+        const alters = (db: Queryable) => change(db, id, sidOf(body));
         const [first, second] = isChangeFirst ? [alters, begins] : [begins, alters];
         await one.query('BEGIN');
         await other.query('BEGIN');

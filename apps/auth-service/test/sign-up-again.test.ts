@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { sweepSignUpKeys } from '../src/accounts/sign-up-keys.js';
+import { deleteOldKeys } from '../src/accounts/sign-up.js';
 import { type Config, loadSettings } from '../src/config/settings.js';
 import { type Answer, get, newCredentials, post, type Service, segment, startService, until } from './helper.js';
 
@@ -225,10 +225,10 @@ t.test('a key is kept for a day, by the clock of the database, and goes with its
     sql('UPDATE auth.sign_up_keys SET created_at = now() - $2::interval WHERE user_id = $1', [body.user.id, interval]);
   await age('23 hours 59 minutes');
   t.equal((await signUp(service, credentials, key)).status, 201);
-  t.equal(await sweepSignUpKeys(app.pg, 1000), 0);
+  t.equal(await deleteOldKeys(app.pg, 1000), 0);
   await age('24 hours');
   t.match(await signUp(service, credentials, key), { status: 409, body: { code: 'username_taken' } });
-  t.equal(await sweepSignUpKeys(app.pg, 1000), 1);
+  t.equal(await deleteOldKeys(app.pg, 1000), 1);
   t.equal((await signIn(service, credentials)).status, 200, 'the account stays');
 
   const removed = newCredentials();

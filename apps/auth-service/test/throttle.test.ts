@@ -10,7 +10,8 @@ import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import { type Config, loadSettings } from '../src/config/settings.js';
 import { foldAddress } from '../src/http/caller-address.js';
-import { sweepThrottles } from '../src/throttles/postgres-store.js';
+import { openStore } from '../src/throttles/open-store.js';
+import { deleteOldCounters } from '../src/throttles/postgres-store.js';
 import { createRefusals } from '../src/throttles/refusals.js';
 import { createSettlements } from '../src/throttles/settlements.js';
 import {
@@ -73,7 +74,7 @@ t.test('wrong passwords from one address close the account to that address, and 
 
   const first = await guess(service, owner.username, attacker);
   t.equal(first.status, 401);
-  t.equal(first.headers.get('ratelimit-policy'), '"pair";q=10;w=900, "account";q=20;w=3600, "address";q=100;w=3600');
+  t.equal(first.headers.get('ratelimit-policy'), '"pair";q=10;w=900, "address";q=100;w=3600, "account";q=20;w=3600');
   t.equal(first.headers.get('ratelimit'), '"pair";r=9;t=900');
   t.same(await guesses(service, 9, owner.username, attacker), times(9, 401));
 
@@ -358,9 +359,15 @@ t.test('a replica whose clock is wrong keeps every block, and makes none longer'
   }
 });
 
+/** The counters of a service. */
+async function storeOf(t: Test, { app, config }: Service) {
+  const { store, close } = await openStore(config.redisUrl, app.pg, app.log);
+  t.teardown(close);
+  return store;
+}
+
 onEachStore('an attempt is settled once, however often it is tried and however late', async (t, overrides) => {
-  const { app } = await startThrottled(t, {}, overrides);
-  const { spend, settle } = app.throttleStore;
+  const { spend, settle } = await storeOf(t, await startThrottled(t, {}, overrides));
   const claim = { key: `pair:${randomUUID()}`, quota: 3 };
   const settlement = { ...claim, memory: 3600, wait: 60, longest: 600 };
   const taken = async (leaseS: number) => (await spend([claim], leaseS, false)) as { lease: string };
@@ -393,9 +400,9 @@ onEachStore('an attempt is settled once, however often it is tried and however l
 });
 
 onEachStore('no key lists more than 1000 attempts that are not settled', async (t, overrides) => {
-  const { app } = await startThrottled(t, {}, overrides);
+  const store = await storeOf(t, await startThrottled(t, {}, overrides));
   const claim = { key: `sign-up:${randomUUID()}`, quota: 1_000_000 };
-  const spend = async () => 'lease' in (await app.throttleStore.spend([claim], 60, false));
+  const spend = async () => 'lease' in (await store.spend([claim], 60, false));
   let taken = 0;
   // No more at once than may wait for the database.
   for (let i = 0; i < 1010; i += 101) taken += (await Promise.all(times(101, 0).map(spend))).filter(Boolean).length;
@@ -440,7 +447,7 @@ t.test('attempts at the same keys from everywhere, and the sweep, never wait for
       await first.sql(
         'UPDATE auth.throttle_counters SET expires_at = now() WHERE key IN (SELECT key FROM auth.throttle_counters FOR UPDATE SKIP LOCKED)',
       );
-      await sweepThrottles(first.app.pg, 3);
+      await deleteOldCounters(first.app.pg, 3);
     }
   })();
   const statuses = await Promise.all(
@@ -787,7 +794,7 @@ t.test('counters that are over are swept away', async t => {
     `UPDATE auth.throttle_counters SET expires_at = now() WHERE key LIKE 'account:%' RETURNING key`,
   );
   t.equal(over.rowCount, 1);
-  t.equal(await sweepThrottles(service.app.pg, 1000), 1);
+  t.equal(await deleteOldCounters(service.app.pg, 1000), 1);
   const { rows } = await service.sql(
     `SELECT min(expires_at - greatest(failures_until, closed_until, known_until)) > '0 s' AS kept, count(*)::int
      FROM auth.throttle_counters`,

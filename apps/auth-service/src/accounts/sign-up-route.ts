@@ -1,17 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Credentials, SignedIn, SignUpHeaders } from '@latchkey/user-schema';
-import { uuidv7 } from 'uuidv7';
 import type { WithConfig } from '../config/settings.js';
 import { hashCaller } from '../credentials/password/hash-caller.js';
-import { recordEvent } from '../events/audit-events.js';
-import { logEvent, originOf } from '../events/record.js';
+import { reasonOf } from '../credentials/password/stored-passwords.js';
+import { transact } from '../database/sql.js';
+import { recordEvent } from '../events/recorder.js';
+import { logEvents, originOf } from '../events/request-events.js';
 import { IdempotencyKeyReusedError, UsernameTakenError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
-import { startSession } from '../sessions/start-session.js';
-import { insertUserWithSession, newSession } from '../sessions/stored-sessions.js';
+import { startSession } from '../sessions/start.js';
 import { hashKey } from './idempotency-key.js';
-import { findSignUp, resumeSession } from './sign-up-keys.js';
-import { reasonOf } from './stored-accounts.js';
+import { findSignUp, resumeSession, signUp } from './sign-up.js';
 
 export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const schema = {
@@ -23,9 +22,8 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     body: Credentials,
     response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 422, 429, 503) },
   };
-  const { spend, spendGuess, onSend } = app.throttles.signUp;
   const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
-  app.post('/auth/sign-up', { schema, onRequest: app.admitHash(), preHandler, onSend }, async (request, reply) => {
+  app.post('/auth/sign-up', { schema, onRequest: app.admitHash(), preHandler }, async (request, reply) => {
     const { username, password } = request.body;
     const header = request.headers['idempotency-key'];
     const keyHash = header === undefined ? undefined : hashKey(header);
@@ -33,49 +31,53 @@ export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const caller = hashCaller(request, reply, username);
 
     const refuse = async (error: Error, reason: string, userId?: string): Promise<never> => {
-      const subject = { ...(userId !== undefined && { userId }), details: { reason } };
-      await recordEvent(app.pg, origin, 'sign_up_failed', subject);
-      logEvent(request, 'sign_up_failed', subject);
+      logEvents(request, await recordEvent(app.pg, origin, 'sign_up_failed', { userId, details: { reason } }));
       throw error;
     };
+    const findEarlier = async () => keyHash && (await findSignUp(app.pg, username, keyHash));
 
-    /** Answers `undefined` when the username is taken. */
-    const signUp = async () => {
-      await spend(request, reply);
-      await app.checkNewPassword(request, password, username, '/password');
-      const passwordHash = await app.passwords.hash(password, caller);
-      const user = { id: uuidv7(), username, passwordHash, keyHash };
-      const session = await insertUserWithSession(app.pg, user, newSession(), config, origin);
-      if (!session) return undefined;
-      logEvent(request, 'sign_up', { userId: user.id, sessionId: session.id });
-      return app.issueTokens({ id: user.id, username, createdAt: session.createdAt }, session);
-    };
+    /** Responds to a sign-up that was made before. Only the password proves whose it is. */
+    const repeat = (found: NonNullable<Awaited<ReturnType<typeof findEarlier>>>) =>
+      app.throttles.guess(request, reply, { username }, async attempt => {
+        const { id, createdAt, passwordHash, credentialVersion, sessionId } = found;
+        const refuseReuse = async (reason: string) => {
+          await attempt.failed();
+          return refuse(new IdempotencyKeyReusedError(), reason, id);
+        };
+        const { matches } = await app.passwords.verify(password, passwordHash, caller);
+        if (!passwordHash || found.disabled || !matches) return refuseReuse(reasonOf(found));
+        const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
+        const session =
+          (await resumeSession(app.pg, sessionId, config, origin)) ??
+          (await startSession(app.pg, proof, 'sign_in', config, origin)) ??
+          (await refuseReuse('changed_meanwhile'));
+        await attempt.succeeded();
+        app.announce(request, session);
+        return app.issueTokens({ id, username: found.username, createdAt }, session.session);
+      });
 
-    /** Answers a sign-up that was made before; `undefined` when there was none. Only the password proves whose it is. */
-    const signUpAgain = async () => {
-      const found = keyHash && (await findSignUp(app.pg, username, keyHash));
-      if (!found) return undefined;
-      await spendGuess(request, reply);
-      const { id, createdAt, passwordHash, sessionId } = found;
-      const { matches } = await app.passwords.verify(password, passwordHash, caller);
-      if (!passwordHash || found.disabled || !matches) {
-        return refuse(new IdempotencyKeyReusedError(), reasonOf(found), id);
-      }
-      const resumed = await resumeSession(app.pg, sessionId, config, origin);
-      const session =
-        resumed ??
-        (await startSession(request, { id, passwordHash }, config)) ??
-        (await refuse(new IdempotencyKeyReusedError(), 'changed_meanwhile', id));
-      logEvent(request, resumed ? 'sign_up_repeated' : 'sign_in', { userId: id, sessionId: session.id });
-      return app.issueTokens({ id, username: found.username, createdAt }, session);
-    };
+    const signUpNew = () =>
+      app.throttles.signUp(request, reply, { username }, async attempt => {
+        await app.checkNewPassword(request, attempt, { password, of: { username }, pointer: '/password' });
+        const passwordHash = await app.passwords.hash(password, caller);
+        const account = { username, passwordHash, keyHash };
+        const added = await transact(app.pg, client => signUp(client, account, config, origin));
+        if (added) {
+          await attempt.succeeded();
+          app.announce(request, added);
+          return app.issueTokens(added.account, added.session);
+        }
+        // The same caller may have taken the name meanwhile.
+        const earlier = await findEarlier();
+        if (!earlier) {
+          await attempt.failed();
+          return refuse(new UsernameTakenError(), 'username_taken');
+        }
+        await attempt.withdraw();
+        return repeat(earlier);
+      });
 
-    const signedIn =
-      (await signUpAgain()) ??
-      (await signUp()) ??
-      // Whoever took the name meanwhile may have been the same caller.
-      (await signUpAgain()) ??
-      (await refuse(new UsernameTakenError(), 'username_taken'));
-    return reply.status(201).send(signedIn);
+    const earlier = await findEarlier();
+    return reply.status(201).send(await (earlier ? repeat(earlier) : signUpNew()));
   });
 };

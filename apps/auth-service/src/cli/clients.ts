@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { findDifferences } from '../clients/difference.js';
-import { hashClientSecret, newClientSecret } from '../clients/secret.js';
+import { hashClientSecret } from '../clients/secret.js';
 import {
   findClient,
   insertClient,
@@ -10,6 +10,7 @@ import {
   replaceClientSecret,
   setClientDisabled,
 } from '../clients/stored-clients.js';
+import { newClientSecret } from '../config/secrets.js';
 import { withDatabase } from './database.js';
 import { wholeSeconds } from './keys.js';
 import { printRows, writeOut } from './output.js';

@@ -2,10 +2,12 @@ import pg from 'pg';
 import { prepare } from '../config/development.js';
 import { type Config, loadSettings } from '../config/settings.js';
 import { migrate } from '../database/migrate.js';
-import type { Origin } from '../events/audit-events.js';
+import type { Origin } from '../events/recorder.js';
 
 /** What a command works with. */
 export type Context = { db: pg.Client; config: Config; origin: Origin };
+
+const ORIGIN: Origin = { requestId: null, address: null, userAgent: 'latchkey CLI', actor: 'operator' };
 
 /** Runs a command in one transaction on the database that the environment names. */
 export function withDatabase<T>(command: (context: Context) => Promise<T>): Promise<T> {
@@ -29,7 +31,7 @@ export async function withConnection<T>(command: (context: Context) => Promise<T
     db.on('error', () => undefined);
     await db.connect();
     try {
-      return await command({ db, config, origin: { requestId: null, address: null, userAgent: 'latchkey CLI' } });
+      return await command({ db, config, origin: ORIGIN });
     } finally {
       // What has not been committed is undone.
       await db.end();

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { listEvents } from '../events/audit-events.js';
+import { listEvents } from '../events/trail.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
 

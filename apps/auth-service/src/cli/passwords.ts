@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
-import { countHashes, type HashCount } from '../accounts/stored-accounts.js';
 import type { Config } from '../config/settings.js';
 import { LEAST_COST, measureHash } from '../credentials/password/measure.js';
 import { HEADS, readHead } from '../credentials/password/stored-hash.js';
+import { countHashes, type HashCount } from '../credentials/password/stored-passwords.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
 import { showProgress } from './progress.js';

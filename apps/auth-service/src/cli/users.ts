@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { setUserDisabled } from '../accounts/stored-accounts.js';
+import { setDisabled } from '../accounts/disable.js';
 import type { FirebaseProject } from '../credentials/password/foreign-hashes/scrypt.js';
 import { withConnection, withDatabase } from './database.js';
 import { printRows } from './output.js';
@@ -76,7 +76,7 @@ export function userCommands(): Command {
       .description(description)
       .argument('<username>')
       .action(async (username: string) => {
-        const changed = await withDatabase(({ db, origin }) => setUserDisabled(db, { username, disabled }, origin));
+        const changed = await withDatabase(({ db, origin }) => setDisabled(db, { username, disabled }, origin));
         if (changed === undefined) throw new Error(`There is no account ${username}.`);
         console.error(`The account ${username} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
       });

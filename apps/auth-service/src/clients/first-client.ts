@@ -1,5 +1,7 @@
-import fp from 'fastify-plugin';
-import type { WithConfig } from '../config/settings.js';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from '../config/settings.js';
+import type { Queryable } from '../database/sql.js';
+import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { findDifferences } from './difference.js';
 import { hashClientSecret } from './secret.js';
 import { findClient, insertClient } from './stored-clients.js';
@@ -8,16 +10,15 @@ import { findClient, insertClient } from './stored-clients.js';
  * Makes the client that the configuration names, so that in development nobody has to. One that is there already stays as
  * it is: somebody may have given it another secret or other scopes.
  */
-export default fp<WithConfig>(
-  async (app, { config: { firstClient } }) => {
-    if (!firstClient) return;
-    const { id, secret, scopes } = firstClient;
-    const origin = { requestId: null, address: null, userAgent: 'auth-service' };
-    if (await insertClient(app.pg, { id, secretHash: hashClientSecret(secret), scopes }, origin)) return;
-    const known = await findClient(app.pg, id);
-    const differences = known ? findDifferences(known, firstClient) : [];
-    if (differences.length > 0)
-      app.log.warn({ clientId: id, differences }, 'the client is not the one of the development settings');
-  },
-  { name: 'first-client', dependencies: ['database'] },
-);
+export async function ensureFirstClient(
+  db: Queryable,
+  client: NonNullable<Config['firstClient']>,
+  log: Pick<FastifyBaseLogger, 'warn'>,
+): Promise<void> {
+  const { id, secret, scopes } = client;
+  if (await insertClient(db, { id, secretHash: hashClientSecret(secret), scopes }, SERVICE_ORIGIN)) return;
+  const known = await findClient(db, id);
+  const differences = known ? findDifferences(known, client) : [];
+  if (differences.length > 0)
+    log.warn({ clientId: id, differences }, 'the client is not the one of the development settings');
+}

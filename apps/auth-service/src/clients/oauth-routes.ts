@@ -4,14 +4,15 @@ import { describeError, type RequestError, toProblem } from '@latchkey/service-k
 import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { WithConfig } from '../config/settings.js';
-import { logEvent, originOf } from '../events/record.js';
+import { originOf } from '../events/request-events.js';
 import {
   InvalidClientError,
   InvalidScopeError,
   UnsupportedGrantTypeError,
   UnsupportedTokenTypeError,
 } from '../http/errors.js';
-import { endSession } from '../sessions/stored-sessions.js';
+import { endSessions } from '../sessions/end.js';
+import { serviceTokenClaims } from '../tokens/claims.js';
 import { authenticateClient } from './authentication.js';
 import { createTokenInspector } from './token-inspector.js';
 
@@ -54,7 +55,14 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const scopes = asked.size > 0 ? [...asked] : client.scopes;
     if (scopes.some(scope => !client.scopes.includes(scope))) throw new InvalidScopeError();
     request.log.info({ event: 'service_token', clientId: client.id, scopes }, 'service_token');
-    return app.issueServiceToken(client, scopes.join(' '));
+    const scope = scopes.join(' ');
+    const { accessTokenTtlS } = config;
+    return {
+      access_token: app.signingKeys.sign(serviceTokenClaims(client, scope, accessTokenTtlS)),
+      token_type: 'Bearer' as const,
+      expires_in: accessTokenTtlS,
+      scope,
+    };
   });
 
   const introspect = {
@@ -78,11 +86,10 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { 
     const { id: clientId } = await authenticateClient(app.pg, request.headers.authorization, request.body);
     const found = await inspector.findSession(request.body.token);
     if (found === 'service') throw new UnsupportedTokenTypeError();
-    const session = found && { ...found, clientId };
-    const ended = session && (await endSession(app.pg, session, originOf(request)));
-    if (ended) {
-      app.revocations.add([ended]);
-      logEvent(request, 'session_ended', session);
+    if (found) {
+      const why = { reason: 'session_ended', clientId } as const;
+      const origin = originOf(request, `client:${clientId}`);
+      app.announce(request, await endSessions(app.pg, { ...found, scope: 'current' }, why, origin));
     }
     return reply.send(undefined);
   });

@@ -1,9 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-
-const SECRET_BYTES = 32;
-
-/** Makes a client secret: 256 random bits behind a prefix that secret scanners can look for. */
-export const newClientSecret = (): string => `latchkey_${randomBytes(SECRET_BYTES).toString('base64url')}`;
+import { createHash, timingSafeEqual } from 'node:crypto';
 
 export const hashClientSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 

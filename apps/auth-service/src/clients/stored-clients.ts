@@ -1,5 +1,5 @@
-import { epoch, type Queryable, utc } from '../database/sql.js';
-import { type Origin, originValue, recording } from '../events/audit-events.js';
+import { epoch, type Queryable, statement, utc } from '../database/sql.js';
+import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 /** A service that calls with credentials of its own. */
 export type Client = { id: string; scopes: string[]; disabled: boolean; createdAt: string };
@@ -25,21 +25,34 @@ export async function listClients(db: Queryable): Promise<Client[]> {
   return rows;
 }
 
+const INSERT = statement<{ id: string }, { id: string; secretHash: Buffer; scopes: string[]; origin: string }>(`
+  WITH c AS (
+    INSERT INTO auth.clients (id, secret_hash, scopes) VALUES ($id, $secretHash, $scopes) ON CONFLICT DO NOTHING RETURNING *
+  ), recorded AS (${recorded({
+    event: 'client_created',
+    from: 'c',
+    client: 'c.id',
+    details: `jsonb_build_object('scopes', c.scopes)`,
+  })})
+  SELECT id FROM c`);
+
 /** Adds a client; `false` when there is one with that id. */
 export async function insertClient(
   db: Queryable,
   client: { id: string; secretHash: Buffer; scopes: string[] },
   origin: Origin,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `WITH c AS (
-       INSERT INTO auth.clients (id, secret_hash, scopes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING *
-     ), recorded AS (${recording('$4', `SELECT 'client_created', NULL::uuid, NULL::uuid, c.id, jsonb_build_object('scopes', c.scopes) FROM c`)})
-     SELECT FROM c`,
-    [client.id, client.secretHash, client.scopes, originValue(origin)],
-  );
-  return rowCount === 1;
+  const added = await INSERT(db, { ...client, origin: originValue(origin) });
+  return added.length > 0;
 }
+
+const REPLACE_SECRET = statement<{ id: string }, { id: string; secretHash: Buffer; graceS: number; origin: string }>(`
+  WITH c AS (
+    UPDATE auth.clients SET secret_hash = $secretHash, previous_secret_hash = secret_hash,
+      previous_secret_until = now() + make_interval(secs => $graceS)
+    WHERE id = $id RETURNING *
+  ), recorded AS (${recorded({ event: 'client_secret_rotated', from: 'c', client: 'c.id' })})
+  SELECT id FROM c`);
 
 /** Gives a client another secret; the one before stays good for `graceS` seconds. `false` when there is no such client. */
 export async function replaceClientSecret(
@@ -47,34 +60,26 @@ export async function replaceClientSecret(
   client: { id: string; secretHash: Buffer; graceS: number },
   origin: Origin,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `WITH c AS (
-       UPDATE auth.clients SET secret_hash = $2, previous_secret_hash = secret_hash,
-         previous_secret_until = now() + make_interval(secs => $3)
-       WHERE id = $1 RETURNING *
-     ), recorded AS (${recording('$4', `SELECT 'client_secret_rotated', NULL::uuid, NULL::uuid, c.id, NULL::jsonb FROM c`)})
-     SELECT FROM c`,
-    [client.id, client.secretHash, client.graceS, originValue(origin)],
-  );
-  return rowCount === 1;
+  const replaced = await REPLACE_SECRET(db, { ...client, origin: originValue(origin) });
+  return replaced.length > 0;
 }
+
+const setDisabled = (event: 'client_disabled' | 'client_enabled', disabledAt: string) =>
+  statement<{ changed: boolean }, { id: string; origin: string }>(`
+    WITH c AS (
+      UPDATE auth.clients SET disabled_at = ${disabledAt}
+      WHERE id = $id AND (disabled_at IS NULL) = (${disabledAt} IS NOT NULL) RETURNING *
+    ), recorded AS (${recorded({ event, from: 'c', client: 'c.id' })})
+    SELECT EXISTS (SELECT FROM c) AS changed FROM auth.clients WHERE id = $id`);
+const DISABLE = setDisabled('client_disabled', 'now()');
+const ENABLE = setDisabled('client_enabled', 'NULL::timestamptz');
 
 /** Disables or enables a client: whether that changed anything; `undefined` when there is no such client. */
 export async function setClientDisabled(
   db: Queryable,
-  client: { id: string; disabled: boolean },
+  { id, disabled }: { id: string; disabled: boolean },
   origin: Origin,
 ): Promise<boolean | undefined> {
-  const { rows } = await db.query<{ changed: boolean }>(
-    `WITH c AS (
-       UPDATE auth.clients SET disabled_at = CASE WHEN $2 THEN now() END
-       WHERE id = $1 AND (disabled_at IS NOT NULL) <> $2 RETURNING *
-     ), recorded AS (${recording(
-       '$3',
-       `SELECT CASE WHEN $2 THEN 'client_disabled' ELSE 'client_enabled' END, NULL::uuid, NULL::uuid, c.id, NULL::jsonb FROM c`,
-     )})
-     SELECT EXISTS (SELECT FROM c) AS changed FROM auth.clients WHERE id = $1`,
-    [client.id, client.disabled, originValue(origin)],
-  );
-  return rows[0]?.changed;
+  const [row] = await (disabled ? DISABLE : ENABLE)(db, { id, origin: originValue(origin) });
+  return row?.changed;
 }

@@ -1,11 +1,11 @@
 import type { Introspection } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config/settings.js';
-import type { Claims } from '../keys/ring.js';
+import type { Claims } from '../keys/jwt.js';
+import { findSessionAccount } from '../sessions/find-account.js';
 import { findRefreshGrant, findSessionOfToken, type PresentedToken } from '../sessions/refresh.js';
 import { parseRefreshToken } from '../sessions/refresh-token.js';
-import { findSessionUser } from '../sessions/stored-sessions.js';
-import { isUsers } from '../tokens/guards.js';
+import { isUsers } from '../tokens/claims.js';
 import { findClient } from './stored-clients.js';
 
 const INACTIVE: Introspection = { active: false };
@@ -29,10 +29,7 @@ export function createTokenInspector(app: FastifyInstance, config: Config) {
     async introspect(token: string): Promise<Introspection> {
       const presented = parse(token);
       if (presented) {
-        const grant = await findRefreshGrant(app.pg, presented, {
-          ...config,
-          refreshGraceS: app.refreshGraceS(),
-        });
+        const grant = await findRefreshGrant(app.pg, presented, { refreshGraceS: app.refreshGraceS() });
         if (!grant) return INACTIVE;
         const { id: sub, username, issuedAt: iat, expiresAt: exp } = grant;
         const about = { sub, username, sid: presented.sessionId, iat, exp, iss: config.publicUrl };
@@ -41,18 +38,18 @@ export function createTokenInspector(app: FastifyInstance, config: Config) {
       const claims = verify(token);
       if (!claims) return INACTIVE;
       const isAlive = isUsers(claims)
-        ? (await findSessionUser(app.pg, claims.sid)) !== undefined
+        ? (await findSessionAccount(app.pg, claims.sid)) !== undefined
         : (await findClient(app.pg, claims.sub))?.disabled === false;
       return isAlive ? { active: true, token_type: 'Bearer', ...claims } : INACTIVE;
     },
 
     /** Finds the session that a genuine token belongs to, `service` when it is a service's. */
-    async findSession(token: string): Promise<{ userId: string; sessionId: string } | 'service' | undefined> {
+    async findSession(token: string): Promise<{ accountId: string; sessionId: string } | 'service' | undefined> {
       const presented = parse(token);
       if (presented) return findSessionOfToken(app.pg, presented);
       const claims = verify(token);
       if (!claims) return undefined;
-      return isUsers(claims) ? { userId: claims.id, sessionId: claims.sid } : 'service';
+      return isUsers(claims) ? { accountId: claims.id, sessionId: claims.sid } : 'service';
     },
   };
 }

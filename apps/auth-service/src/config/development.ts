@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { keepSecret, type Prepared } from '@latchkey/service-kit';
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
-import { newClientSecret } from '../clients/secret.js';
-import { parseSecrets } from './secrets.js';
+import { newClientSecret, parseSecrets } from './secrets.js';
 import type { Config, Settings } from './settings.js';
 
 /**

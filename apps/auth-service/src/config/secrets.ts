@@ -1,4 +1,4 @@
-import { hkdfSync } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 
 /** One of `AUTH_SECRETS`. */
 export type Secret = { id: string; key: Buffer };
@@ -34,3 +34,8 @@ export type Purpose = 'password-pepper' | 'refresh-mac' | 'signing-key-sealing' 
 export function deriveKey(secret: Secret, purpose: Purpose): Buffer {
   return Buffer.from(hkdfSync('sha256', secret.key, '', `latchkey:${purpose}`, 32));
 }
+
+const CLIENT_SECRET_BYTES = 32;
+
+/** Makes a client secret: 256 random bits behind a prefix that secret scanners can look for. */
+export const newClientSecret = (): string => `latchkey_${randomBytes(CLIENT_SECRET_BYTES).toString('base64url')}`;

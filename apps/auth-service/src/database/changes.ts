@@ -24,7 +24,7 @@ declare module 'fastify' {
     askDatabase<T>(work: (db: Queryable) => Promise<T>): Promise<T>;
     /**
      * How long a used refresh token still gives its successor: the setting, and as long as the database was away, when it is
-     * now, or was until less than that setting ago, since nobody could ask again meanwhile. In seconds.
+     * now, or was until less than that setting ago, since no client could repeat its refresh meanwhile. In seconds.
      */
     refreshGraceS(): number;
   }
@@ -46,9 +46,9 @@ export default fp<WithConfig>(
     const closing = new AbortController();
     const outages = createOutageWatch(AWAY_AFTER_MS, config.refreshGraceS * 1000);
     app.decorate('refreshGraceS', () => config.refreshGraceS + Math.ceil(outages.awayMs() / 1000));
-    // A statement of a request that succeeds says as much.
+    // A statement of a request that succeeds shows as well that the database is there.
     app.pg.pool.on('release', (error: unknown) => {
-      if (!error) outages.heard(performance.now());
+      if (!error) outages.responded(performance.now());
     });
 
     let connection: pg.Client | undefined;
@@ -82,7 +82,7 @@ export default fp<WithConfig>(
 
     const keepConnected = async ({ lost }: { lost: Promise<void> }) => {
       await lost;
-      // Not waited for: a server that is silent does not answer that either.
+      // Not awaited: a server that is silent does not respond to the end of the connection either.
       connection?.end().catch(() => undefined);
       connection = undefined;
       while (!closing.signal.aborted && !connection) {
@@ -104,9 +104,9 @@ export default fp<WithConfig>(
         if (!db) throw Object.assign(new Error('The connection to the database is lost.'), { code: 'ECONNRESET' });
         const askedAt = performance.now();
         try {
-          const answer = await work(db);
-          outages.heard(askedAt);
-          return answer;
+          const result = await work(db);
+          outages.responded(askedAt);
+          return result;
         } catch (error) {
           if (isDatabaseUnavailable(error) && connection === db) giveUp();
           throw error;
@@ -145,7 +145,7 @@ export default fp<WithConfig>(
       giveUp();
     });
   },
-  { name: 'changes', dependencies: ['database'] },
+  { name: 'changes', dependencies: ['pool'] },
 );
 
 /** One run at a time. A call during a run shares the next run with all others. */

@@ -36,11 +36,21 @@ export default fp<WithConfig>(
       keepAlive: true,
       onConnect: async client => void (await client.query(LIMITS)),
     });
-    boundQueue(app.pg.pool);
+    const { pool } = app.pg;
+    boundQueue(pool);
     // An idle connection that breaks must not end the process; the pool replaces it.
-    app.pg.pool.on('error', error => app.log.warn({ err: error }, 'lost an idle database connection'));
+    pool.on('error', error => app.log.warn({ err: error }, 'lost an idle database connection'));
+
+    app.count('latchkey_database_connections_opened_total', {}, pool.totalCount);
+    pool.on('connect', () => app.count('latchkey_database_connections_opened_total'));
+    pool.on('remove', () => app.count('latchkey_database_connections_closed_total'));
+    pool.on('error', () => app.count('latchkey_database_connections_lost_total'));
+    app.gauge('latchkey_database_pool_connections', 'Database connections of the pool', () => pool.totalCount);
+    app.gauge('latchkey_database_pool_idle_connections', 'Those of them that nobody uses', () => pool.idleCount);
+    app.gauge('latchkey_database_pool_max_connections', 'As many as there may be', () => pool.options.max);
+    app.gauge('latchkey_database_pool_waiting', 'Callers that wait for a database connection', () => pool.waitingCount);
   },
-  { name: 'database' },
+  { name: 'pool', dependencies: ['metrics'] },
 );
 
 /** Refuses a caller at once when as many wait for a connection as there may. */

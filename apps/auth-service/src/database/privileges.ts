@@ -5,7 +5,7 @@ export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
 const ALL = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
 
-/** Schema of everything that is ours; whoever uses what is in it needs USAGE. */
+/** Schema of everything that is ours. A role needs USAGE of it to use what is in it. */
 export const SCHEMA = 'auth';
 
 /**
@@ -28,7 +28,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   users: ['SELECT', 'INSERT', 'UPDATE'],
 };
 
-/** Functions that statements of ours call; everybody may, unless that was revoked. */
+/** Functions that statements of ours call. PUBLIC may execute them, unless that was revoked. */
 export const FUNCTIONS = [
   'end_oldest_sessions(uuid, uuid, integer, integer)',
   'lock_throttle_counter(text)',

@@ -1,8 +1,32 @@
 import { isDatabaseUnavailable } from '@latchkey/service-kit';
-import type { Pool, PoolClient } from 'pg';
+import type { Pool, PoolClient, QueryResultRow } from 'pg';
 
 /** Anything that runs a query: the pool, or a client inside a transaction. */
 export type Queryable = Pick<Pool | PoolClient, 'query'>;
+
+/** Runs a statement with the values of its parameters, by name. */
+export type Statement<Row, Values> = (db: Queryable, values: Values) => Promise<Row[]>;
+
+/**
+ * A statement with named parameters, such as `$accountId`: fragments that use one name share one value. Cast them where
+ * PostgreSQL cannot infer the type. The text is translated once, when the module is loaded.
+ */
+export function statement<Row extends QueryResultRow, Values extends object = Record<never, never>>(
+  text: string,
+): Statement<Row, Values> {
+  const names: string[] = [];
+  const numbered = text.replace(/\$([a-z]\w*)/gi, (_, name: string) => {
+    if (!names.includes(name)) names.push(name);
+    return `$${names.indexOf(name) + 1}`;
+  });
+  return async (db, values) => {
+    const { rows } = await db.query<Row>(
+      numbered,
+      names.map(name => (values as Record<string, unknown>)[name]),
+    );
+    return rows;
+  };
+}
 
 /** A time as RFC 3339, UTC. */
 export const utc = (time: string) => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;

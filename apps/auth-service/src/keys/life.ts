@@ -1,6 +1,6 @@
 import { type Config, MAX_ACCESS_TOKEN_TTL_S } from '../config/settings.js';
 import type { Queryable } from '../database/sql.js';
-import { type Origin, recordEvent } from '../events/audit-events.js';
+import { type Origin, recordEvent } from '../events/recorder.js';
 import { generateSealedKey, openKey, resealKey } from './signing-key.js';
 import {
   advanceNextKey,
@@ -15,10 +15,10 @@ import {
 
 /** How long clients may keep the published keys, in seconds. */
 export const JWKS_MAX_AGE_S = 300;
-/** How long a key is published before it signs, in seconds: longer than anybody keeps keys that lack it. */
+/** How long a key is published before it signs, in seconds: longer than a client keeps keys that lack it. */
 export const KEY_LEAD_S = 2 * JWKS_MAX_AGE_S;
-// How long a retired key is published: longer than any setting lets a token live, because the service may have another one
-// than whoever rotates, and 5 minutes more for clocks that are behind.
+// How long a retired key is published: longer than any setting lets a token live, because the service may have other settings
+// than the process that rotates, and 5 minutes more for clocks that are behind.
 const OVERLAP_S = MAX_ACCESS_TOKEN_TTL_S + 300;
 
 type KeyConfig = Pick<Config, 'authSecrets' | 'tokenAlgorithm'>;
@@ -100,7 +100,7 @@ export async function retireKey(
     if (next && canOpen(next, config)) {
       await advanceNextKey(db, OVERLAP_S);
     } else {
-      // One that nobody can open must not be what takes over.
+      // A key that cannot be opened must not take over.
       if (next) await deleteNextKey(db);
       // When the secret of this one is lost, it cannot be opened to see whether ours is the right one.
       const others = keys.filter(other => other !== key);
@@ -120,9 +120,9 @@ async function addKey(
   origin: Origin,
 ): Promise<string> {
   const active = keys.find(isActive);
-  // Whose secrets do not open the key that signs would seal one that the replicas cannot open.
+  // A process whose secrets do not open the active key would seal a new one that the replicas cannot open.
   if (active) openKey(active, config.authSecrets);
-  // Where there is nobody to hand over, nobody can be surprised.
+  // Without an active key there is none that verifiers know, so the new one need not wait.
   const leadS = active ? lead : 0;
   const key = await generateSealedKey(config.tokenAlgorithm, config.authSecrets[0]);
   await insertKey(db, key, leadS, OVERLAP_S);

@@ -32,7 +32,7 @@ export async function listKeys(db: Queryable): Promise<StoredKey[]> {
   return rows;
 }
 
-/** Keeps everybody else from changing keys until the transaction ends; reading goes on. */
+/** Keeps other transactions from changing keys until this one ends; they may read them. */
 export async function lockKeys(db: Queryable): Promise<void> {
   await db.query('LOCK TABLE auth.signing_keys IN SHARE ROW EXCLUSIVE MODE');
 }
@@ -81,7 +81,7 @@ export async function endKey(db: Queryable, kid: string): Promise<void> {
   );
 }
 
-/** Replaces the seal of a key, unless somebody else has done so. */
+/** Replaces the seal of a key, unless another process has done so. */
 export async function updateSeal(db: Queryable, key: SealedKey, fromSecretId: string): Promise<void> {
   await db.query(
     'UPDATE auth.signing_keys SET sealed_private_key = $3, secret_id = $4 WHERE kid = $1 AND secret_id = $2',
@@ -90,6 +90,6 @@ export async function updateSeal(db: Queryable, key: SealedKey, fromSecretId: st
 }
 
 /** Deletes keys that are gone. */
-export async function sweepKeys(db: Queryable): Promise<void> {
+export async function deleteGoneKeys(db: Queryable): Promise<void> {
   await db.query("DELETE FROM auth.signing_keys WHERE gone_from < now() - interval '1 day'");
 }

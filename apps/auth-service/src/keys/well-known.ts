@@ -4,8 +4,8 @@ import type { WithConfig } from '../config/settings.js';
 import { JWKS_MAX_AGE_S } from './life.js';
 
 export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
-  // Meant for everybody: any page may read it, and any cache may keep it.
-  const forEverybody = {
+  // Public: any page may read it, and any cache may keep it.
+  const PUBLIC_HEADERS = {
     'cache-control': `public, max-age=${JWKS_MAX_AGE_S}`,
     'access-control-allow-origin': '*',
     'cross-origin-resource-policy': 'cross-origin',
@@ -17,7 +17,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app
     response: { 200: Jwks },
   };
   app.get('/.well-known/jwks.json', { schema: jwks }, (_request, reply) => {
-    reply.headers(forEverybody).send(app.signingKeys.jwks());
+    reply.headers(PUBLIC_HEADERS).send(app.signingKeys.jwks());
   });
 
   const authentication = ['client_secret_basic', 'client_secret_post'];
@@ -41,6 +41,6 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app
     response: { 200: AuthorizationServerMetadata },
   };
   app.get('/.well-known/oauth-authorization-server', { schema: server }, (_request, reply) => {
-    reply.headers(forEverybody).send(metadata);
+    reply.headers(PUBLIC_HEADERS).send(metadata);
   });
 };

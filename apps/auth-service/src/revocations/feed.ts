@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Revocation, Revocations } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
 import type { Queryable } from '../database/sql.js';
+import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { StaleError } from '../http/errors.js';
-import { createAnswerCache } from './response-cache.js';
+import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';
+import { createResponseCache } from './response-cache.js';
 import { createRevocationLog, type LogPage } from './revocation-log.js';
 import {
   FIRST_PLACE,
@@ -35,9 +37,6 @@ type RevocationFeed = {
   read(after: Cursor | undefined, waitMs: number, caller: AbortSignal): Promise<Buffer>;
 };
 
-/** How far a reader is: which life of the database it has read, up to which place, and which keys it knows. */
-export type Cursor = { life: string; place: Place; keys: string };
-
 // Replicas are notified of an ended session; this is for when a notification is lost.
 const RELOAD_EVERY_MS = 1000;
 const STALE_AFTER_MS = 5000;
@@ -46,28 +45,12 @@ const PAGE_SIZE = 5000;
 // Where sessions end all the time there is always a batch without a place; the next load takes it.
 const MAX_TURNS = 3;
 const MAX_SHARED_BYTES = 8 * 1024 * 1024;
-const LIFE_LENGTH = 12;
-const CURSOR = new RegExp(
-  `^([0-9a-f]{${LIFE_LENGTH}})\\.(\\d{1,15})\\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~([\\w-]{0,11})$`,
-);
-
-/** Reads a cursor; `undefined` when it is not one of ours. */
-export function parseCursor(text: string): Cursor | undefined {
-  const [, life, position, sid, keys] = CURSOR.exec(text) ?? [];
-  if (life === undefined || position === undefined || sid === undefined || keys === undefined) return undefined;
-  return { life, place: { position: Number(position), sid }, keys };
-}
-
-function toText({ life, place, keys }: Cursor): string {
-  return `${life}.${place.position}.${place.sid}~${keys}`;
-}
-
 /** Keeps the sessions that ended while tokens of them live, and hands them on. */
 export default fp(
   async app => {
     const log = createRevocationLog();
     const waiting = new Set<() => void>();
-    const shared = createAnswerCache(MAX_SHARED_BYTES);
+    const shared = createResponseCache(MAX_SHARED_BYTES);
     let life = '';
     let isComplete = false;
     let readAt = Number.NEGATIVE_INFINITY;
@@ -92,10 +75,9 @@ export default fp(
     const restore = async (db: Queryable) => {
       const missing = log.missing();
       if (missing.length === 0) return log.settle();
-      const origin = { requestId: null, address: null, userAgent: 'auth-service' };
       let restored = 0;
       for (let i = 0; i < missing.length; i += PAGE_SIZE) {
-        restored += await restoreRevocations(db, missing.slice(i, i + PAGE_SIZE), origin);
+        restored += await restoreRevocations(db, missing.slice(i, i + PAGE_SIZE), SERVICE_ORIGIN);
       }
       log.settle();
       if (restored === 0) return;
@@ -161,11 +143,11 @@ export default fp(
         waiting.add(resume);
       });
 
-    const toAnswer = (place: Place, { revocations, next, hasMore }: LogPage): Buffer => {
+    const toResponse = (place: Place, { revocations, next, hasMore }: LogPage): Buffer => {
       const { keys, keysTag } = publishedKeys();
       const more = hasMore || !isComplete;
-      const cursor = toText({ life, place: next, keys: keysTag });
-      return shared.get(`${toText({ life, place, keys: '' })} ${cursor} ${more}`, () => {
+      const cursor = formatCursor({ life, place: next, keys: keysTag });
+      return shared.get(`${formatCursor({ life, place, keys: '' })} ${cursor} ${more}`, () => {
         const revoked = revocations.map(({ sid, exp }) => ({ sid, exp }));
         return toJson({ cursor, revoked, keys, ...(more && { more }) });
       });
@@ -185,13 +167,13 @@ export default fp(
           const isNews =
             page.revocations.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
           const leftMs = deadline - performance.now();
-          if (isNews || leftMs <= 0 || closing || caller.aborted) return toAnswer(place, page);
+          if (isNews || leftMs <= 0 || closing || caller.aborted) return toResponse(place, page);
           await pause(leftMs, caller);
         }
       },
     });
   },
-  { name: 'revocations', dependencies: ['changes', 'signing-keys'] },
+  { name: 'feed', dependencies: ['database', 'keys'] },
 );
 
 function toJson(answer: Revocations): Buffer {

@@ -1,29 +1,29 @@
-/** Keeps answers that several callers ask for, the latest of them, up to a number of bytes. */
-export type AnswerCache = {
-  /** The answer of that name, made when it is not there. */
+/** Keeps the latest of the responses that several callers ask for, up to a number of bytes. */
+export type ResponseCache = {
+  /** The response of that name, made when it is not there. */
   get(name: string, make: () => Buffer): Buffer;
   /** How many bytes are kept. */
   size(): number;
 };
 
-export function createAnswerCache(maxBytes: number): AnswerCache {
-  const answers = new Map<string, Buffer>();
+export function createResponseCache(maxBytes: number): ResponseCache {
+  const responses = new Map<string, Buffer>();
   let bytes = 0;
 
   return {
     get(name, make) {
-      const known = answers.get(name);
+      const known = responses.get(name);
       if (known) return known;
-      const answer = make();
-      if (answer.length > maxBytes) return answer;
-      answers.set(name, answer);
-      bytes += answer.length;
-      for (const [oldest, { length }] of answers) {
+      const response = make();
+      if (response.length > maxBytes) return response;
+      responses.set(name, response);
+      bytes += response.length;
+      for (const [oldest, { length }] of responses) {
         if (bytes <= maxBytes) break;
-        answers.delete(oldest);
+        responses.delete(oldest);
         bytes -= length;
       }
-      return answer;
+      return response;
     },
     size: () => bytes,
   };

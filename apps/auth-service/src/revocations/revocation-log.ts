@@ -66,7 +66,9 @@ export function createRevocationLog(): RevocationLog {
     has: sessionId => expiries.has(sessionId),
     size: () => expiries.size,
     add(revocations) {
-      for (const { sid, exp } of revocations) expiries.set(sid, exp);
+      // Those whose tokens have expired get no place in the feed, by which they would be forgotten.
+      const now = performance.now();
+      for (const { sid, exp } of revocations) if (untilOf(exp) >= now) expiries.set(sid, exp);
     },
     append(revocations, next, now) {
       const at = performance.now();

@@ -1,6 +1,6 @@
 import type { Revocation } from '@latchkey/user-schema';
-import { epoch, inTransaction, type Queryable } from '../database/sql.js';
-import { type Origin, originValue, recording } from '../events/audit-events.js';
+import { epoch, inTransaction, type Queryable, statement } from '../database/sql.js';
+import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 /** A place in the feed: behind a session of the batch at a position, in the order of ids. */
 export type Place = { position: number; sid: string };
@@ -123,29 +123,32 @@ export async function placeRevocations(db: Queryable): Promise<void> {
  * @returns how many of them it had forgotten
  */
 export async function restoreRevocations(db: Queryable, revocations: Revocation[], origin: Origin): Promise<number> {
-  const { rows } = await db.query<{ restored: number }>(
-    `WITH given AS (SELECT * FROM unnest($1::uuid[], $2::float8[]) AS given (sid, exp)),
-     live AS (
-       SELECT s.id FROM auth.sessions s JOIN given ON s.id = given.sid WHERE s.revoked_at IS NULL ORDER BY s.id FOR UPDATE OF s
-     ), ended AS (
-       UPDATE auth.sessions s SET revoked_at = now() FROM live WHERE s.id = live.id RETURNING s.id
-     ), restored AS (
-       INSERT INTO auth.revocations (session_id, expires_at) SELECT sid, to_timestamp(exp) FROM given
-       ON CONFLICT DO NOTHING RETURNING session_id
-     ), recorded AS (${recording(
-       '$3',
-       `SELECT 'revocations_restored', NULL::uuid, NULL::uuid, NULL,
-          jsonb_build_object('restored', (SELECT count(*) FROM restored), 'ended', (SELECT count(*) FROM ended))
-        WHERE EXISTS (SELECT FROM restored)`,
-     )})
-     SELECT count(*)::int AS restored FROM restored`,
-    [revocations.map(({ sid }) => sid), revocations.map(({ exp }) => exp), originValue(origin)],
-  );
-  return rows[0]?.restored ?? 0;
+  const [row] = await RESTORE(db, {
+    sids: revocations.map(({ sid }) => sid),
+    exps: revocations.map(({ exp }) => exp),
+    origin: originValue(origin),
+  });
+  return row?.restored ?? 0;
 }
 
+const RESTORE = statement<{ restored: number }, { sids: string[]; exps: number[]; origin: string }>(`
+  WITH given AS (SELECT * FROM unnest($sids::uuid[], $exps::float8[]) AS given (sid, exp)),
+  live AS (
+    SELECT s.id FROM auth.sessions s JOIN given ON s.id = given.sid WHERE s.revoked_at IS NULL ORDER BY s.id FOR UPDATE OF s
+  ), ended AS (
+    UPDATE auth.sessions s SET revoked_at = now() FROM live WHERE s.id = live.id RETURNING s.id
+  ), restored AS (
+    INSERT INTO auth.revocations (session_id, expires_at) SELECT sid, to_timestamp(exp) FROM given
+    ON CONFLICT DO NOTHING RETURNING session_id
+  ), recorded AS (${recorded({
+    event: 'revocations_restored',
+    details: `jsonb_build_object('restored', (SELECT count(*) FROM restored), 'ended', (SELECT count(*) FROM ended))`,
+    from: '(VALUES (1)) AS once WHERE EXISTS (SELECT FROM restored)',
+  })})
+  SELECT count(*)::int AS restored FROM restored`);
+
 /** Deletes up to `batch` revocations that are in force no more, and batches that have none left; returns how many. */
-export async function sweepRevocations(db: Queryable, batch: number): Promise<number> {
+export async function deleteOldRevocations(db: Queryable, batch: number): Promise<number> {
   const { rowCount } = await db.query(
     `DELETE FROM auth.revocations WHERE session_id IN (
        SELECT r.session_id FROM auth.revocations r WHERE NOT (${IS_IN_FORCE}) LIMIT $1

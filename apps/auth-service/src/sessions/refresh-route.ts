@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
 import type { WithConfig } from '../config/settings.js';
-import { logEvent, originOf } from '../events/record.js';
+import { originOf } from '../events/request-events.js';
 import { InvalidRefreshTokenError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
 import { refreshSession } from './refresh.js';
@@ -12,7 +12,7 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     tags: ['auth'],
     summary: 'Exchange a refresh token for new tokens',
     description:
-      'Within the grace period a used token gives the same successor again, so a lost answer may be asked for again; an outage of the database does not count. An older one is taken for stolen and ends the session.',
+      'Within the grace period a used token gives the same successor again, so a request whose response was lost may be repeated; an outage of the database does not count. An older one is taken for stolen and ends the session.',
     body: RefreshRequest,
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
   };
@@ -21,17 +21,11 @@ export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, {
     if (!token) throw new InvalidRefreshTokenError();
     const presented = { ...token, seeds: app.refreshTokens.seeds(token) };
     const lifetimes = { ...config, refreshGraceS: app.refreshGraceS() };
-    const session = await refreshSession(app.pg, presented, lifetimes, originOf(request));
-    if (!session) throw new InvalidRefreshTokenError();
-    const event = session.stolen ? 'refresh_token_reuse' : 'refresh';
-    if (session.stolen || session.advanced) {
-      logEvent(request, event, { userId: session.userId, sessionId: session.id });
-    }
-    if (session.stolen) {
-      app.revocations.add([{ sid: session.id, exp: session.lastTokenExpiresAt }]);
-      throw new InvalidRefreshTokenError();
-    }
-    const { userId: id, username, createdAt } = session;
-    return reply.send(app.issueTokens({ id, username, createdAt }, session));
+    const refreshed = await refreshSession(app.pg, presented, lifetimes, originOf(request));
+    if (!refreshed) throw new InvalidRefreshTokenError();
+    const { account, session, events, stolen } = refreshed;
+    app.announce(request, { events, ended: stolen ? [stolen] : [] });
+    if (stolen) throw new InvalidRefreshTokenError();
+    return reply.send(app.issueTokens(account, session));
   });
 };

@@ -2,9 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { logEvent, originOf } from '../events/record.js';
+import { originOf } from '../events/request-events.js';
 import { problemAnswers } from '../http/problem-responses.js';
-import { endSessions } from './stored-sessions.js';
+import { endSessions } from './end.js';
 
 export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
@@ -25,13 +25,12 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     preHandler: app.requireSession,
   };
   app.post('/auth/sign-out', options, async (request, reply) => {
-    const session = { userId: request.account.id, sessionId: request.user.sid };
-    const { scope = 'current' } = request.body;
-    const ended = await endSessions(app.pg, session, scope, originOf(request));
-    if (ended.length > 0) {
-      app.revocations.add(ended);
-      logEvent(request, 'sign_out', { ...session, details: { scope, ended: ended.length } });
-    }
+    const { account, body, claims } = request;
+    const selection = { accountId: account.id, sessionId: claims.sid, scope: body.scope ?? 'current' };
+    app.announce(
+      request,
+      await endSessions(app.pg, selection, { reason: 'sign_out' }, originOf(request, `account:${account.id}`)),
+    );
     return reply.status(204).send(null);
   });
 };

@@ -8,11 +8,11 @@ import type { Count, Settlement, ThrottleStore } from './store.js';
 /** How an attempt ended; `withdrawn` when nothing was tried after all. */
 export type Outcome = 'failed' | 'succeeded' | 'withdrawn';
 
-/** What the caller is told about: what others do is nobody's business. */
+/** What the caller is told: what is left of the first limit, which is the caller's own. */
 export type Allowance = { policy: Policy; left: number; resetsS: number };
 
 /** An attempt that may go on. When it is never settled, it stops counting by itself, some seconds later. */
-export type Attempt = {
+export type TakenAttempt = {
   /**
    * To be called once. Rejects when the store cannot count it now; it is then tried again later.
    *
@@ -29,122 +29,126 @@ export type Caller = {
   sessionId?: string;
 };
 
-export type Attempts = {
-  policies: Record<'guess' | 'signUp', Policy[]>;
-  /** Takes an attempt to guess a password of every limit, or of none. */
-  guess(caller: Caller): Promise<Attempt | Refusal>;
-  signUp(caller: Caller): Promise<Attempt | Refusal>;
+/** A limit of a kind of attempt. */
+type Rule = {
+  policy: Policy;
+  keyOf(caller: Caller): Keyed;
+  /** Whether it lets callers pass whom the account knows: by a session, or by a sign-in from that address. */
+  exemptsKnown?: boolean;
+  /** What a success changes; nothing but the end of the attempt when not given. */
+  onSuccess?(claim: Settlement, caller: Caller): Settlement[];
+};
+
+/** Takes attempts of one kind. */
+export type Throttle = {
+  policies: Policy[];
+  /** Takes an attempt of every limit, or of none. */
+  take(caller: Caller): Promise<TakenAttempt | Refusal>;
 };
 
 /**
- * Spends attempts before passwords are hashed, so that guesses made in parallel cannot overrun a limit.
+ * Takes attempts before passwords are hashed, so that guesses made in parallel cannot overrun a limit: guesses at a password,
+ * and sign-ups.
  *
  * @param hashKey keys in the store are MACs by it: people type passwords as usernames
  */
-export function createAttempts(
-  throttle: Config['throttle'],
+export function createThrottles(
+  settings: Config['throttle'],
   hashKey: Buffer,
   store: Pick<ThrottleStore, 'spend'>,
   settlements: Pick<Settlements, 'settle'>,
-): Attempts {
-  const { maxWaitS, leaseS } = throttle;
-  const policies = {
-    pair: { name: 'pair', ...throttle.pair, maxWaitS },
-    account: { name: 'account', ...throttle.account, maxWaitS },
-    address: { name: 'address', ...throttle.address },
-    signUp: { name: 'sign-up', ...throttle.signUp },
-  } satisfies Record<string, Policy>;
-  const limits = {
-    pair: createLimit(policies.pair),
-    account: createLimit(policies.account),
-    address: createLimit(policies.address),
-    signUp: createLimit(policies.signUp),
-  };
-  const known = throttle.knownAddressDays * 86_400;
-  /** Pairs whose account does not know the address. */
-  const strangers = createRefusals();
-
+): Record<'guess' | 'signUp', Throttle> {
+  const { maxWaitS, leaseS } = settings;
+  const known = settings.knownAddressDays * 86_400;
   const hash = (...parts: string[]) =>
     createHmac('sha256', hashKey).update(parts.join('\n')).digest('base64url').slice(0, 22);
-  const pairOf = ({ username, address, sessionId }: Caller) => {
-    const name = username.toLowerCase();
+
+  const rule = (policy: Policy, partsOf: (caller: Caller) => string[], more: Omit<Rule, 'policy' | 'keyOf'>): Rule => {
+    const limit = createLimit(policy);
+    return { policy, keyOf: caller => limit(hash(...partsOf(caller))), ...more };
+  };
+  const nameOf = ({ username }: Caller) => username.toLowerCase();
+  const pair = rule(
+    { name: 'pair', ...settings.pair, maxWaitS },
     // A caller with a session counts by that session, from whatever address.
-    return limits.pair(sessionId === undefined ? hash(name, address) : hash(name, 'session', sessionId));
+    caller =>
+      caller.sessionId === undefined ? [nameOf(caller), caller.address] : [nameOf(caller), 'session', caller.sessionId],
+    {
+      onSuccess: (claim, { sessionId }) => [{ ...claim, forgiven: true, ...(sessionId === undefined && { known }) }],
+    },
+  );
+  const address = rule({ name: 'address', ...settings.address }, caller => [caller.address], { exemptsKnown: true });
+  const account = rule({ name: 'account', ...settings.account, maxWaitS }, caller => [nameOf(caller)], {
+    exemptsKnown: true,
+  });
+  const signUp = rule({ name: 'sign-up', ...settings.signUp }, caller => [caller.address], {
+    onSuccess: (claim, caller) => [
+      { ...claim, failed: true },
+      { ...pair.keyOf(caller).claim, known },
+    ],
+  });
+  return {
+    // The account comes last: its owner's callers do not wait for those of others who share an address.
+    guess: createThrottle([pair, address, account], leaseS, store, settlements),
+    signUp: createThrottle([signUp], leaseS, store, settlements),
   };
+}
 
-  /** Takes an attempt of each key, in the order in which the store is to lock them. The first is the caller's own. */
-  const spend = async (
-    keys: [Keyed, ...Keyed[]],
-    isExempt: boolean,
-    settlementsOf: (outcome: Outcome, taken: Keyed[]) => Settlement[],
-  ): Promise<Attempt | Refusal> => {
-    const claims = keys.map(({ claim: { key, quota } }) => ({ key, quota }));
-    const answer = await store.spend(claims, leaseS, isExempt);
-    if ('refusedBy' in answer) {
-      const refusing = keys.find(({ claim }) => claim.key === answer.refusedBy) as Keyed;
-      return answer.isClosed ? refusing.close(answer.refusedS) : refusing.refuse(answer.refusedS);
-    }
-    const { lease } = answer;
-    const taken = keys.filter(({ claim }) => answer.taken.includes(claim.key));
-    for (const key of taken) key.open();
-
-    return {
-      async settle(outcome, onBlock) {
-        let allowance: Allowance | undefined;
-        const onSettled = (counts: Count[]) => {
-          for (const key of taken) {
-            const count = counts.find(count => count.key === key.claim.key) as Count;
-            if (count.blockS !== null) onBlock(key.close(count.blockS));
-            else if (count.left > 0) key.open();
-            if (key === keys[0]) allowance = allowanceOf(key.policy, count);
-          }
-        };
-        await settlements.settle({ lease, settlements: settlementsOf(outcome, taken), onSettled });
-        return allowance;
-      },
-    };
-  };
+/** @param rules in the order in which the store is to lock them; the first is the caller's own */
+function createThrottle(
+  rules: [Rule, ...Rule[]],
+  leaseS: number,
+  store: Pick<ThrottleStore, 'spend'>,
+  settlements: Pick<Settlements, 'settle'>,
+): Throttle {
+  /** Callers, by their own key, who were refused by a limit that exempts known ones. */
+  const strangers = createRefusals();
 
   return {
-    policies: {
-      guess: [policies.pair, policies.account, policies.address],
-      signUp: [policies.signUp],
-    },
+    policies: rules.map(({ policy }) => policy),
+    async take(caller) {
+      const keys = rules.map(({ keyOf }) => keyOf(caller));
+      const own = keys[0] as Keyed;
+      const hasSession = caller.sessionId !== undefined;
+      for (const [index, key] of keys.entries()) {
+        const refusal = key.refusal();
+        const mayPass = rules[index]?.exemptsKnown && (hasSession || strangers.find(own.key) === undefined);
+        if (refusal && !mayPass) return refusal;
+      }
 
-    async guess(caller) {
-      const pair = pairOf(caller);
-      const address = limits.address(hash(caller.address));
-      const account = limits.account(hash(caller.username.toLowerCase()));
-      const refused = pair.refusal();
-      if (refused) return refused;
-      const isExempt = caller.sessionId !== undefined;
-      const closed = address.refusal() ?? account.refusal();
-      if (closed && !isExempt && strangers.find(pair.key) !== undefined) return closed;
+      const claims = keys.map(({ claim: { key, quota } }) => ({ key, quota }));
+      const spent = await store.spend(claims, leaseS, hasSession);
+      if ('refusedBy' in spent) {
+        const refusing = keys.find(({ claim }) => claim.key === spent.refusedBy) as Keyed;
+        const refusal = spent.isClosed ? refusing.close(spent.refusedS) : refusing.refuse(spent.refusedS);
+        if (refusing !== own) strangers.add(own.key, refusal.until);
+        return refusal;
+      }
+      strangers.delete(own.key);
+      const taken = keys.filter(({ claim }) => spent.taken.includes(claim.key));
+      for (const key of taken) key.open();
 
-      // The account comes last: its owner's callers do not wait for those of others who share an address.
-      const result = await spend([pair, address, account], isExempt, (outcome, taken) =>
-        taken.map(({ claim }) => {
-          if (outcome === 'failed') return { ...claim, failed: true };
-          if (outcome === 'withdrawn' || claim !== pair.claim) return claim;
-          return { ...claim, forgiven: true, ...(!isExempt && { known }) };
-        }),
-      );
-      if ('until' in result && result.policy !== pair.policy) strangers.add(pair.key, result.until);
-      else strangers.delete(pair.key);
-      return result;
-    },
-
-    async signUp(caller) {
-      const address = limits.signUp(hash(caller.address));
-      const pair = pairOf(caller);
-      return (
-        address.refusal() ??
-        spend([address], false, outcome => {
-          if (outcome === 'withdrawn') return [address.claim];
-          const counted = { ...address.claim, failed: true };
-          return outcome === 'succeeded' ? [counted, { ...pair.claim, known }] : [counted];
-        })
-      );
+      const settlementsOf = (outcome: Outcome): Settlement[] =>
+        keys.flatMap((key, index) => {
+          if (!taken.includes(key)) return [];
+          if (outcome === 'failed') return [{ ...key.claim, failed: true }];
+          return (outcome === 'succeeded' && rules[index]?.onSuccess?.(key.claim, caller)) || [key.claim];
+        });
+      return {
+        async settle(outcome, onBlock) {
+          let allowance: Allowance | undefined;
+          const onSettled = (counts: Count[]) => {
+            for (const key of taken) {
+              const count = counts.find(count => count.key === key.claim.key) as Count;
+              if (count.blockS !== null) onBlock(key.close(count.blockS));
+              else if (count.left > 0) key.open();
+              if (key === own) allowance = allowanceOf(key.policy, count);
+            }
+          };
+          await settlements.settle({ lease: spent.lease, settlements: settlementsOf(outcome), onSettled });
+          return allowance;
+        },
+      };
     },
   };
 }

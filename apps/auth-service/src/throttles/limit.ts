@@ -33,7 +33,7 @@ export type Keyed = {
 // How long failures add up, where slow ones are to gain nothing.
 const FAILURES_S = 30 * 86_400;
 
-/** Answers what makes a key one of the limit. */
+/** Returns what makes a key one of the limit. */
 export function createLimit(policy: Policy): (key: string) => Keyed {
   const { name, quota, windowS, maxWaitS } = policy;
   const memory = maxWaitS === undefined ? windowS : FAILURES_S;

@@ -28,8 +28,8 @@ export async function settleAttempt(db: Queryable, lease: string, settlements: S
   return rows;
 }
 
-/** Deletes up to `batch` counters that are over; the answer is how many. */
-export async function sweepThrottles(db: Queryable, batch: number): Promise<number> {
+/** Deletes up to `batch` counters that are over; returns how many. */
+export async function deleteOldCounters(db: Queryable, batch: number): Promise<number> {
   const { rowCount } = await db.query(
     // An attempt locks its counters in an order of its own, so this waits for none of them.
     `DELETE FROM auth.throttle_counters WHERE key IN (

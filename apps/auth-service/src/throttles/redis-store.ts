@@ -104,9 +104,9 @@ export function createRedisStore(redis: Redis): ThrottleStore {
     async spend(claims, leaseS, isExempt): Promise<Lease | Denial> {
       const keys = claims.map(({ key }) => key);
       const quotas = JSON.stringify(claims.map(({ quota }) => quota));
-      const { refused, taken, ...answer } = await spend(keys, quotas, String(leaseS), String(isExempt));
-      if (refused) return { ...answer, refusedBy: keys[refused - 1] };
-      return { ...answer, taken: taken.map((i: number) => keys[i - 1]) };
+      const { refused, taken, ...spent } = await spend(keys, quotas, String(leaseS), String(isExempt));
+      if (refused) return { ...spent, refusedBy: keys[refused - 1] };
+      return { ...spent, taken: taken.map((i: number) => keys[i - 1]) };
     },
     async settle(lease, settlements): Promise<Count[]> {
       const keys = settlements.map(({ key }) => key);

@@ -51,6 +51,9 @@ export type ThrottleStore = {
    * first one's key is known.
    */
   spend(claims: Claim[], leaseS: number, isExempt: boolean): Promise<Lease | Denial>;
-  /** Settles an attempt; to settle it once more changes nothing. */
+  /**
+   * Settles an attempt; to settle it once more changes nothing while its lease runs. A settlement that comes after the lease
+   * counts each time.
+   */
   settle(lease: string, settlements: Settlement[]): Promise<Count[]>;
 };

@@ -1,5 +1,5 @@
 import { InvalidTokenError } from '../http/errors.js';
-import type { Claims } from '../keys/ring.js';
+import type { Claims } from '../keys/jwt.js';
 
 const MAX_ENTRIES = 1000;
 // Of the tokens themselves. Those of today have some 600 bytes each.

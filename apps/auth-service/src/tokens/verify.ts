@@ -28,9 +28,9 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
   };
   const tellWho = (request: FastifyRequest, reply: FastifyReply) => {
     reply
-      .header('x-auth-user-id', request.user.id)
-      .header('x-auth-username', request.user.username)
-      .header('x-auth-session-id', request.user.sid)
+      .header('x-auth-user-id', request.claims.id)
+      .header('x-auth-username', request.claims.username)
+      .header('x-auth-session-id', request.claims.sid)
       .send(undefined);
   };
   app.get('/auth/verify', options, tellWho);

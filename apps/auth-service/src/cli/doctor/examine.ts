@@ -1,6 +1,6 @@
-import { countPeppers, findHighestCost } from '../../accounts/stored-accounts.js';
 import type { Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
+import { countPeppers, findHighestCost } from '../../credentials/password/stored-passwords.js';
 import { listKeys, type StoredKey } from '../../keys/stored-keys.js';
 import { checkBreachList } from './breaches.js';
 import { checkClock } from './clocks.js';

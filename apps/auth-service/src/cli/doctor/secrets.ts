@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PepperCount } from '../../accounts/stored-accounts.js';
 import { parseSecrets, type Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
+import type { PepperCount } from '../../credentials/password/stored-passwords.js';
 import type { StoredKey } from '../../keys/stored-keys.js';
 import { duration, type Finding, ok, plural, warn } from './finding.js';
 

@@ -1,5 +1,5 @@
-import { type Queryable, utc } from '../../database/sql.js';
-import { type Origin, originValue, recording } from '../../events/audit-events.js';
+import { type Queryable, statement, utc } from '../../database/sql.js';
+import type { Origin } from '../../events/recorder.js';
 
 /** An account that came from elsewhere. */
 export type GivenAccount = {
@@ -90,15 +90,17 @@ export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], ta
 /** Records an import so far: the same event again and again, so that one that was killed is told of too. */
 export async function recordImport(
   db: Queryable,
-  origin: Origin & { id: string },
+  id: string,
+  origin: Origin,
   details: Record<string, number>,
 ): Promise<void> {
-  await db.query(
-    `${recording('$1', `SELECT 'users_imported', NULL::uuid, NULL::uuid, NULL::text, $2::jsonb`)}
-     ON CONFLICT (id) DO UPDATE SET details = excluded.details`,
-    [originValue(origin), details],
-  );
+  await RECORD_IMPORT(db, { id, ...origin, details });
 }
+
+const RECORD_IMPORT = statement<never, Origin & { id: string; details: Record<string, number> }>(`
+  INSERT INTO auth.audit_events (id, request_id, address, user_agent, actor, event, details)
+  VALUES ($id, $requestId, $address, $userAgent, $actor, 'users_imported', $details)
+  ON CONFLICT (id) DO UPDATE SET details = excluded.details`);
 
 /** Tells the replicas that hashes may have become dearer. */
 export async function notifyPasswordCosts(db: Queryable): Promise<void> {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { uuidv7 } from 'uuidv7';
 import { readBcryptHash } from '../../credentials/password/stored-hash.js';
-import type { Origin } from '../../events/audit-events.js';
+import type { Origin } from '../../events/recorder.js';
 import { BadRowError, type Reading, readAccount } from './account-row.js';
 import {
   createDryTable,
@@ -60,7 +60,7 @@ export async function importAccounts(
   let highestCost = reading.bcryptCost;
   const summary: ImportSummary = { rows: 0, added: 0, unchanged: 0, conflicts: 0, rejected: 0 };
   const target = dryRun ? 'pg_temp.dry_users' : 'auth.users';
-  const event = { ...origin, id: uuidv7() };
+  const eventId = uuidv7();
 
   const addBatch = async (batch: (GivenAccount & { line: number })[]) => {
     const cost = Math.max(...batch.map(({ passwordHash }) => readBcryptHash(passwordHash ?? '')?.cost ?? 0));
@@ -81,7 +81,7 @@ export async function importAccounts(
       }
     }
     if (!dryRun) {
-      await recordImport(db, event, summary);
+      await recordImport(db, eventId, origin, summary);
       await db.query('COMMIT');
     }
     onProgress(summary);

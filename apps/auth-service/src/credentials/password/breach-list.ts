@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 
 const PREFIX_LENGTH = 5;
-// A real answer has some 40 KB.
+// A real response has some 40 KB.
 const MAX_BYTES = 1_048_576;
 
-/** The list did not answer as it should. */
+/** The list could not be read. */
 export class BreachListError extends Error {
   override readonly name = 'BreachListError';
 }
 
 /**
  * Asks a list of breached passwords by the range protocol of Have I Been Pwned
- * (https://haveibeenpwned.com/API/v3#PwnedPasswords): it hears five characters of the password's SHA-1, and whether the
+ * (https://haveibeenpwned.com/API/v3#PwnedPasswords): it is told five characters of the password's SHA-1, and whether the
  * password is there is decided here.
  *
- * @throws Error when the list does not answer in time, or not as it should
+ * @throws BreachListError when the list does not respond in time, or not as the protocol says
  */
 export async function isBreached(password: string, baseUrl: string, timeoutMs: number): Promise<boolean> {
   const sha1 = createHash('sha1').update(password, 'utf8').digest('hex').toUpperCase();
@@ -25,14 +25,14 @@ export async function isBreached(password: string, baseUrl: string, timeoutMs: n
 /** Reads a part of the list. Goes nowhere else than to that URL, and reads no more than a list can be. */
 async function readRange(baseUrl: string, prefix: string, timeoutMs: number): Promise<string> {
   const response = await fetch(`${baseUrl}/range/${prefix}`, {
-    // Padding hides from whoever sees the length of the answer which part was asked for.
+    // Padding hides which part was asked for from an observer who sees the length of the response.
     headers: { 'add-padding': 'true', 'user-agent': 'latchkey' },
     redirect: 'error',
     signal: AbortSignal.timeout(timeoutMs),
   });
   if (!response.ok) {
     await response.body?.cancel();
-    throw new BreachListError(`The list answers ${response.status}.`);
+    throw new BreachListError(`The list responded ${response.status}.`);
   }
   return readText(response);
 }
@@ -42,7 +42,7 @@ async function readText({ body }: Response): Promise<string> {
   let length = 0;
   for await (const chunk of body ?? []) {
     length += chunk.length;
-    if (length > MAX_BYTES) throw new BreachListError('The list answers more than a list can be.');
+    if (length > MAX_BYTES) throw new BreachListError('The response is larger than a list can be.');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('latin1');

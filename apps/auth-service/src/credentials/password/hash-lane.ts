@@ -48,7 +48,7 @@ type Job = HashCaller & {
 
 // The built one, also when tests run the source: threads do not go through the tests' loader.
 const WORKER = fileURLToPath(new URL('../../../dist/credentials/password/hash-worker.js', import.meta.url));
-// Threads that nobody needs give their memory back.
+// Idle threads end, which frees their memory.
 const IDLE_MS = 60_000;
 // A guess, as if so many rounds had been measured already; the clock soon knows better.
 const FIRST_GUESS = { rounds: 4096, ms: 250 };
@@ -74,7 +74,7 @@ export type HashLaneOptions = {
   onStart?: (waitedMs: number) => void;
   /** How many tasks wait at most. */
   maxWaiting?: number;
-  /** How long a task may run before its thread is replaced, at least; a dear one may run 30 times as long as expected. */
+  /** How long a task may run before its thread is replaced, at least; one of a high cost may run 30 times as long as expected. */
   hangMs?: number;
   /** The module that the threads run. */
   worker?: string;

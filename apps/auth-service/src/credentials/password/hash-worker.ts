@@ -5,12 +5,12 @@ import { readForeignHash } from './foreign-hashes/index.js';
 /** What a worker is asked to do. Passwords arrive peppered; the pepper stays in the main thread. */
 export type HashTask =
   | { kind: 'hash'; input: string; cost: number }
-  /** `paddings` are salts whose hashes are made for nothing, so that a cheap row takes as long as a dear one. */
+  /** `paddings` are salts whose hashes are made for nothing, so that a row of a low cost takes as long as one of a high cost. */
   | { kind: 'compare'; input: string; stored: string; paddings: readonly string[] }
-  /** A row that other software made, which shall take as long as one of bcrypt's cost `asDearAs`. */
-  | { kind: 'compare-foreign'; input: string; stored: string; asDearAs: number };
+  /** A row that other software made, which is to take as long as one of bcrypt's cost `costsLike`. */
+  | { kind: 'compare-foreign'; input: string; stored: string; costsLike: number };
 
-/** What a worker answers: a hash or whether it matches, and how long that took in the thread, in milliseconds. */
+/** What a worker returns: a hash or whether it matches, and how long that took in the thread, in milliseconds. */
 export type HashResult = { value: string | boolean; tookMs: number };
 
 const LOW_PRIORITY = 10;
@@ -41,13 +41,13 @@ function compare({ input, stored, paddings }: Extract<HashTask, { kind: 'compare
 }
 
 /** An eighth of the time is spent on bcrypt first, which tells how long the whole must be; what is left then, last. */
-function compareForeign({ input, stored, asDearAs }: Extract<HashTask, { kind: 'compare-foreign' }>): boolean {
+function compareForeign({ input, stored, costsLike }: Extract<HashTask, { kind: 'compare-foreign' }>): boolean {
   const before = performance.now();
-  const cost = Math.max(asDearAs - 3, MIN_COST);
+  const cost = Math.max(costsLike - 3, MIN_COST);
   bcrypt.hashSync(input, cost);
   const msPerRound = (performance.now() - before) / 2 ** cost;
   const matches = readForeignHash(stored)?.matches(input) === true;
-  const roundsLeft = () => 2 ** asDearAs - (performance.now() - before) / msPerRound;
+  const roundsLeft = () => 2 ** costsLike - (performance.now() - before) / msPerRound;
   // The smallest hash is 16 rounds.
   for (let left = roundsLeft(); left >= 8; left = roundsLeft()) {
     bcrypt.hashSync(input, Math.max(Math.floor(Math.log2(left)), MIN_COST));

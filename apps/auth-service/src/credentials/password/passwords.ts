@@ -17,9 +17,9 @@ export type Verdict = {
 export type Passwords = {
   /** Hashes a password with the current pepper and cost. Rejects as {@link HashLane.run} does, like the next. */
   hash(password: string, caller: HashCaller): Promise<string>;
-  /** Compares a password with a stored hash; with none, does the same work and answers that it does not match. */
+  /** Compares a password with a stored hash; with none, does the same work and resolves to a verdict that does not match. */
   verify(password: string, stored: string | null | undefined, caller: HashCaller): Promise<Verdict>;
-  /** Says what the dearest row costs, so that from now on every comparison costs as much. */
+  /** Makes every comparison cost as much as the row with the highest cost, from now on. */
   matchCost(highestStored: number): void;
 };
 
@@ -33,8 +33,8 @@ const MAX_COST = 20;
  * bcrypt reads 72 bytes and stops at NUL, so it gets base64(HMAC-SHA-384(pepper, password)): 64 characters that stand
  * for the whole password and are worthless to guess against without the pepper.
  *
- * Every comparison takes the time of the dearest row there is, so that nobody can tell by it whether an account exists or
- * how old its hash is: a row of a lower cost `c` is followed by hashes for nothing of the costs `c`, `c + 1`, … below the
+ * Every comparison takes the time of the row with the highest cost, so that its time does not tell whether an account exists
+ * or how old its hash is: a row of a lower cost `c` is followed by hashes for nothing of the costs `c`, `c + 1`, … below the
  * highest, and 2^c + 2^c + 2^(c+1) + … is 2^highest. A row that other software made is followed by as many as fill the
  * time; one that takes longer by itself stands out until its first sign-in.
  *
@@ -86,7 +86,7 @@ export function createPasswords(secrets: Secrets, cost: number, lane: HashLane):
       }
       const foreign = readForeignHash(stored ?? '');
       if (stored && foreign && !foreign.excess) {
-        const task = { kind: 'compare-foreign', input: password, stored, asDearAs: highest } as const;
+        const task = { kind: 'compare-foreign', input: password, stored, costsLike: highest } as const;
         const matches = (await lane.run(task, Math.max(highest, Math.log2(foreign.rounds)), caller)) === true;
         return { matches, outdated: true };
       }

@@ -2,22 +2,22 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WithConfig } from '../../config/settings.js';
 import { PasswordRejectedError } from '../../http/errors.js';
+import type { Attempt } from '../../throttles/index.js';
 import { isBreached } from './breach-list.js';
 import { judgePassword, type Rejection } from './policy.js';
+
+/** A new password: whose it is to be, and where it stands in the body. */
+type NewPassword = { password: string; of: { username: string }; pointer: string };
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Judges the new password of a request.
+     * Judges the new password of a request. The attempt fails when the list of breached passwords had to be asked for a
+     * password that is refused: that costs a request to somebody else.
      *
-     * @param pointer where the password stands in the body
      * @throws PasswordRejectedError with the reason
      */
-    checkNewPassword(request: FastifyRequest, password: string, username: string, pointer: string): Promise<void>;
-  }
-  interface FastifyRequest {
-    /** Whether the list of breached passwords was asked for this request. */
-    hasConsultedList: boolean;
+    checkNewPassword(request: FastifyRequest, attempt: Attempt, password: NewPassword): Promise<void>;
   }
 }
 
@@ -33,22 +33,22 @@ export default fp<WithConfig>(
 
     const isListed = async (request: FastifyRequest, password: string): Promise<boolean> => {
       if (baseUrl === undefined) return false;
-      request.hasConsultedList = true;
       try {
         return await isBreached(password, baseUrl, timeoutMs);
       } catch (error) {
         app.count('latchkey_breach_check_failures_total');
-        // Whoever wants to sign up must not depend on somebody else's service.
+        // A sign-up must not depend on somebody else's service.
         request.log.warn({ err: error, event: 'breach_check_failed' }, 'cannot ask the list of breached passwords');
         return false;
       }
     };
 
-    app.decorateRequest('hasConsultedList', false);
-    app.decorate('checkNewPassword', async (request, password, username, pointer) => {
-      const rejection = await judgePassword(password, username, passwordMinLength);
+    app.decorate('checkNewPassword', async (request, attempt, { password, of, pointer }) => {
+      const rejection = await judgePassword(password, of.username, passwordMinLength);
       if (rejection) throw rejected(rejection, pointer);
-      if (await isListed(request, password)) throw rejected(BREACHED, pointer);
+      if (!(await isListed(request, password))) return;
+      await attempt.failed();
+      throw rejected(BREACHED, pointer);
     });
   },
   { name: 'password-policy', dependencies: ['metrics'] },

@@ -1,5 +1,3 @@
-import type { FastifyInstance } from 'fastify';
-
 type Definition = {
   help: string;
   labels?: readonly string[];
@@ -51,53 +49,3 @@ export const HISTOGRAMS = {
 
 /** Names and values of labels. */
 export type Labels = Record<string, string | number>;
-
-// After this long without an answer of the database, verifiers are refused the feed.
-const FRESH_WITHIN_MS = 5000;
-
-/** What is looked up whenever somebody asks; nothing is told of what is `undefined`. */
-export function gaugesOf(app: FastifyInstance): [name: string, help: string, read: () => number | undefined][] {
-  const { hashLane, revocations, signingKeys } = app;
-  const { pool } = app.pg;
-  const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
-  const isReady = () => !app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < FRESH_WITHIN_MS;
-  return [
-    [
-      'latchkey_ready',
-      'Whether it is not closing, tokens can be signed and the database has answered lately',
-      () => Number(isReady()),
-    ],
-    ['latchkey_hash_lane_waiting', 'Hashes that wait for their turn', () => hashLane.state().waiting],
-    ['latchkey_hash_lane_running', 'Hashes that run', () => hashLane.state().running],
-    [
-      'latchkey_hash_lane_wait_seconds',
-      'How long a newcomer that goes last would wait for a hash',
-      () => seconds(hashLane.state().predictedWaitMs),
-    ],
-    ['latchkey_database_pool_connections', 'Database connections of the pool', () => pool.totalCount],
-    ['latchkey_database_pool_idle_connections', 'Those of them that nobody uses', () => pool.idleCount],
-    ['latchkey_database_pool_max_connections', 'As many as there may be', () => pool.options.max],
-    ['latchkey_database_pool_waiting', 'Callers that wait for a database connection', () => pool.waitingCount],
-    ['latchkey_revocations', 'Ended sessions that are told to verifiers', () => revocations.state().size],
-    [
-      'latchkey_revocations_age_seconds',
-      'Time since ended sessions were last read from the database',
-      () => seconds(revocations.state().ageMs),
-    ],
-    [
-      'latchkey_signing_key_age_seconds',
-      'How long the active signing key has signed',
-      () => seconds(signingKeys.state().activeForMs),
-    ],
-    [
-      'latchkey_signing_key_next_seconds',
-      'Time until the next signing key takes over, when one is planned',
-      () => seconds(signingKeys.state().nextInMs),
-    ],
-    [
-      'latchkey_signing_keys_unopened',
-      'Published signing keys that AUTH_SECRETS does not open',
-      () => signingKeys.state().unopened,
-    ],
-  ];
-}

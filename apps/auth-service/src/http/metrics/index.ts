@@ -14,6 +14,8 @@ declare module 'fastify' {
     count(what: keyof typeof COUNTERS, labels?: Labels, by?: number): void;
     /** Adds a measurement in seconds to what the metrics tell; does nothing likewise. */
     observe(what: keyof typeof HISTOGRAMS, seconds: number): void;
+    /** Adds something that is read whenever the metrics are asked for; nothing is told of what is `undefined`. */
+    gauge(name: string, help: string, read: () => number | undefined): void;
   }
 }
 
@@ -27,14 +29,16 @@ export default fp<WithConfig>(
     if (metricsPort === undefined) {
       app.decorate('count', () => undefined);
       app.decorate('observe', () => undefined);
+      app.decorate('gauge', () => undefined);
       return;
     }
     // Not everybody has a Prometheus.
-    const { addGauges, createRegistry } = await import('./registry.js');
-    const { registry, count, observe } = createRegistry();
+    const { createRegistry } = await import('./registry.js');
+    const { registry, count, observe, gauge } = createRegistry(VERSION);
     const takeNote = addRequestDurations(registry);
     app.decorate('count', count);
     app.decorate('observe', observe);
+    app.decorate('gauge', gauge);
 
     app.addHook('onResponse', (request, reply, done) => {
       takeNote(request, reply);
@@ -71,12 +75,6 @@ export default fp<WithConfig>(
     server.timeout = TIMEOUT_MS;
     server.maxConnections = MAX_CONNECTIONS;
     app.addHook('onReady', async () => {
-      addGauges(registry, app, VERSION);
-      const { pool } = app.pg;
-      count('latchkey_database_connections_opened_total', {}, pool.totalCount);
-      pool.on('connect', () => count('latchkey_database_connections_opened_total'));
-      pool.on('remove', () => count('latchkey_database_connections_closed_total'));
-      pool.on('error', () => count('latchkey_database_connections_lost_total'));
       server.listen(metricsPort, host);
       await once(server, 'listening').catch(cause => {
         throw new Error(`METRICS_PORT ${metricsPort} cannot be listened on (${cause.code}).`, { cause });

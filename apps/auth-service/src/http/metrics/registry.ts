@@ -1,9 +1,8 @@
-import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { COUNTERS, gaugesOf, HISTOGRAMS, type Labels } from './definitions.js';
+import { COUNTERS, HISTOGRAMS, type Labels } from './definitions.js';
 
-/** Makes what holds all metrics. Its gauges come with {@link addGauges}. */
-export function createRegistry() {
+/** Makes what holds all metrics. */
+export function createRegistry(version: string) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -20,27 +19,24 @@ export function createRegistry() {
     histograms.set(name, new Histogram({ name, help, buckets: [...buckets], registers }));
   }
 
+  const info = { name: 'latchkey_build_info', help: 'Always 1; tells the version', labelNames: ['version'], registers };
+  new Gauge(info).set({ version }, 1);
+
   return {
     registry,
     count: (what: keyof typeof COUNTERS, labels: Labels = {}, by = 1) => counters.get(what)?.inc(labels, by),
     observe: (what: keyof typeof HISTOGRAMS, seconds: number) => histograms.get(what)?.observe(seconds),
+    gauge(name: string, help: string, read: () => number | undefined) {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          const value = read();
+          if (value === undefined) this.remove();
+          else this.set(value);
+        },
+      });
+    },
   };
-}
-
-/** Adds what is looked up in an app that is ready. */
-export function addGauges(registry: Registry, app: FastifyInstance, version: string): void {
-  for (const [name, help, read] of gaugesOf(app)) {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        const value = read();
-        if (value === undefined) this.remove();
-        else this.set(value);
-      },
-    });
-  }
-  const info = { name: 'latchkey_build_info', help: 'Always 1; tells the version', labelNames: ['version'] };
-  new Gauge({ ...info, registers: [registry] }).set({ version }, 1);
 }

@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os';
 import { toProblem } from '@latchkey/service-kit';
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { findHighestCost } from '../../accounts/stored-accounts.js';
 import type { WithConfig } from '../../config/settings.js';
 import { hashOwner } from './hash-caller.js';
 import { createHashLane, type HashLane } from './hash-lane.js';
 import { createPasswords, type Passwords } from './passwords.js';
+import { findHighestCost } from './stored-passwords.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -29,12 +29,19 @@ export default fp<WithConfig>(
     const workers = config.hashWorkers ?? availableParallelism();
     const onStart = (waitedMs: number) => app.observe('latchkey_hash_wait_seconds', waitedMs / 1000);
     const lane = createHashLane({ workers, maxWaitMs: config.hashMaxWaitMs, onStart });
-    // The requests that wait for a hash have been answered by then.
+    // No request waits for a hash any more by then.
     app.addHook('onClose', () => lane.close());
     if (process.platform !== 'linux') {
       app.log.warn('password hashing runs at normal priority: only Linux can lower that of single threads');
     }
     app.decorate('hashLane', lane);
+    app.gauge('latchkey_hash_lane_waiting', 'Hashes that wait for their turn', () => lane.state().waiting);
+    app.gauge('latchkey_hash_lane_running', 'Hashes that run', () => lane.state().running);
+    app.gauge(
+      'latchkey_hash_lane_wait_seconds',
+      'How long a newcomer that goes last would wait for a hash',
+      () => lane.state().predictedWaitMs / 1000,
+    );
     // Made by hand: an error and its way through the handlers cost more than all the rest of a refusal.
     app.decorate('admitHash', accountOf => (request, reply, done) => {
       const retryAfterS = lane.refusal(hashOwner(request, accountOf?.(request)));
@@ -51,5 +58,5 @@ export default fp<WithConfig>(
     app.decorate('passwords', passwords);
     await app.follow('password_costs', COSTS_EVERY_MS, async db => passwords.matchCost(await findHighestCost(db)));
   },
-  { name: 'passwords', dependencies: ['changes', 'metrics'] },
+  { name: 'hashing', dependencies: ['database', 'metrics'] },
 );

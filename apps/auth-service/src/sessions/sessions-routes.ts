@@ -1,10 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
-import { logEvent, originOf } from '../events/record.js';
+import { originOf } from '../events/request-events.js';
 import { NotFoundError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
-import { endSession, listSessions } from './stored-sessions.js';
+import { endSessions } from './end.js';
+import { listSessions } from './list.js';
 
 const SessionId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
@@ -21,7 +22,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   };
   app.get('/auth/sessions', { schema: list }, async request => {
     const { after, limit = MAX_SESSIONS_PAGE } = request.query;
-    const asking = { userId: request.account.id, sessionId: request.user.sid };
+    const asking = { accountId: request.account.id, sessionId: request.claims.sid };
     return listSessions(app.pg, asking, { after, limit: Number(limit) });
   });
 
@@ -32,11 +33,16 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
     response: { 204: Type.Null({ description: 'The session is ended' }), ...problemAnswers(400, 401, 404, 503) },
   };
   app.delete('/auth/sessions/:id', { schema: end }, async (request, reply) => {
-    const session = { userId: request.account.id, sessionId: request.params.id.toLowerCase() };
-    const ended = await endSession(app.pg, session, originOf(request));
-    if (!ended) throw new NotFoundError();
-    app.revocations.add([ended]);
-    logEvent(request, 'session_ended', session);
+    const { account, params } = request;
+    const selection = { accountId: account.id, sessionId: params.id.toLowerCase(), scope: 'current' as const };
+    const done = await endSessions(
+      app.pg,
+      selection,
+      { reason: 'session_ended' },
+      originOf(request, `account:${account.id}`),
+    );
+    if (done.ended.length === 0) throw new NotFoundError();
+    app.announce(request, done);
     return reply.status(204).send(null);
   });
 };

@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox';
 import { untilGone } from '../http/caller-gone.js';
 import { InvalidRequestError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
-import { parseCursor } from './feed.js';
+import { parseCursor } from './cursor.js';
 
 const Query = Type.Object(
   {

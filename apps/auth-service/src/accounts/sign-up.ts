@@ -1,0 +1,94 @@
+import type { User } from '@latchkey/user-schema';
+import { uuidv7 } from 'uuidv7';
+import { IS_NAMED, PASSWORD, type StoredPassword } from '../credentials/password/stored-passwords.js';
+import { type Queryable, statement, utc } from '../database/sql.js';
+import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
+import { type SessionLimits, type Started, startSession } from '../sessions/start.js';
+
+/** What an account is made of; the key is that of its `Idempotency-Key`. */
+export type NewAccount = { username: string; passwordHash: string; keyHash: Buffer | undefined };
+
+const FIRST_VERSION = 1;
+const KEPT_FOR = `interval '24 hours'`;
+
+const INSERT = statement<User, { id: string; username: string; passwordHash: string }>(`
+  INSERT INTO auth.users (id, username, password_hash) VALUES ($id, $username, $passwordHash)
+  ON CONFLICT (lower(username COLLATE "C")) DO NOTHING RETURNING id, username, ${utc('created_at')} AS "createdAt"`);
+
+const REMEMBER = statement<never, { accountId: string; keyHash: Buffer; sessionId: string }>(
+  'INSERT INTO auth.sign_up_keys (user_id, key_hash, session_id) VALUES ($accountId, $keyHash, $sessionId)',
+);
+
+/**
+ * Adds an account with its first session, and the key by which it is known when it comes again. Runs in a transaction.
+ *
+ * @returns `undefined` when the username is taken, in whatever case
+ */
+export async function signUp(
+  db: Queryable,
+  { username, passwordHash, keyHash }: NewAccount,
+  limits: SessionLimits,
+  origin: Origin,
+): Promise<(Started & { account: User }) | undefined> {
+  const [account] = await INSERT(db, { id: uuidv7(), username, passwordHash });
+  if (!account) return undefined;
+  const proof = { accountId: account.id, credentialVersion: FIRST_VERSION, amr: ['pwd'] };
+  const started = (await startSession(db, proof, 'sign_up', limits, origin)) as Started;
+  if (keyHash) await REMEMBER(db, { accountId: account.id, keyHash, sessionId: started.session.id });
+  return { ...started, account };
+}
+
+const FIND = statement<StoredPassword & { sessionId: string }, { username: string; keyHash: Buffer }>(`
+  SELECT ${PASSWORD}, k.session_id AS "sessionId"
+  FROM auth.users u JOIN auth.sign_up_keys k ON k.user_id = u.id
+  WHERE ${IS_NAMED} AND k.key_hash = $keyHash AND k.created_at > now() - ${KEPT_FOR}`);
+
+/** Finds the account that was signed up by that name, in whatever case, with that key, and the session that began then. */
+export async function findSignUp(
+  db: Queryable,
+  username: string,
+  keyHash: Buffer,
+): Promise<(StoredPassword & { sessionId: string }) | undefined> {
+  const [found] = await FIND(db, { username, keyHash });
+  return found;
+}
+
+const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<string, unknown>>(`
+  WITH s AS (
+    UPDATE auth.sessions s SET token_expires_at = greatest(s.token_expires_at, ${tokenExpiry()})
+    FROM auth.users u
+    WHERE s.id = $sessionId AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
+    RETURNING s.*
+  ), recorded AS (${recorded({
+    event: 'sign_up_repeated',
+    from: 's',
+    account: 's.user_id',
+    session: 's.id',
+    actor: byAccount('s.user_id'),
+  })})
+  SELECT ${STATE}, ${EVENTS} FROM s`);
+
+/** Resumes a session for tokens like its first; `undefined` when it has been refreshed or is not alive. */
+export async function resumeSession(
+  db: Queryable,
+  sessionId: string,
+  { accessTokenTtlS }: Pick<Lifetimes, 'accessTokenTtlS'>,
+  origin: Origin,
+): Promise<{ session: SessionState; events: RecordedEvent[] } | undefined> {
+  const [row] = await RESUME(db, { sessionId, accessTokenTtlS, origin: originValue(origin) });
+  if (!row) return undefined;
+  const { events, ...session } = row;
+  return { session, events };
+}
+
+/** Deletes up to `batch` keys that do not count any more; returns how many. */
+export async function deleteOldKeys(db: Queryable, batch: number): Promise<number> {
+  const { rowCount } = await db.query(
+    `DELETE FROM auth.sign_up_keys WHERE user_id IN (
+       SELECT user_id FROM auth.sign_up_keys WHERE created_at <= now() - ${KEPT_FOR} ORDER BY created_at LIMIT $1
+     )`,
+    [batch],
+  );
+  return rowCount ?? 0;
+}

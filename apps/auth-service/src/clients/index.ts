@@ -1,0 +1,13 @@
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config/settings.js';
+import { ensureFirstClient } from './first-client.js';
+import { oauthRoutes } from './oauth-routes.js';
+
+/** Services that call with credentials of their own, and the OAuth endpoints for them. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    if (config.firstClient) await ensureFirstClient(app.pg, config.firstClient, app.log);
+    await app.register(oauthRoutes, { config });
+  },
+  { name: 'clients', dependencies: ['sessions'] },
+);

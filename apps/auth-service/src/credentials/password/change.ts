@@ -1,0 +1,38 @@
+import { type Queryable, statement } from '../../database/sql.js';
+import type { Origin } from '../../events/recorder.js';
+import { type Ended, endSessions } from '../../sessions/end.js';
+import { renewSession } from '../../sessions/renew.js';
+import { IS_LIVE, type Lifetimes, type SessionState } from '../../sessions/session.js';
+
+type Change = {
+  accountId: string;
+  sessionId: string;
+  /** The version of the credentials that the caller has proved. */
+  credentialVersion: number;
+  passwordHash: string;
+};
+
+const UPDATE = statement<{ credentialVersion: number }, Change>(`
+  UPDATE auth.users SET password_hash = $passwordHash, credential_version = credential_version + 1
+  WHERE id = $accountId AND credential_version = $credentialVersion
+    AND EXISTS (SELECT FROM auth.sessions s WHERE s.id = $sessionId AND ${IS_LIVE})
+  RETURNING credential_version AS "credentialVersion"`);
+
+/**
+ * Changes a password and ends every other session. Runs in a transaction: the second statement must see the sessions that
+ * began, under the old password, while the first waited for the account's row.
+ *
+ * @returns `undefined` when the password or the session has changed meanwhile; then the transaction is to be undone
+ */
+export async function changePassword(
+  db: Queryable,
+  change: Change,
+  lifetimes: Lifetimes,
+  origin: Origin,
+): Promise<(Ended & { session: SessionState }) | undefined> {
+  const [changed] = await UPDATE(db, change);
+  if (!changed) return undefined;
+  const others = await endSessions(db, { ...change, scope: 'others' }, { reason: 'password_changed' }, origin);
+  const session = await renewSession(db, { sessionId: change.sessionId, ...changed }, lifetimes);
+  return session && { ...others, session };
+}

@@ -1,0 +1,31 @@
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config/settings.js';
+import { DatabaseNotReadyError } from '../http/errors.js';
+import changes from './changes.js';
+import jobs from './jobs.js';
+import pool from './pool.js';
+import { assertWritable } from './sql.js';
+
+/** The database: migrated, with a pool of connections, followers of its changes and cleanups. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    await app.register(pool, { config });
+    await app.register(changes, { config });
+    await app.register(jobs);
+
+    // Asked once for all who want to know at the same time, and not through the pool, which requests may use up.
+    let asking: Promise<void> | undefined;
+    app.requireForReadiness(
+      async () => {
+        asking ??= app.askDatabase(assertWritable).finally(() => {
+          asking = undefined;
+        });
+        await asking.catch(cause => {
+          throw new DatabaseNotReadyError({ cause });
+        });
+      },
+      { ofDatabase: true },
+    );
+  },
+  { name: 'database', dependencies: ['health', 'metrics'] },
+);

@@ -1,0 +1,34 @@
+import type { SignOutScope } from '@latchkey/user-schema';
+
+type Refused = { reason: string };
+type Key = { kid: string };
+
+/** What each audit event tells beside who and what it is about. */
+export type EventDetails = {
+  sign_up: null;
+  sign_up_repeated: null;
+  sign_up_failed: Refused;
+  sign_in: null;
+  sign_in_failed: Refused;
+  refresh: null;
+  refresh_token_reuse: null;
+  sign_out: { scope: SignOutScope; ended: number };
+  /** `ended` and the reason when the service ended them for a newer session. */
+  session_ended: { reason: string; ended: number } | null;
+  password_changed: { ended: number };
+  password_change_failed: Refused;
+  signing_key_added: Key & { algorithm: string; leadS: number };
+  signing_key_retired: Key;
+  signing_key_distrusted: Key;
+  signing_key_resealed: Key & { secretId: string };
+  client_created: { scopes: string[] };
+  client_secret_rotated: null;
+  client_disabled: null;
+  client_enabled: null;
+  user_disabled: null;
+  user_enabled: null;
+  users_imported: Record<string, number>;
+  revocations_restored: { restored: number; ended: number };
+};
+
+export type EventName = keyof EventDetails;

@@ -1,0 +1,48 @@
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config/settings.js';
+import { KeyNotReadyError } from '../http/errors.js';
+import { createKeyRing, type KeyRing } from './ring.js';
+import { deleteGoneKeys } from './stored-keys.js';
+import { wellKnownRoutes } from './well-known.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    signingKeys: KeyRing;
+  }
+}
+
+// Replicas are notified of a change; this is for when a notification is lost.
+const RELOAD_EVERY_MS = 2000;
+
+/** The keys that sign tokens, which all replicas share: their rotation is followed, and their public halves are published. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    const ring = createKeyRing(config, app.log);
+    app.decorate('signingKeys', ring);
+    await app.follow('signing_keys', RELOAD_EVERY_MS, ring.load);
+
+    app.requireForReadiness(() => {
+      if (!ring.isReady()) throw new KeyNotReadyError();
+    });
+    app.cleanHourly(async client => {
+      await deleteGoneKeys(client);
+      return false;
+    });
+    const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
+    app.gauge('latchkey_signing_key_age_seconds', 'How long the active signing key has signed', () =>
+      seconds(ring.state().activeForMs),
+    );
+    app.gauge(
+      'latchkey_signing_key_next_seconds',
+      'Time until the next signing key takes over, when one is planned',
+      () => seconds(ring.state().nextInMs),
+    );
+    app.gauge(
+      'latchkey_signing_keys_unopened',
+      'Published signing keys that AUTH_SECRETS does not open',
+      () => ring.state().unopened,
+    );
+    await app.register(wellKnownRoutes, { config });
+  },
+  { name: 'keys', dependencies: ['database'] },
+);

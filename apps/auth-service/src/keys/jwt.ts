@@ -1,0 +1,60 @@
+import jwt, { type JWT } from '@fastify/jwt';
+import type { AccessTokenClaims, PublicJwk, ServiceTokenClaims } from '@latchkey/user-schema';
+import { fastify } from 'fastify';
+import type { Config } from '../config/settings.js';
+import { publicPem } from './signing-key.js';
+
+/** Claims of any token that this service signs. */
+export type Claims = AccessTokenClaims | ServiceTokenClaims;
+
+/** Claims before they are signed: the signer adds `iss` and `aud`. */
+export type UnsignedClaims = Omit<AccessTokenClaims, 'iss' | 'aud'> | Omit<ServiceTokenClaims, 'iss' | 'aud'>;
+
+export type { JWT };
+
+const TYPE = 'at+jwt';
+const MAX_LENGTH = 8192;
+// The last character of a 64 or 256-byte signature carries 2 of its bits; with other bits set it would decode alike, and
+// one token would have sixteen spellings.
+const CANONICAL = /^[\w-]+\.[\w-]+\.[\w-]*[AQgw]$/;
+const REQUIRED_CLAIMS: (keyof Claims)[] = ['iss', 'aud', 'sub', 'client_id', 'iat', 'exp', 'jti'];
+
+/**
+ * Makes what signs and verifies with one key. @fastify/jwt holds one key for the life of an app, and keys come and go: each
+ * gets an app that does nothing else.
+ *
+ * @param privatePem without it, it only verifies
+ */
+export async function createJwt(publicJwk: PublicJwk, privatePem: string | undefined, config: Config): Promise<JWT> {
+  const { alg: algorithm, kid } = publicJwk;
+  const holder = fastify();
+  await holder.register(jwt, {
+    secret: { public: publicPem(publicJwk), ...(privatePem !== undefined && { private: privatePem }) } as never,
+    sign: {
+      algorithm,
+      kid,
+      header: { alg: algorithm, typ: TYPE },
+      iss: config.publicUrl,
+      aud: config.tokenAudience,
+    },
+    verify: {
+      algorithms: [algorithm],
+      checkTyp: TYPE,
+      allowedIss: config.publicUrl,
+      allowedAud: config.tokenAudience,
+      requiredClaims: REQUIRED_CLAIMS,
+    },
+  });
+  await holder.ready();
+  return holder.jwt;
+}
+
+/** The first segment of every token that a key has signed. */
+export function headerOf({ alg, kid }: PublicJwk): string {
+  return Buffer.from(JSON.stringify({ alg, typ: TYPE, kid })).toString('base64url');
+}
+
+/** Whether a text may be a token, in the one spelling that a signature has. */
+export function isWellFormed(token: string): boolean {
+  return token.length <= MAX_LENGTH && CANONICAL.test(token);
+}

@@ -1,0 +1,70 @@
+import type { Revocation, SignOutScope } from '@latchkey/user-schema';
+import { epoch, type Queryable, statement } from '../database/sql.js';
+import { EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { IS_LIVE } from './session.js';
+
+/** Sessions of an account: one (`current`), all others, or all. */
+export type Selection = { accountId: string; sessionId: string; scope: SignOutScope };
+
+/** Why sessions end: the event that tells it. */
+export type EndReason = 'sign_out' | 'session_ended' | 'password_changed';
+
+/** Sessions that have ended, and what was recorded. */
+export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
+
+/** What each reason records. A change of the password is told whether or not there were other sessions. */
+const RECORDINGS: Record<EndReason, string> = {
+  sign_out: recorded({
+    event: 'sign_out',
+    from: 's HAVING count(*) > 0',
+    account: '$accountId',
+    session: '$sessionId',
+    details: `jsonb_build_object('scope', $scope::text, 'ended', count(*))`,
+  }),
+  session_ended: recorded({
+    event: 'session_ended',
+    from: 's',
+    account: 's.user_id',
+    session: 's.id',
+    client: '$clientId',
+  }),
+  password_changed: recorded({
+    event: 'password_changed',
+    from: 's',
+    account: '$accountId',
+    session: '$sessionId',
+    details: `jsonb_build_object('ended', count(*))`,
+  }),
+};
+
+// Every statement that locks several sessions locks them in the order of their ids, so that two never wait for each other.
+const end = (reason: EndReason) =>
+  statement<Ended, Record<string, unknown>>(`
+    WITH locked AS (
+      SELECT s.id FROM auth.sessions s
+      WHERE s.user_id = $accountId::uuid AND ${IS_LIVE} AND ($scope::text <> 'current' OR s.id = $sessionId::uuid)
+      ORDER BY s.id FOR UPDATE
+    ), s AS (
+      UPDATE auth.sessions s SET revoked_at = now() FROM locked
+      WHERE s.id = locked.id AND ${IS_LIVE} AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current')) RETURNING s.*
+    ), recorded AS (${RECORDINGS[reason]})
+    SELECT coalesce(json_agg(json_build_object('sid', s.id, 'exp', ${epoch('s.token_expires_at')})), '[]') AS ended, ${EVENTS}
+    FROM s`);
+
+const STATEMENTS: Record<EndReason, ReturnType<typeof end>> = {
+  sign_out: end('sign_out'),
+  session_ended: end('session_ended'),
+  password_changed: end('password_changed'),
+};
+
+/** Ends sessions of an account, and records why. */
+export async function endSessions(
+  db: Queryable,
+  selection: Selection,
+  why: { reason: EndReason; clientId?: string },
+  origin: Origin,
+): Promise<Ended> {
+  const values = { clientId: null, ...selection, ...why, origin: originValue(origin) };
+  const [row] = await STATEMENTS[why.reason](db, values);
+  return row as Ended;
+}

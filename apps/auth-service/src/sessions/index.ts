@@ -1,0 +1,73 @@
+import type { Revocation, SignedIn, User } from '@latchkey/user-schema';
+import type { preHandlerAsyncHookHandler } from 'fastify';
+import fp from 'fastify-plugin';
+import type { WithConfig } from '../config/settings.js';
+import type { RecordedEvent } from '../events/recorder.js';
+import { logEvents } from '../events/request-events.js';
+import { InvalidTokenError } from '../http/errors.js';
+import { accessTokenClaims } from '../tokens/claims.js';
+import { deleteEndedSessions } from './delete-ended.js';
+import { findSessionAccount } from './find-account.js';
+import { refreshRoute } from './refresh-route.js';
+import { createRefreshTokens, type RefreshTokens } from './refresh-token.js';
+import type { SessionState } from './session.js';
+import { sessionsRoutes } from './sessions-routes.js';
+import { signOutRoute } from './sign-out-route.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Hook behind `authenticate` that asks the database whether the session is alive, and sets `request.account`. */
+    requireSession: preHandlerAsyncHookHandler;
+    /** Issues the tokens of a session. */
+    issueTokens(account: User, session: SessionState): SignedIn;
+    /** Tells what a committed change of sessions has done: to the feed of ended ones, the log and the metrics. */
+    announce(request: FastifyRequest, change: { events: RecordedEvent[]; ended?: Revocation[] }): void;
+    refreshTokens: RefreshTokens;
+  }
+  interface FastifyRequest {
+    /** There behind `requireSession`. */
+    account: User;
+  }
+}
+
+const BATCH = 1000;
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+
+/** Sessions: refreshed, listed and ended here, started by whatever proves who a caller is. */
+export default fp<WithConfig>(
+  async (app, { config }) => {
+    const refreshTokens = createRefreshTokens(config.authSecrets);
+    app.decorate('refreshTokens', refreshTokens);
+    app.decorate('issueTokens', (account, session) => ({
+      token: app.signingKeys.sign(accessTokenClaims(account, session)),
+      tokenType: 'Bearer',
+      expiresIn: session.tokenExpiresAt - session.issuedAt,
+      refreshToken: refreshTokens.issue(session),
+      refreshExpiresIn: session.refreshExpiresIn,
+      user: account,
+    }));
+
+    app.decorateRequest('account');
+    app.decorate('requireSession', async request => {
+      const account = await findSessionAccount(app.pg, request.claims.sid);
+      if (!account) throw new InvalidTokenError();
+      request.account = account;
+    });
+    app.decorate('announce', (request, { events, ended = [] }) => {
+      app.revocations.add(ended);
+      logEvents(request, events);
+    });
+
+    let after = FIRST_ID;
+    app.cleanHourly(async client => {
+      const last = await deleteEndedSessions(client, after, BATCH);
+      after = last ?? FIRST_ID;
+      return last !== undefined;
+    });
+
+    await app.register(refreshRoute, { config });
+    await app.register(signOutRoute);
+    await app.register(sessionsRoutes);
+  },
+  { name: 'sessions', dependencies: ['revocations', 'events'] },
+);

@@ -1,0 +1,23 @@
+import { type Queryable, statement } from '../database/sql.js';
+import { IS_LIVE, type Lifetimes, newSalt, type SessionState, STATE } from './session.js';
+
+const RENEW = statement<SessionState, Lifetimes & { sessionId: string; salt: Buffer; credentialVersion: number }>(`
+  UPDATE auth.sessions s SET salt = $salt, generation = s.generation + 1, rotated_at = now(),
+    credential_version = $credentialVersion::int, auth_time = now(),
+    expires_at = least(now() + make_interval(secs => $refreshTokenTtlS::int), s.ends_at),
+    token_expires_at = greatest(s.token_expires_at,
+      now() + make_interval(secs => least($accessTokenTtlS::int, $refreshTokenTtlS::int)))
+  WHERE s.id = $sessionId AND ${IS_LIVE} RETURNING ${STATE}`);
+
+/**
+ * Gives a session whose caller has proved the account's credentials anew another salt, so that none of its refresh tokens
+ * goes on working; `undefined` when it has ended.
+ */
+export async function renewSession(
+  db: Queryable,
+  session: { sessionId: string; credentialVersion: number },
+  lifetimes: Lifetimes,
+): Promise<SessionState | undefined> {
+  const [renewed] = await RENEW(db, { ...lifetimes, ...session, salt: newSalt() });
+  return renewed;
+}

@@ -1,0 +1,81 @@
+import type { Revocation } from '@latchkey/user-schema';
+import type { Config } from '../config/settings.js';
+import { epoch, type Queryable, statement } from '../database/sql.js';
+import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { type Lifetimes, newSalt, newSessionId, type SessionState, STATE } from './session.js';
+
+/** That a caller is an account, as something outside this folder has proved it. */
+export type Proof = {
+  accountId: string;
+  /** The version of the account's credentials that were proved. */
+  credentialVersion: number;
+  /** How it was proved (RFC 8176). */
+  amr: string[];
+};
+
+/** What the session starts with: the account signs in, or has just been made. */
+export type Start = 'sign_in' | 'sign_up';
+
+/** A session that was started, what was recorded, and the sessions that ended for it. */
+export type Started = { session: SessionState; events: RecordedEvent[]; ended: Revocation[] };
+
+/** Limits of sessions; see the settings of these names. */
+export type SessionLimits = Lifetimes & Pick<Config, 'sessionsPerAccount'>;
+
+// What one sign-in pays for an account that had more sessions than there may be, from before there was a limit.
+const MAX_ENDED_AT_ONCE = 1000;
+
+const inSeconds = (...least: string[]) => `now() + make_interval(secs => least(${least.map(name => `${name}::int`)}))`;
+
+// The lock on the account makes its sign-ins take turns. The function that ends the oldest sessions looks again, behind the
+// lock, so that it counts what those before it have begun: the statement itself sees what was there when it began to wait.
+const start = (event: Start) =>
+  statement<SessionState & Omit<Started, 'session'>, Record<string, unknown>>(`
+    WITH s AS (
+      INSERT INTO auth.sessions (id, user_id, salt, credential_version, amr, auth_time, expires_at, ends_at, token_expires_at,
+        user_agent, address)
+      SELECT $sessionId::uuid, u.id, $salt::bytea, u.credential_version, $amr::text[], now(),
+        ${inSeconds('$refreshTokenTtlS', '$sessionMaxAgeS')}, ${inSeconds('$sessionMaxAgeS')},
+        ${inSeconds('$accessTokenTtlS', '$refreshTokenTtlS', '$sessionMaxAgeS')}, $userAgent::text, $address::inet
+      FROM auth.users u
+      WHERE u.id = $accountId::uuid AND u.credential_version = $credentialVersion::int AND u.disabled_at IS NULL
+      FOR NO KEY UPDATE
+      RETURNING *
+    ), ended AS (
+      SELECT e.sid, ${epoch('e.token_expires_at')} AS exp
+      FROM s, LATERAL auth.end_oldest_sessions(s.user_id, s.id, $sessionsPerAccount::int, ${MAX_ENDED_AT_ONCE}) AS e
+    ), recorded AS (${recorded(
+      { event, from: 's', account: 's.user_id', session: 's.id', actor: byAccount('s.user_id') },
+      {
+        event: 'session_ended',
+        from: 'ended HAVING count(*) > 0',
+        account: '$accountId',
+        session: 'CASE WHEN count(*) = 1 THEN (array_agg(ended.sid))[1] END',
+        details: `jsonb_build_object('reason', 'too_many_sessions', 'ended', count(*))`,
+        actor: `'service'`,
+      },
+    )})
+    SELECT ${STATE}, (SELECT coalesce(json_agg(ended), '[]') FROM ended) AS ended, ${EVENTS} FROM s`);
+
+const STATEMENTS: Record<Start, ReturnType<typeof start>> = { sign_in: start('sign_in'), sign_up: start('sign_up') };
+
+/**
+ * Starts a session of an account, the only place that does. The oldest sessions beyond `sessionsPerAccount` end.
+ *
+ * @returns `undefined` when the account is disabled, or its credentials have changed since they were proved
+ */
+export async function startSession(
+  db: Queryable,
+  proof: Proof,
+  event: Start,
+  limits: SessionLimits,
+  origin: Origin,
+): Promise<Started | undefined> {
+  const [row] = await STATEMENTS[event](db, {
+    ...{ ...limits, ...proof, sessionId: newSessionId(), salt: newSalt() },
+    ...{ userAgent: origin.userAgent, address: origin.address, origin: originValue(origin) },
+  });
+  if (!row) return undefined;
+  const { events, ended, ...session } = row;
+  return { session, events, ended };
+}

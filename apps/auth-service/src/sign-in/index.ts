@@ -1,0 +1,73 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Credentials, SignedIn } from '@latchkey/user-schema';
+import type { FastifyRequest } from 'fastify';
+import type { WithConfig } from '../config/settings.js';
+import { hashCaller } from '../credentials/password/hash-caller.js';
+import type { HashCaller } from '../credentials/password/hash-lane.js';
+import {
+  findPassword,
+  reasonOf,
+  replacePasswordHash,
+  type StoredPassword,
+} from '../credentials/password/stored-passwords.js';
+import { recordEvent } from '../events/recorder.js';
+import { logEvents, originOf } from '../events/request-events.js';
+import { InvalidCredentialsError, OverloadedError } from '../http/errors.js';
+import { problemAnswers } from '../http/problem-responses.js';
+import { startSession } from '../sessions/start.js';
+
+export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+  const schema = {
+    tags: ['auth'],
+    summary: 'Sign in',
+    body: Credentials,
+    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
+  };
+  const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
+  app.post('/auth/sign-in', { schema, onRequest: app.admitHash(), preHandler }, async (request, reply) => {
+    const { username, password } = request.body;
+    const caller = hashCaller(request, reply, username);
+
+    const signedIn = await app.throttles.guess(request, reply, { username }, async attempt => {
+      const refuse = async (reason: string, userId: string | undefined): Promise<never> => {
+        await attempt.failed();
+        const event = await recordEvent(app.pg, originOf(request), 'sign_in_failed', { userId, details: { reason } });
+        logEvents(request, event);
+        throw new InvalidCredentialsError();
+      };
+
+      const found = await findPassword(app.pg, username);
+      // A caller who may not sign in costs the same hash as one who may, so that time does not tell them apart.
+      const { matches, outdated, unknownPepper } = await app.passwords.verify(password, found?.passwordHash, caller);
+      if (unknownPepper)
+        request.log.error({ secretId: unknownPepper }, 'a password hash needs a secret not in AUTH_SECRETS');
+      if (!found?.passwordHash || found.disabled || !matches) return refuse(reasonOf(found), found?.id);
+      if (outdated) await renewHash(request, { ...found, passwordHash: found.passwordHash }, password, caller);
+
+      const { id, createdAt, credentialVersion } = found;
+      const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
+      const started = await startSession(app.pg, proof, 'sign_in', config, originOf(request));
+      if (!started) return refuse('changed_meanwhile', id);
+      await attempt.succeeded();
+      app.announce(request, started);
+      return app.issueTokens({ id, username: found.username, createdAt }, started.session);
+    });
+    return reply.send(signedIn);
+  });
+};
+
+/** Brings a hash up to date. Where there is no room for another hash, the next sign-in does it. */
+async function renewHash(
+  { server }: FastifyRequest,
+  { id, passwordHash }: StoredPassword & { passwordHash: string },
+  password: string,
+  caller: HashCaller,
+): Promise<void> {
+  const { passwords, pg } = server;
+  const renewed = await passwords.hash(password, caller).catch(ignoreOverload);
+  if (renewed) await replacePasswordHash(pg, id, passwordHash, renewed);
+}
+
+function ignoreOverload(error: unknown): undefined {
+  if (!(error instanceof OverloadedError)) throw error;
+}

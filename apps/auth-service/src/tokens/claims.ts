@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto';
+import type { AccessTokenClaims, ServiceTokenClaims, User } from '@latchkey/user-schema';
+import type { Claims } from '../keys/jwt.js';
+
+/** What an access token needs to know of its session; times are in seconds since 1970, by the database's clock. */
+export type TokenSession = { id: string; issuedAt: number; tokenExpiresAt: number };
+
+// RFC 9068 §2.2 requires the client; people sign in with the service itself.
+const CLIENT_ID = 'latchkey';
+
+/** The claims of a user's access token (RFC 9068); the signer adds `iss` and `aud`. */
+export function accessTokenClaims(account: User, session: TokenSession): Omit<AccessTokenClaims, 'iss' | 'aud'> {
+  return {
+    sub: account.id,
+    client_id: CLIENT_ID,
+    jti: randomUUID(),
+    sid: session.id,
+    id: account.id,
+    username: account.username,
+    // The database's times, so that no replica's clock lets a token outlive its revocation.
+    iat: session.issuedAt,
+    exp: session.tokenExpiresAt,
+  };
+}
+
+/** The claims of a service's access token. */
+export function serviceTokenClaims(
+  client: { id: string; now: number },
+  scope: string,
+  ttlS: number,
+): Omit<ServiceTokenClaims, 'iss' | 'aud'> {
+  const { id, now: iat } = client;
+  return { sub: id, client_id: id, jti: randomUUID(), scope, iat, exp: iat + ttlS };
+}
+
+/** Tells a user's token from a service's. */
+export function isUsers(claims: Claims): claims is AccessTokenClaims {
+  return 'sid' in claims;
+}
