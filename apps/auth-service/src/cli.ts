@@ -7,6 +7,7 @@ import { eventsCommand } from './cli/events.js';
 import { keyCommands } from './cli/keys.js';
 import { migrateCommand } from './cli/migrate.js';
 import { passwordCommands } from './cli/passwords.js';
+import { settingsCommand } from './cli/settings.js';
 import { userCommands } from './cli/users.js';
 
 // Who has read enough, such as `head`, closes the pipe.
@@ -26,6 +27,7 @@ const program = new Command('latchkey')
   .addCommand(passwordCommands())
   .addCommand(eventsCommand())
   .addCommand(migrateCommand())
+  .addCommand(settingsCommand())
   .addCommand(doctorCommand());
 
 try {

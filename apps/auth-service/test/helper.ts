@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { buildApp } from '../src/app.js';
-import type { Config } from '../src/config/settings.js';
+import { type Config, loadSettings } from '../src/config/settings.js';
 
 /** The throw-away server that `with-postgres` started for this run. */
 export function serverUrl(): string {
@@ -25,44 +25,17 @@ export async function createDatabase(): Promise<string> {
   return url.href;
 }
 
+/** Settings that are quick, as the service's loader makes them of an environment, but for `overrides`. */
 export async function testConfig(overrides: Partial<Config> = {}): Promise<Config> {
-  return {
-    production: false,
-    host: '127.0.0.1',
-    port: 0,
-    shutdownDelayMs: 0,
-    migrateOnStart: true,
-    databaseUrl: overrides.databaseUrl ?? (await createDatabase()),
-    dataDir: '.data',
-    publicUrl: 'https://auth.example.com',
-    tokenAudience: 'latchkey',
-    authSecrets: [{ id: 'one', key: randomBytes(32) }],
-    bcryptCost: 4,
-    hashMaxWaitMs: 10_000,
-    passwordMinLength: 8,
-    passwordBreachTimeoutMs: 1000,
-    accessTokenTtlS: 600,
-    refreshTokenTtlS: 86_400,
-    sessionMaxAgeS: 7 * 86_400,
-    sessionsPerAccount: 100,
-    refreshGraceS: 10,
-    tokenAlgorithm: 'ES256',
-    auditRetentionDays: 90,
-    throttle: {
-      enabled: false,
-      leaseS: 30,
-      account: { quota: 20, windowS: 3600 },
-      pair: { quota: 10, windowS: 900 },
-      address: { quota: 100, windowS: 3600 },
-      signUp: { quota: 30, windowS: 3600 },
-      maxWaitS: 86_400,
-      knownAddressDays: 30,
-    },
-    corsOrigins: [],
-    trustProxy: [],
-    logLevel: 'info',
-    ...overrides,
-  };
+  const settings = loadSettings({
+    AUTH_SECRETS: `one:${randomBytes(32).toString('base64')}`,
+    PUBLIC_URL: 'https://auth.example.com',
+    BCRYPT_COST: '4',
+    HASH_MAX_WAIT_MS: '8000',
+    THROTTLE_ENABLED: 'false',
+  });
+  const databaseUrl = overrides.databaseUrl ?? (await createDatabase());
+  return { ...settings, port: 0, databaseUrl, ...overrides } as Config;
 }
 
 export type Service = {

@@ -15,11 +15,14 @@ export const serviceSettings: {
     default: 'development',
     description: '`production` refuses to start on development defaults',
   }),
-  HOST: Type.Optional(Type.String({ description: 'Address to listen on' })),
+  HOST: Type.Optional(
+    Type.String({ description: 'Address to listen on', $comment: '`127.0.0.1`; in production `0.0.0.0`' }),
+  ),
   DATABASE_URL: Type.Optional(
     Type.String({
       pattern: '^postgres(ql)?://',
-      description: 'PostgreSQL to use; without it, an embedded one is started',
+      description: 'PostgreSQL to use; its password percent-encoded, or in `PGPASSWORD`',
+      $comment: 'an embedded PostgreSQL; required in production',
     }),
   ),
   DATA_DIR: Type.String({
@@ -37,6 +40,7 @@ export const serviceSettings: {
       minimum: 0,
       maximum: 300_000,
       description: 'How long it goes on after SIGTERM, so that gateways notice first, in milliseconds',
+      $comment: '`5000` in production, otherwise `0`',
     }),
   ),
 };

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Credentials, SignedIn, SignUpHeaders } from '@latchkey/user-schema';
-import type { WithConfig } from '../config/settings.js';
 import { hashCaller } from '../credentials/password/hash-caller.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { transact } from '../database/sql.js';
@@ -8,11 +7,11 @@ import { recordEvent } from '../events/recorder.js';
 import { logEvents, originOf } from '../events/request-events.js';
 import { IdempotencyKeyReusedError, UsernameTakenError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
-import { startSession } from '../sessions/start.js';
+import { type SessionLimits, startSession } from '../sessions/start.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
 
-export const signUpRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
     summary: 'Sign up',

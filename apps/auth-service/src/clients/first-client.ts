@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify';
-import type { Config } from '../config/settings.js';
+import type { FirstClient } from '../config/settings.js';
 import type { Queryable } from '../database/sql.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { findDifferences } from './difference.js';
@@ -12,7 +12,7 @@ import { findClient, insertClient } from './stored-clients.js';
  */
 export async function ensureFirstClient(
   db: Queryable,
-  client: NonNullable<Config['firstClient']>,
+  client: FirstClient,
   log: Pick<FastifyBaseLogger, 'warn'>,
 ): Promise<void> {
   const { id, secret, scopes } = client;

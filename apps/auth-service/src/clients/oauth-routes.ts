@@ -3,7 +3,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { describeError, type RequestError, toProblem } from '@latchkey/service-kit';
 import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
-import type { WithConfig } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
+import type { TokenSettings } from '../config/sections/tokens.js';
 import { originOf } from '../events/request-events.js';
 import {
   InvalidClientError,
@@ -19,7 +20,10 @@ import { createTokenInspector } from './token-inspector.js';
 const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is good for nothing any more' });
 
 /** What OAuth calls for services, with forms and errors as in RFC 6749. */
-export const oauthRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & TokenSettings }> = async (
+  app,
+  { config },
+) => {
   app.removeAllContentTypeParsers();
   await app.register(formbody);
 

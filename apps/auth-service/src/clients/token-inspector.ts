@@ -1,6 +1,6 @@
 import type { Introspection } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
 import type { Claims } from '../keys/jwt.js';
 import { findSessionAccount } from '../sessions/find-account.js';
 import { findRefreshGrant, findSessionOfToken, type PresentedToken } from '../sessions/refresh.js';
@@ -11,7 +11,7 @@ import { findClient } from './stored-clients.js';
 const INACTIVE: Introspection = { active: false };
 
 /** Looks into tokens of any kind that this service issues, asking the database whether they are still good. */
-export function createTokenInspector(app: FastifyInstance, config: Config) {
+export function createTokenInspector(app: FastifyInstance, config: Pick<HttpSettings, 'publicUrl'>) {
   const verify = (token: string): Claims | undefined => {
     try {
       return app.signingKeys.verify(token);

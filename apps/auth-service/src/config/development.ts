@@ -13,13 +13,17 @@ export async function prepare(settings: Settings): Promise<Prepared<Config>> {
   const keep = (name: string, make: () => string) => keepSecret(join(settings.dataDir, name), make);
   const authSecrets =
     settings.authSecrets ?? parseSecrets(await keep('auth-secrets', () => `dev:${randomBytes(32).toString('base64')}`));
-  const filled = { ...settings, authSecrets };
-  if (!settings.databaseUrl) {
-    const secret = await keep('notes-service-secret', newClientSecret);
-    filled.firstClient = { id: 'notes-service', secret, scopes: [REVOCATIONS_SCOPE] };
-  }
+  const firstClient = settings.databaseUrl
+    ? {}
+    : {
+        firstClient: {
+          id: 'notes-service',
+          secret: await keep('notes-service-secret', newClientSecret),
+          scopes: [REVOCATIONS_SCOPE],
+        },
+      };
   const { databaseUrl, ...rest } = await prepareDatabase(settings);
-  return { config: { ...filled, databaseUrl }, ...rest };
+  return { config: { ...settings, ...firstClient, authSecrets, databaseUrl }, ...rest };
 }
 
 /** Starts the embedded database when no other is named. */

@@ -2,7 +2,8 @@ import { setTimeout } from 'node:timers/promises';
 import { isDatabaseUnavailable } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
 import pg from 'pg';
-import type { WithConfig } from '../config/settings.js';
+import type { DatabaseSettings } from '../config/sections/database.js';
+import type { SessionSettings } from '../config/sections/sessions.js';
 import { createOutageWatch } from './outage.js';
 import { LIMITS, QUERY_TIMEOUT_MS } from './pool.js';
 import type { Queryable } from './sql.js';
@@ -40,7 +41,7 @@ const AWAY_AFTER_MS = 3000;
  * Keeps one connection to the database that belongs to the service itself: it is notified of changes there, reads them, and
  * judges the health of the database, however busy the pool is.
  */
-export default fp<WithConfig>(
+export default fp<{ config: DatabaseSettings & Pick<SessionSettings, 'refreshGraceS'> }>(
   async (app, { config }) => {
     const followers = new Map<string, () => Promise<void>>();
     const closing = new AbortController();

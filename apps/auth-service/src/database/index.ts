@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../config/settings.js';
+import type { DatabaseSettings } from '../config/sections/database.js';
+import type { SessionSettings } from '../config/sections/sessions.js';
 import { DatabaseNotReadyError } from '../http/errors.js';
 import changes from './changes.js';
 import jobs from './jobs.js';
@@ -7,7 +8,7 @@ import pool from './pool.js';
 import { assertWritable } from './sql.js';
 
 /** The database: migrated, with a pool of connections, followers of its changes and cleanups. */
-export default fp<WithConfig>(
+export default fp<{ config: DatabaseSettings & Pick<SessionSettings, 'refreshGraceS'> }>(
   async (app, { config }) => {
     await app.register(pool, { config });
     await app.register(changes, { config });

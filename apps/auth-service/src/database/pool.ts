@@ -1,7 +1,7 @@
 import postgres from '@fastify/postgres';
 import fp from 'fastify-plugin';
 import type pg from 'pg';
-import type { WithConfig } from '../config/settings.js';
+import type { DatabaseSettings } from '../config/sections/database.js';
 import { DatabaseBusyError } from '../http/errors.js';
 import { awaitMigrations, migrate } from './migrate.js';
 
@@ -19,7 +19,7 @@ export const LIMITS = `SELECT set_config(name, value, false)
   WHERE current_setting(name) = '0'`;
 
 /** Migrates the database, or waits until somebody has, and opens the pool, `app.pg`. */
-export default fp<WithConfig>(
+export default fp<{ config: DatabaseSettings }>(
   async (app, { config }) => {
     if (config.migrateOnStart) {
       const applied = await migrate(config.databaseUrl);

@@ -1,6 +1,6 @@
 import { methodsAt } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
 import { type AnswerHeaders, createAnswerHeaders } from './response-headers.js';
 
 declare module 'fastify' {
@@ -14,7 +14,7 @@ const ALLOWED_HEADERS = 'authorization, content-type, idempotency-key, tracepare
 const PREFLIGHT_MAX_AGE_S = 7200;
 
 /** Gives every answer its headers, and answers the preflights of the front ends in `CORS_ORIGINS` (Fetch, §3.3). */
-export default fp<WithConfig>(
+export default fp<{ config: HttpSettings }>(
   async (app, { config }) => {
     const headers = createAnswerHeaders(config);
     app.decorate('answerHeaders', headers);

@@ -2,14 +2,14 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
 import { VERSION } from '../config/version.js';
 
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><text y="28" fill="#fff" font-family="sans-serif" font-size="24">Latchkey</text></svg>';
 
 /** Describes the routes: `/openapi.json`, and `/docs` for people. */
-export default fp<WithConfig>(
+export default fp<{ config: HttpSettings }>(
   async (app, { config }) => {
     await app.register(swagger, {
       openapi: {

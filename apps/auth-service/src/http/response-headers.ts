@@ -1,6 +1,6 @@
 import { SECURITY_HEADERS } from '@latchkey/service-kit';
 import type { FastifyRequest } from 'fastify';
-import type { Config } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
 
 const VERIFY = '/auth/verify';
 // What people call. The rest is for servers: a browser that held the secret of a client would give it away.
@@ -19,7 +19,7 @@ export type AnswerHeaders = {
   forRequest(request: Pick<FastifyRequest, 'headers' | 'url'>): Headers;
 };
 
-export function createAnswerHeaders({ publicUrl, corsOrigins }: Config): AnswerHeaders {
+export function createAnswerHeaders({ publicUrl, corsOrigins }: HttpSettings): AnswerHeaders {
   const origins = new Set(corsOrigins);
   const forBrowsers = {
     ...SECURITY_HEADERS,

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
 import { KeyNotReadyError } from '../http/errors.js';
-import { createKeyRing, type KeyRing } from './ring.js';
+import { createKeyRing, type KeyRing, type KeySettings } from './ring.js';
 import { deleteGoneKeys } from './stored-keys.js';
 import { wellKnownRoutes } from './well-known.js';
 
@@ -15,7 +15,7 @@ declare module 'fastify' {
 const RELOAD_EVERY_MS = 2000;
 
 /** The keys that sign tokens, which all replicas share: their rotation is followed, and their public halves are published. */
-export default fp<WithConfig>(
+export default fp<{ config: KeySettings & HttpSettings }>(
   async (app, { config }) => {
     const ring = createKeyRing(config, app.log);
     app.decorate('signingKeys', ring);

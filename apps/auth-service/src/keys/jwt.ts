@@ -1,7 +1,8 @@
 import jwt, { type JWT } from '@fastify/jwt';
 import type { AccessTokenClaims, PublicJwk, ServiceTokenClaims } from '@latchkey/user-schema';
 import { fastify } from 'fastify';
-import type { Config } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
+import type { TokenSettings } from '../config/sections/tokens.js';
 import { publicPem } from './signing-key.js';
 
 /** Claims of any token that this service signs. */
@@ -11,6 +12,9 @@ export type Claims = AccessTokenClaims | ServiceTokenClaims;
 export type UnsignedClaims = Omit<AccessTokenClaims, 'iss' | 'aud'> | Omit<ServiceTokenClaims, 'iss' | 'aud'>;
 
 export type { JWT };
+
+/** Whose tokens they are, and for whom. */
+export type JwtSettings = Pick<HttpSettings, 'publicUrl'> & Pick<TokenSettings, 'tokenAudience'>;
 
 const TYPE = 'at+jwt';
 const MAX_LENGTH = 8192;
@@ -25,7 +29,11 @@ const REQUIRED_CLAIMS: (keyof Claims)[] = ['iss', 'aud', 'sub', 'client_id', 'ia
  *
  * @param privatePem without it, it only verifies
  */
-export async function createJwt(publicJwk: PublicJwk, privatePem: string | undefined, config: Config): Promise<JWT> {
+export async function createJwt(
+  publicJwk: PublicJwk,
+  privatePem: string | undefined,
+  config: JwtSettings,
+): Promise<JWT> {
   const { alg: algorithm, kid } = publicJwk;
   const holder = fastify();
   await holder.register(jwt, {

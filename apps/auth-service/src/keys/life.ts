@@ -1,4 +1,5 @@
-import { type Config, MAX_ACCESS_TOKEN_TTL_S } from '../config/settings.js';
+import type { SecretsSettings } from '../config/sections/secrets.js';
+import { MAX_ACCESS_TOKEN_TTL_S, type TokenSettings } from '../config/sections/tokens.js';
 import type { Queryable } from '../database/sql.js';
 import { type Origin, recordEvent } from '../events/recorder.js';
 import { generateSealedKey, openKey, resealKey } from './signing-key.js';
@@ -21,7 +22,7 @@ export const KEY_LEAD_S = 2 * JWKS_MAX_AGE_S;
 // than the process that rotates, and 5 minutes more for clocks that are behind.
 const OVERLAP_S = MAX_ACCESS_TOKEN_TTL_S + 300;
 
-type KeyConfig = Pick<Config, 'authSecrets' | 'tokenAlgorithm'>;
+type KeyConfig = SecretsSettings & Pick<TokenSettings, 'tokenAlgorithm'>;
 
 /** A wish that does not fit the state of the keys. */
 export class KeyLifeError extends Error {}

@@ -1,9 +1,18 @@
 import type { Jwks, PublicJwk } from '@latchkey/user-schema';
 import type { FastifyBaseLogger } from 'fastify';
-import type { Config } from '../config/settings.js';
+import type { SecretsSettings } from '../config/sections/secrets.js';
+import type { TokenSettings } from '../config/sections/tokens.js';
 import { inTransaction, type Queryable } from '../database/sql.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
-import { type Claims, createJwt, headerOf, isWellFormed, type JWT, type UnsignedClaims } from './jwt.js';
+import {
+  type Claims,
+  createJwt,
+  headerOf,
+  isWellFormed,
+  type JWT,
+  type JwtSettings,
+  type UnsignedClaims,
+} from './jwt.js';
 import { ensureKeys, needAttention } from './life.js';
 import { openKey } from './signing-key.js';
 import { listKeys, type StoredKey } from './stored-keys.js';
@@ -24,6 +33,9 @@ export type KeyRing = {
   onChange(listener: () => void): void;
 };
 
+/** What the keys need to know. */
+export type KeySettings = JwtSettings & SecretsSettings & Pick<TokenSettings, 'tokenAlgorithm'>;
+
 type RingKey = {
   kid: string;
   publicJwk: PublicJwk;
@@ -35,7 +47,7 @@ type RingKey = {
 };
 
 /** Makes a ring that is empty until it is loaded. */
-export function createKeyRing(config: Config, log: Pick<FastifyBaseLogger, 'error'>) {
+export function createKeyRing(config: KeySettings, log: Pick<FastifyBaseLogger, 'error'>) {
   // The first that signs last.
   let ring: RingKey[] = [];
   // A token says by its first segment which key has signed it, and only our own spelling of that is known here: a

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { AuthorizationServerMetadata, Jwks, REVOCATIONS_SCOPE } from '@latchkey/user-schema';
-import type { WithConfig } from '../config/settings.js';
+import type { HttpSettings } from '../config/sections/http.js';
 import { JWKS_MAX_AGE_S } from './life.js';
 
-export const wellKnownRoutes: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }> = async (app, { config }) => {
   // Public: any page may read it, and any cache may keep it.
   const PUBLIC_HEADERS = {
     'cache-control': `public, max-age=${JWKS_MAX_AGE_S}`,

@@ -1,7 +1,7 @@
 import type { Revocation, SignedIn, User } from '@latchkey/user-schema';
 import type { preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../config/settings.js';
+import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { RecordedEvent } from '../events/recorder.js';
 import { logEvents } from '../events/request-events.js';
 import { InvalidTokenError } from '../http/errors.js';
@@ -10,7 +10,7 @@ import { deleteEndedSessions } from './delete-ended.js';
 import { findSessionAccount } from './find-account.js';
 import { refreshRoute } from './refresh-route.js';
 import { createRefreshTokens, type RefreshTokens } from './refresh-token.js';
-import type { SessionState } from './session.js';
+import type { Lifetimes, SessionState } from './session.js';
 import { sessionsRoutes } from './sessions-routes.js';
 import { signOutRoute } from './sign-out-route.js';
 
@@ -34,7 +34,7 @@ const BATCH = 1000;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** Sessions: refreshed, listed and ended here, started by whatever proves who a caller is. */
-export default fp<WithConfig>(
+export default fp<{ config: SecretsSettings & Lifetimes }>(
   async (app, { config }) => {
     const refreshTokens = createRefreshTokens(config.authSecrets);
     app.decorate('refreshTokens', refreshTokens);

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
-import type { WithConfig } from '../config/settings.js';
 import { originOf } from '../events/request-events.js';
 import { InvalidRefreshTokenError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
 import { refreshSession } from './refresh.js';
 import { parseRefreshToken } from './refresh-token.js';
+import type { Lifetimes } from './session.js';
 
-export const refreshRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+export const refreshRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
     summary: 'Exchange a refresh token for new tokens',

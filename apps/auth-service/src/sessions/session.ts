@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
-import type { Config } from '../config/settings.js';
+import type { SessionSettings } from '../config/sections/sessions.js';
+import type { TokenSettings } from '../config/sections/tokens.js';
 import { epoch } from '../database/sql.js';
 
 /** How long things live, in seconds. */
-export type Lifetimes = Pick<Config, 'accessTokenTtlS' | 'refreshTokenTtlS' | 'sessionMaxAgeS' | 'refreshGraceS'>;
+export type Lifetimes = Pick<TokenSettings, 'accessTokenTtlS'> & Omit<SessionSettings, 'sessionsPerAccount'>;
 
 /** A session as its next tokens need it. Times are in seconds since 1970, by the database's clock. */
 export type SessionState = {

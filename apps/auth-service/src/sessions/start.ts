@@ -1,5 +1,5 @@
 import type { Revocation } from '@latchkey/user-schema';
-import type { Config } from '../config/settings.js';
+import type { SessionSettings } from '../config/sections/sessions.js';
 import { epoch, type Queryable, statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { type Lifetimes, newSalt, newSessionId, type SessionState, STATE } from './session.js';
@@ -20,7 +20,7 @@ export type Start = 'sign_in' | 'sign_up';
 export type Started = { session: SessionState; events: RecordedEvent[]; ended: Revocation[] };
 
 /** Limits of sessions; see the settings of these names. */
-export type SessionLimits = Lifetimes & Pick<Config, 'sessionsPerAccount'>;
+export type SessionLimits = Lifetimes & SessionSettings;
 
 // What one sign-in pays for an account that had more sessions than there may be, from before there was a limit.
 const MAX_ENDED_AT_ONCE = 1000;

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
 import type { FastifyRequest } from 'fastify';
-import type { WithConfig } from '../config/settings.js';
 import { hashCaller } from '../credentials/password/hash-caller.js';
 import type { HashCaller } from '../credentials/password/hash-lane.js';
 import {
@@ -14,9 +13,9 @@ import { recordEvent } from '../events/recorder.js';
 import { logEvents, originOf } from '../events/request-events.js';
 import { InvalidCredentialsError, OverloadedError } from '../http/errors.js';
 import { problemAnswers } from '../http/problem-responses.js';
-import { startSession } from '../sessions/start.js';
+import { type SessionLimits, startSession } from '../sessions/start.js';
 
-export const signInRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
     summary: 'Sign in',

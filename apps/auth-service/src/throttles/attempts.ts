@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { Config } from '../config/settings.js';
+import type { ThrottleSettings } from '../config/sections/throttles.js';
 import { createLimit, type Keyed, type Policy, type Refusal } from './limit.js';
 import { createRefusals } from './refusals.js';
 import type { Settlements } from './settlements.js';
@@ -53,7 +53,7 @@ export type Throttle = {
  * @param hashKey keys in the store are MACs by it: people type passwords as usernames
  */
 export function createThrottles(
-  settings: Config['throttle'],
+  settings: ThrottleSettings['throttle'],
   hashKey: Buffer,
   store: Pick<ThrottleStore, 'spend'>,
   settlements: Pick<Settlements, 'settle'>,

@@ -2,7 +2,9 @@ import { describeError, type RequestError } from '@latchkey/service-kit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { deriveKey } from '../config/secrets.js';
-import type { WithConfig } from '../config/settings.js';
+import type { SecretsSettings } from '../config/sections/secrets.js';
+import type { ServiceSettings } from '../config/sections/service.js';
+import type { ThrottleSettings } from '../config/sections/throttles.js';
 import { addressOf, foldAddress } from '../http/caller-address.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../http/errors.js';
 import { createThrottles, type Outcome, type TakenAttempt, type Throttle } from './attempts.js';
@@ -54,7 +56,7 @@ const UNLIMITED: Attempt = {
 };
 
 /** Limits how often passwords are tried and accounts are made. */
-export default fp<WithConfig>(
+export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSettings, 'production'> }>(
   async (app, { config }) => {
     if (!config.throttle.enabled) {
       if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');

@@ -1,16 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
-import type { WithConfig } from '../../config/settings.js';
 import { transact } from '../../database/sql.js';
 import { recordEvent } from '../../events/recorder.js';
 import { logEvents, originOf } from '../../events/request-events.js';
 import { InvalidCredentialsError } from '../../http/errors.js';
 import { problemAnswers } from '../../http/problem-responses.js';
+import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
 import { hashCaller } from './hash-caller.js';
 import { findPasswordOf } from './stored-passwords.js';
 
-export const changeRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
+export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
     summary: 'Change the password; every other session ends',

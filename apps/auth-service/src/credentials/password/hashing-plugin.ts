@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import { toProblem } from '@latchkey/service-kit';
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../../config/settings.js';
+import type { PasswordSettings } from '../../config/sections/passwords.js';
+import type { SecretsSettings } from '../../config/sections/secrets.js';
 import { hashOwner } from './hash-caller.js';
 import { createHashLane, type HashLane } from './hash-lane.js';
 import { createPasswords, type Passwords } from './passwords.js';
@@ -24,7 +25,7 @@ const OVERLOADED = { status: 503, code: 'service_unavailable', detail: 'Try agai
 const COSTS_EVERY_MS = 60_000;
 
 /** Hashes and verifies passwords, in threads of their own: `app.passwords`. */
-export default fp<WithConfig>(
+export default fp<{ config: PasswordSettings & SecretsSettings }>(
   async (app, { config }) => {
     const workers = config.hashWorkers ?? availableParallelism();
     const onStart = (waitedMs: number) => app.observe('latchkey_hash_wait_seconds', waitedMs / 1000);

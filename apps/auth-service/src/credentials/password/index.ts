@@ -1,11 +1,13 @@
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../../config/settings.js';
+import type { PasswordSettings } from '../../config/sections/passwords.js';
+import type { SecretsSettings } from '../../config/sections/secrets.js';
+import type { Lifetimes } from '../../sessions/session.js';
 import { changeRoute } from './change-route.js';
 import hashing from './hashing-plugin.js';
 import policy from './policy-plugin.js';
 
 /** Passwords: hashed and compared in threads of their own, judged when they are new, changed by their owner. */
-export default fp<WithConfig>(
+export default fp<{ config: PasswordSettings & SecretsSettings & Lifetimes }>(
   async (app, { config }) => {
     await app.register(hashing, { config });
     await app.register(policy, { config });

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../../config/settings.js';
+import type { PasswordSettings } from '../../config/sections/passwords.js';
 import { PasswordRejectedError } from '../../http/errors.js';
 import type { Attempt } from '../../throttles/index.js';
 import { isBreached } from './breach-list.js';
@@ -27,7 +27,7 @@ const BREACHED: Rejection = {
 };
 
 /** Decides which new passwords are good enough. */
-export default fp<WithConfig>(
+export default fp<{ config: PasswordSettings }>(
   async (app, { config }) => {
     const { passwordMinLength, passwordBreachUrl: baseUrl, passwordBreachTimeoutMs: timeoutMs } = config;
 

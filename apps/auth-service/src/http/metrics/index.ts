@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { isDatabaseUnavailable, oneAtATime } from '@latchkey/service-kit';
 import fp from 'fastify-plugin';
-import type { WithConfig } from '../../config/settings.js';
+import type { HttpSettings } from '../../config/sections/http.js';
+import type { ServiceSettings } from '../../config/sections/service.js';
 import { VERSION } from '../../config/version.js';
 import { DatabaseBusyError, OverloadedError, StaleError } from '../errors.js';
 import type { COUNTERS, HISTOGRAMS, Labels } from './definitions.js';
@@ -24,7 +25,7 @@ const MAX_CONNECTIONS = 20;
 const TIMEOUT_MS = 5000;
 
 /** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
-export default fp<WithConfig>(
+export default fp<{ config: HttpSettings & Pick<ServiceSettings, 'host'> }>(
   async (app, { config: { host, metricsPort } }) => {
     if (metricsPort === undefined) {
       app.decorate('count', () => undefined);

@@ -1,0 +1,50 @@
+import { isCidr } from '@latchkey/service-kit';
+import { Type } from '@sinclair/typebox';
+import { judgeOrigin } from '../cors-origin.js';
+import { type SettingsOf, section, splitList } from '../section.js';
+
+export const http = section(
+  'HTTP',
+  {
+    PUBLIC_URL: Type.Optional(
+      Type.String({
+        pattern: '^https?://[^?#]+$',
+        description: 'Where clients reach the service; the issuer of its tokens',
+        $comment: '`http://localhost:PORT`; required in production',
+      }),
+    ),
+    TRUST_PROXY: Type.String({
+      default: '',
+      description: 'CIDR list of the proxies whose `X-Forwarded-For` and `X-Request-Id` count',
+    }),
+    CORS_ORIGINS: Type.String({
+      default: '',
+      description:
+        'Comma-separated origins of the front ends that call from elsewhere, such as https://app.example.com',
+    }),
+    METRICS_PORT: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of `/metrics`, for Prometheus' }),
+    ),
+  },
+  ({ publicUrl, corsOrigins, trustProxy, ...settings }, { port, complain }) => {
+    const origins = splitList(corsOrigins);
+    for (const origin of origins) {
+      const fault = judgeOrigin(origin);
+      if (fault) complain(`CORS_ORIGINS: "${origin}" ${fault}.`);
+    }
+    const blocks = splitList(trustProxy);
+    for (const block of blocks) {
+      if (!isCidr(block))
+        complain(`TRUST_PROXY: "${block}" is not an address or a CIDR block (a hop count can be spoofed).`);
+    }
+    return {
+      ...settings,
+      publicUrl: (publicUrl ?? `http://localhost:${port}`).replace(/\/+$/, ''),
+      /** As browsers send them. */
+      corsOrigins: origins,
+      /** CIDR blocks, or single addresses. */
+      trustProxy: blocks,
+    };
+  },
+);
+export type HttpSettings = SettingsOf<typeof http>;

@@ -1,0 +1,65 @@
+import { Type } from '@sinclair/typebox';
+import { type SettingsOf, seconds, section } from '../section.js';
+
+const MAX_S = 30 * 86_400;
+// HASH_MAX_WAIT_MS, a hash, and two statements that take as long as they may come to less.
+const LEASE_S = 30;
+
+const failures = (value: number, description: string) =>
+  Type.Integer({ default: value, minimum: 1, maximum: 1_000_000, description });
+
+export const throttles = section(
+  'Throttles',
+  {
+    REDIS_URL: Type.Optional(
+      Type.String({ pattern: '^rediss?://', description: 'Redis or Valkey that keeps the throttles, not PostgreSQL' }),
+    ),
+    THROTTLE_ENABLED: Type.Boolean({
+      default: true,
+      description: '`false` switches the throttles off, for benchmarks',
+    }),
+    THROTTLE_ACCOUNT_FAILURES: Type.Integer({
+      default: 20,
+      minimum: 1,
+      // NIST SP 800-63B-4 §3.2.2.
+      maximum: 100,
+      description: 'Failed sign-ins to an account, from anywhere, until it is closed to unknown addresses',
+    }),
+    THROTTLE_ACCOUNT_WAIT_S: seconds(3600, MAX_S, 'For how long it is closed the first time'),
+    THROTTLE_PAIR_FAILURES: failures(
+      10,
+      'Failed sign-ins to an account from one address until it is closed to that address',
+    ),
+    THROTTLE_PAIR_WAIT_S: seconds(900, MAX_S, 'For how long it is closed the first time'),
+    THROTTLE_MAX_WAIT_S: seconds(86_400, MAX_S, 'For how long they are closed at most: each time twice as long'),
+    THROTTLE_ADDRESS_FAILURES: failures(100, 'Failed sign-ins from an address, to any account'),
+    THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Within how long'),
+    THROTTLE_SIGN_UPS: failures(30, 'Sign-ups from an address'),
+    THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Within how long'),
+    THROTTLE_KNOWN_ADDRESS_DAYS: Type.Integer({
+      default: 30,
+      minimum: 1,
+      maximum: 365,
+      description: 'How long an address is known to an account after a sign-in from it, in days',
+    }),
+  },
+  (values, { complain }) => {
+    const throttle = {
+      enabled: values.throttleEnabled,
+      /** How long an attempt counts that is never settled; more than it can take until its password is checked. */
+      leaseS: LEASE_S,
+      account: { quota: values.throttleAccountFailures, windowS: values.throttleAccountWaitS },
+      pair: { quota: values.throttlePairFailures, windowS: values.throttlePairWaitS },
+      address: { quota: values.throttleAddressFailures, windowS: values.throttleAddressWindowS },
+      signUp: { quota: values.throttleSignUps, windowS: values.throttleSignUpWindowS },
+      maxWaitS: values.throttleMaxWaitS,
+      knownAddressDays: values.throttleKnownAddressDays,
+    };
+    if (throttle.pair.quota > throttle.account.quota)
+      complain('THROTTLE_PAIR_FAILURES: must not be above THROTTLE_ACCOUNT_FAILURES.');
+    if (throttle.maxWaitS < Math.max(throttle.pair.windowS, throttle.account.windowS))
+      complain('THROTTLE_MAX_WAIT_S: must not be below THROTTLE_ACCOUNT_WAIT_S or THROTTLE_PAIR_WAIT_S.');
+    return { throttle, ...(values.redisUrl !== undefined && { redisUrl: values.redisUrl }) };
+  },
+);
+export type ThrottleSettings = SettingsOf<typeof throttles>;
