@@ -1,5 +1,5 @@
 import { MAX_REVOCATIONS_WAIT_S, type Revocations } from '@latchkey/user-schema';
-import { AuthProblemError } from './errors.js';
+import { AuthProblemError, AuthTransportError } from './errors.js';
 import { sleep } from './retry.js';
 
 /** A feed of ended sessions that is being followed. */
@@ -64,11 +64,15 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
     const answer = await options.read(from, signal);
     const readAt = performance.now();
     const isNews = cursor === undefined || answer.revoked.length > 0;
+    onAnswer(answer);
+    // A service that is at fault may send the same page for ever.
+    if (answer.cursor === cursor && (answer.more || isNews)) {
+      throw new AuthTransportError('unexpected_answer', 'The feed of ended sessions does not advance its cursor.');
+    }
     cursor = answer.cursor;
     failures = 0;
     lastFailure = undefined;
     refusal = undefined;
-    onAnswer(answer);
     // Only the last page makes the knowledge whole.
     if (answer.more && isNews) return 0;
     if (!answer.more) {

@@ -53,10 +53,10 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
   const feed = followRevocations({
     read: from => read(from).catch(error => Promise.reject(explainRefusal(error, credentials.id))),
     isForGood: error => error instanceof VerifierConfigurationError,
-    onAnswer({ revoked, keys }) {
+    onAnswer({ revoked, keys, more }) {
       ended.add(revoked);
       onKeys(keys);
-      hasWarned = false;
+      if (!more) hasWarned = false;
     },
     onFailure: warn,
     maxStalenessMs,

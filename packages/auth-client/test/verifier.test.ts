@@ -370,38 +370,49 @@ t.test('the first answer is waited for, but not for ever', async t => {
   }
 });
 
-t.test('a feed that answers garbage, refuses or floods is asked again, not fast, and told of once', async t => {
-  const answers: [name: string, answer: () => Response, code: string][] = [
-    ['garbage', () => Response.json({ cursor: 5 }), 'unexpected_answer'],
-    ['a page', () => new Response('<html>'), 'unexpected_answer'],
-    ['a refusal', () => problem(403, 'insufficient_scope'), 'insufficient_scope'],
-    ['an odd token', () => problem(401, 'invalid_token'), 'invalid_token'],
-    ['a stale replica', () => problem(503, 'service_unavailable', { 'retry-after': '0' }), 'service_unavailable'],
-    [
-      'a flood',
-      () => new Response(' '.repeat(17e6), { headers: { 'content-type': 'application/json' } }),
-      'unexpected_answer',
-    ],
-  ];
-  await Promise.all(
-    answers.map(async ([name, answer, code]) => {
-      const auth = createTestIssuer();
-      let broken = true;
-      const fetch = meddle(auth, path => (path === '/auth/revocations' && broken ? answer() : undefined));
-      const { verifier, count, warnings } = start(t, { auth, client: auth.client, fetch, timeoutMs: 500 });
-      await sleep(2000);
-      const asked = count('/auth/revocations');
-      // A refused token is followed by another at once.
-      const most = name === 'an odd token' ? 12 : 6;
-      t.ok(asked >= 2 && asked <= most, `${name}: ${asked}`);
-      t.match(warnings, [{ code }], name);
-      t.equal(warnings.length, 1, name);
-      broken = false;
-      auth.endSession('s1');
-      await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), `${name}: recovery`);
-    }),
-  );
-});
+t.test(
+  'a feed that answers garbage, refuses, floods or repeats itself is asked again, not fast, and told of once',
+  async t => {
+    const page = { cursor: 'same', revoked: [{ sid: 's0', exp: now() + 600 }], keys: [] };
+    const answers: [name: string, answer: () => Response, code: string][] = [
+      ['garbage', () => Response.json({ cursor: 5 }), 'unexpected_answer'],
+      ['a page', () => new Response('<html>'), 'unexpected_answer'],
+      ['a refusal', () => problem(403, 'insufficient_scope'), 'insufficient_scope'],
+      ['an odd token', () => problem(401, 'invalid_token'), 'invalid_token'],
+      ['a stale replica', () => problem(503, 'service_unavailable', { 'retry-after': '0' }), 'service_unavailable'],
+      [
+        'a flood',
+        () => new Response(' '.repeat(17e6), { headers: { 'content-type': 'application/json' } }),
+        'unexpected_answer',
+      ],
+      ['the same page, with more behind it', () => Response.json({ ...page, more: true }), 'unexpected_answer'],
+      ['the same page', () => Response.json(page), 'unexpected_answer'],
+      [
+        'an empty page, with more behind it',
+        () => Response.json({ ...page, revoked: [], more: true }),
+        'unexpected_answer',
+      ],
+    ];
+    await Promise.all(
+      answers.map(async ([name, answer, code]) => {
+        const auth = createTestIssuer();
+        let broken = true;
+        const fetch = meddle(auth, path => (path === '/auth/revocations' && broken ? answer() : undefined));
+        const { verifier, count, warnings } = start(t, { auth, client: auth.client, fetch, timeoutMs: 500 });
+        await sleep(2000);
+        const asked = count('/auth/revocations');
+        // A refused token is followed by another at once.
+        const most = name === 'an odd token' ? 12 : 6;
+        t.ok(asked >= 2 && asked <= most, `${name}: ${asked}`);
+        t.match(warnings, [{ code }], name);
+        t.equal(warnings.length, 1, name);
+        broken = false;
+        auth.endSession('s1');
+        await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), `${name}: recovery`);
+      }),
+    );
+  },
+);
 
 t.test('a feed that does not wait is not asked in a loop', async t => {
   const auth = createTestIssuer();
