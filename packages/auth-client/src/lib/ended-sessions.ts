@@ -1,17 +1,17 @@
 import type { Revocation } from '@latchkey/user-schema';
 
-/** Which sessions have ended, as far as access tokens of them may still live. */
+/** The ended sessions whose access tokens may still live. */
 export type EndedSessions = {
   has(sessionId: string): boolean;
   add(revocations: Revocation[]): void;
 };
 
-// Our clock may be set back after it was ahead: an entry must outlive every token that it ends.
+// This machine's clock may be ahead and set back later: an entry must outlive every token of its session.
 const MARGIN_MS = 60_000;
-// Twice as many as a page of the feed holds, so that expired entries are removed faster than others are added.
+// Twice the size of a page of the feed, so that expired entries are removed faster than others are added.
 const CHECKED_AT_ONCE = 10_000;
 
-/** Remembers ended sessions for as long as one of their access tokens might be accepted. */
+/** Keeps ended sessions as long as one of their access tokens might be accepted. */
 export function createEndedSessions(clockToleranceMs: number): EndedSessions {
   const expiries = new Map<string, number>();
   let unchecked = expiries.entries();
