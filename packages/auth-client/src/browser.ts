@@ -20,9 +20,7 @@ export {
   isAuthClientError,
   SignedOutError,
 } from './errors.js';
-export type { Fetch } from './http.js';
-export type { AuthClientOptions, CallOptions } from './request.js';
+export type { AuthClientOptions, Fetch, RequestOptions } from './request-options.js';
 export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';
-export type { SessionLock } from './session-lock.js';
-export type { SessionStore, StoredSession } from './session-store.js';
+export type { SessionLock, SessionStore, StoredSession } from './session-store.js';
 export { createUserSession, type UserSession, type UserSessionOptions } from './user-session.js';

@@ -10,163 +10,204 @@ import {
   User,
 } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
-import { keyHeaders } from './idempotency-key.js';
-import { type AuthClientOptions, type CallOptions, createRequest } from './request.js';
-import { RevocationsPage } from './schema-check.js';
+import { idempotencyHeaders } from './lib/idempotency-key.js';
+import { RevocationsPage } from './lib/schema-check.js';
+import { createServiceRequest } from './lib/service-request.js';
+import type { AuthClientOptions, RequestOptions } from './request-options.js';
 
-/** What a service proves itself with at the auth-service (RFC 6749 §2.3.1). */
+/** The client id and secret of a service at the auth-service (RFC 6749 §2.3.1). */
 export interface ServiceCredentials {
   /** Id of the service's client. */
   id: string;
   secret: string;
 }
 
-/** Options of a sign-up. */
-export interface SignUpOptions extends CallOptions {
+/** Options of {@link AuthClient.signUp}. */
+export interface SignUpOptions extends RequestOptions {
   /**
-   * Names this sign-up, so that making it again gives the same account: 1 to 255 visible ASCII characters that nobody else
-   * would choose. Each call has a new one by default. Keep one with a form, and the form may be sent again, after a reload
-   * too, for 24 hours.
+   * Identifies this sign-up, so that repeating it returns the same account: 1 to 255 visible ASCII characters that no other
+   * sign-up uses. A random key for each `signUp` by default. An application that keeps one with its form can send the form
+   * again for 24 hours, also after a reload (draft-ietf-httpapi-idempotency-key-header-07).
    */
   idempotencyKey?: string;
 }
 
 /**
- * The auth-service, typed. Every call rejects with an {@link AuthClientError}: `AuthProblemError` when the service
- * refused it, `AuthTransportError` when no answer of the service came back.
+ * Typed client of the auth-service. Every method rejects with an {@link AuthClientError}: `AuthProblemError` when the
+ * service refused the request, `AuthTransportError` when no valid response of the service came back.
  */
 export interface AuthClient {
   /**
-   * Makes an account and signs it in. Sent again when the answer is lost: by its `Idempotency-Key` the service knows it,
-   * and answers with the same account and session.
+   * Creates an account and signs it in. The request is sent again when its response is lost: the service recognizes the
+   * `Idempotency-Key` and responds with the same account and session.
    *
-   * Refused with `username_taken`, `password_rejected` (the reason is in `problem.errors`), `invalid_request`, or
-   * `idempotency_key_reused` when the username was signed up with that key and another password.
-   *
-   * @throws TypeError when `idempotencyKey` cannot be one
+   * @param credentials - username and password of the new account
+   * @returns tokens and user
+   * @throws AuthProblemError `username_taken`, `password_rejected` (`problem.errors` has the reason), `invalid_request`, or
+   *   `idempotency_key_reused` when a sign-up with that key had another password
+   * @throws AuthTransportError
+   * @throws TypeError when `idempotencyKey` is not 1 to 255 visible ASCII characters
    */
   signUp(credentials: Credentials, options?: SignUpOptions): Promise<SignedIn>;
-  /** Signs in. Refused with `invalid_credentials`, whatever the cause. */
-  signIn(credentials: Credentials, options?: CallOptions): Promise<SignedIn>;
   /**
-   * Exchanges a refresh token for new tokens. Keep the new refresh token: the old one is used up. Sent again when the
-   * answer is lost, which the service answers with the same tokens' successor for some seconds.
+   * Signs in, which starts a session.
    *
-   * Refused with `invalid_refresh_token`: the session has ended, sign in again.
+   * @returns tokens and user
+   * @throws AuthProblemError `invalid_credentials`: unknown username, wrong password or disabled account
+   * @throws AuthTransportError
    */
-  refresh(refreshToken: string, options?: CallOptions): Promise<SignedIn>;
+  signIn(credentials: Credentials, options?: RequestOptions): Promise<SignedIn>;
   /**
-   * Ends the current session (by default), the others, or all. Sent again only when the service cannot have seen it.
+   * Exchanges a refresh token for new tokens. Each refresh token is good for one exchange, so keep the new one. The request
+   * is sent again when its response is lost: for some seconds the service responds with the same successor.
    *
-   * Refused with `invalid_token` when the session has ended already.
+   * @throws AuthProblemError `invalid_refresh_token`: the session has ended, and the user must sign in again
+   * @throws AuthTransportError
    */
-  signOut(token: string, scope?: SignOutScope, options?: CallOptions): Promise<void>;
+  refresh(refreshToken: string, options?: RequestOptions): Promise<SignedIn>;
   /**
-   * Lists the account's live sessions, the newest first, up to 1,000. The service answers in pages of 100, and each has the
-   * deadline of a call.
-   */
-  sessions(token: string, options?: CallOptions): Promise<Session[]>;
-  /**
-   * Ends one of the account's sessions. Sent again only when the service cannot have seen it.
+   * Ends sessions of the account. The request is sent again only when no connection was made.
    *
-   * Refused with `not_found` when there is no such live session.
+   * @param token - a user's access token
+   * @param scope - `current` (the default) ends the token's session, `others` all but that one, `all` every one
+   * @throws AuthProblemError `invalid_token`: the session has ended already, or the token has expired
+   * @throws AuthTransportError
    */
-  endSession(token: string, sessionId: string, options?: CallOptions): Promise<void>;
+  signOut(token: string, scope?: SignOutScope, options?: RequestOptions): Promise<void>;
   /**
-   * Changes the password; every other session ends, and this one goes on with the tokens of the answer. Sent again only
-   * when the service cannot have seen it.
+   * Lists the account's live sessions, the newest first, up to 1,000. They come in pages of 100; the deadline holds for
+   * each page.
    *
-   * Refused with `invalid_credentials` (the current password is wrong) or `password_rejected`.
+   * @param token - a user's access token
+   * @throws AuthProblemError `invalid_token`
+   * @throws AuthTransportError
    */
-  changePassword(token: string, change: PasswordChange, options?: CallOptions): Promise<SignedIn>;
-  /** Tells whose access token this is, asking the service. Refused with `invalid_token`. */
-  me(token: string, options?: CallOptions): Promise<User>;
+  sessions(token: string, options?: RequestOptions): Promise<Session[]>;
   /**
-   * Gets an access token for a service by client credentials (RFC 6749 §4.4); `scope` is a list separated by spaces, all
-   * that the client may have by default. `createServiceTokens` does this when needed and keeps the token.
+   * Ends one of the account's sessions. The request is sent again only when no connection was made.
    *
-   * Refused with `invalid_client` or `invalid_scope`.
+   * @param token - a user's access token
+   * @param sessionId - `id` of one of the {@link AuthClient.sessions}
+   * @throws AuthProblemError `invalid_token`, or `not_found` when the account has no such live session
+   * @throws AuthTransportError
    */
-  serviceToken(credentials: ServiceCredentials & { scope?: string }, options?: CallOptions): Promise<ServiceToken>;
+  endSession(token: string, sessionId: string, options?: RequestOptions): Promise<void>;
   /**
-   * Reads the feed of ended sessions, with a service's token that has the scope `revocations:read`, a page at a time. Without
-   * `after` it begins with all that are in force; with it, the `cursor` of the response before, it returns what is new since,
-   * for which it waits up to `wait` seconds (30 at most). While `more` is true, read on from the cursor at once. The deadline
-   * of the call is later by `wait`.
+   * Changes the password and ends the account's other sessions; this one continues with the returned tokens. The request is
+   * sent again only when no connection was made.
    *
-   * Refused with `invalid_token` or `insufficient_scope`, and with `service_unavailable` when the service itself does not
-   * know the newest.
+   * @param token - a user's access token
+   * @throws AuthProblemError `invalid_token`, `invalid_credentials` (the current password is wrong) or `password_rejected`
+   *   (`problem.errors` has the reason)
+   * @throws AuthTransportError
    */
-  revocations(token: string, from?: { after?: string; wait?: number }, options?: CallOptions): Promise<Revocations>;
+  changePassword(token: string, change: PasswordChange, options?: RequestOptions): Promise<SignedIn>;
+  /**
+   * Returns the user of an access token, as the service knows it now.
+   *
+   * @param token - a user's access token
+   * @throws AuthProblemError `invalid_token`
+   * @throws AuthTransportError
+   */
+  me(token: string, options?: RequestOptions): Promise<User>;
+  /**
+   * Fetches an access token of a service by client credentials (RFC 6749 §4.4). `createServiceTokens` does this when needed
+   * and keeps the token.
+   *
+   * @param credentials - `scope` is a list separated by spaces; all scopes of the client by default
+   * @returns the response of RFC 6749 §5.1; `expires_in` is in seconds
+   * @throws AuthProblemError `invalid_client` or `invalid_scope`
+   * @throws AuthTransportError
+   */
+  serviceToken(credentials: ServiceCredentials & { scope?: string }, options?: RequestOptions): Promise<ServiceToken>;
+  /**
+   * Reads a page of the feed of ended sessions. While `more` is true, the next page can be read at once.
+   *
+   * @param token - a service's access token with the scope `revocations:read`
+   * @param from - `after` is the `cursor` of the page before; without it the feed begins with every ended session whose
+   *   access tokens may still live. When nothing is new, the service waits up to `wait` seconds (30 at most, 0 by default)
+   *   before it responds; the deadline of the request is later by `wait`.
+   * @throws AuthProblemError `invalid_token`, `insufficient_scope`, `invalid_request` (`after` is not a cursor of this
+   *   feed), or `service_unavailable` while the service cannot read its database
+   * @throws AuthTransportError
+   */
+  revocations(token: string, from?: { after?: string; wait?: number }, options?: RequestOptions): Promise<Revocations>;
 }
 
-// A page of the service has some 5,000 sessions of 80 bytes; versions before gave all at once.
+// A page of the service has some 5,000 sessions of 80 bytes. Earlier versions sent all sessions in one response.
 const MAX_FEED_BYTES = 16 * 1024 * 1024;
 
-// A thousand sessions are more than a person has use for.
+// With 100 sessions a page: a list for people need not be longer than 1,000.
 const MAX_PAGES = 10;
 
 /**
- * Makes a client of the auth-service.
+ * Creates a client of the auth-service.
  *
- * @throws TypeError when `baseUrl` is not an http(s) URL or holds credentials
+ * ```ts
+ * const auth = createAuthClient({ baseUrl: 'http://localhost:3000' });
+ * const { token, user } = await auth.signIn({ username, password });
+ * ```
+ *
+ * @throws TypeError when `baseUrl` is not an http(s) URL, or has credentials, a query or a fragment
  */
-export function createAuthClient(options: AuthClientOptions): AuthClient {
-  const request = createRequest(options);
+export function createAuthClient(clientOptions: AuthClientOptions): AuthClient {
+  const request = createServiceRequest(clientOptions);
   const signedIn = { status: 200, schema: SignedIn };
-  const nothing = { status: 204, schema: Type.Undefined() };
+  const noContent = { status: 204, schema: Type.Undefined() };
 
   return {
-    signUp: async (json, call) => {
-      const how = { json, headers: keyHeaders(call?.idempotencyKey), retry: 'any' as const, call };
-      return request('POST /auth/sign-up', { ...signedIn, status: 201 }, how);
+    signUp: async (json, options) => {
+      const headers = idempotencyHeaders(options?.idempotencyKey);
+      return request('POST /auth/sign-up', { ...signedIn, status: 201 }, { json, headers, retry: 'any', options });
     },
-    signIn: (json, call) => request('POST /auth/sign-in', signedIn, { json, retry: 'refused', call }),
-    refresh: (refreshToken, call) =>
-      request('POST /auth/refresh', signedIn, { json: { refreshToken }, retry: 'any', call }),
-    // A 503 may come after the change was made, and the next try would be refused: for these it is no reason to try again.
-    signOut: (token, scope = 'current', call) =>
-      request('POST /auth/sign-out', nothing, { as: bearer(token), json: { scope }, retry: 'unsent', call }),
-    endSession: (token, id, call) =>
-      request(`DELETE /auth/sessions/${encodeURIComponent(id)}`, nothing, { as: bearer(token), retry: 'unsent', call }),
-    changePassword: (token, json, call) =>
-      request('PUT /auth/password', signedIn, { as: bearer(token), json, retry: 'unsent', call }),
-    sessions: async (token, call) => {
-      const how = { as: bearer(token), retry: 'any' as const, call };
-      const answer = { status: 200, schema: Sessions };
+    signIn: (json, options) => request('POST /auth/sign-in', signedIn, { json, retry: 'refused', options }),
+    refresh: (refreshToken, options) =>
+      request('POST /auth/refresh', signedIn, { json: { refreshToken }, retry: 'any', options }),
+    // A 503 may follow a change that was made; a retry would then be refused. So these are retried only when unsent.
+    signOut: (token, scope = 'current', options) =>
+      request('POST /auth/sign-out', noContent, { ...bearer(token), json: { scope }, retry: 'unsent', options }),
+    endSession: (token, id, options) => {
+      const line = `DELETE /auth/sessions/${encodeURIComponent(id)}` as const;
+      return request(line, noContent, { ...bearer(token), retry: 'unsent', options });
+    },
+    changePassword: (token, json, options) =>
+      request('PUT /auth/password', signedIn, { ...bearer(token), json, retry: 'unsent', options }),
+    sessions: async (token, options) => {
       const all: Session[] = [];
       let query = '';
       for (let page = 0; page < MAX_PAGES; page++) {
-        const { sessions, next } = await request(`GET /auth/sessions${query}`, answer, how);
+        const expected = { status: 200, schema: Sessions };
+        const details = { ...bearer(token), retry: 'any' as const, options };
+        const { sessions, next } = await request(`GET /auth/sessions${query}`, expected, details);
         all.push(...sessions);
         if (next === undefined) break;
         query = `?${new URLSearchParams({ after: next })}`;
       }
       return all;
     },
-    me: (token, call) =>
-      request('GET /auth/me', { status: 200, schema: User }, { as: bearer(token), retry: 'any', call }),
-    serviceToken: ({ id, secret, scope }, call) => {
+    me: (token, options) =>
+      request('GET /auth/me', { status: 200, schema: User }, { ...bearer(token), retry: 'any', options }),
+    serviceToken: ({ id, secret, scope }, options) => {
       const form = { grant_type: 'client_credentials', ...(scope !== undefined && { scope }) };
-      const how = { as: basic(id, secret), form, retry: 'any' as const, call };
-      return request('POST /oauth/token', { status: 200, schema: ServiceToken }, how);
+      const expected = { status: 200, schema: ServiceToken };
+      return request('POST /oauth/token', expected, { ...basic(id, secret), form, retry: 'any', options });
     },
-    revocations: (token, { after, wait = 0 } = {}, call) => {
+    revocations: (token, { after, wait = 0 } = {}, options) => {
       const query = new URLSearchParams({ wait: `${wait}`, ...(after !== undefined && { after }) });
-      const answer = { status: 200, schema: RevocationsPage, maxBytes: MAX_FEED_BYTES };
-      const timeoutMs = wait * 1000 + (call?.timeoutMs ?? options.timeoutMs ?? 10_000);
-      const how = { as: bearer(token), retry: 'any' as const, call: { ...call, timeoutMs } };
-      return request(`GET /auth/revocations?${query}`, answer, how);
+      const expected = { status: 200, schema: RevocationsPage, maxBytes: MAX_FEED_BYTES };
+      const timeoutMs = wait * 1000 + (options?.timeoutMs ?? clientOptions.timeoutMs ?? 10_000);
+      const details = { ...bearer(token), retry: 'any' as const, options: { ...options, timeoutMs } };
+      return request(`GET /auth/revocations?${query}`, expected, details);
     },
   };
 }
 
-function bearer(token: string): string {
-  return `Bearer ${token}`;
+function bearer(token: string): { authorization: string } {
+  return { authorization: `Bearer ${token}` };
 }
 
-/** HTTP Basic, each part as in a form first (RFC 6749 §2.3.1), which leaves ASCII only. */
-function basic(id: string, secret: string): string {
+/** HTTP Basic. Id and secret are form-encoded first (RFC 6749 §2.3.1), so `btoa` gets ASCII only. */
+function basic(id: string, secret: string): { authorization: string } {
   const encode = (text: string) => new URLSearchParams({ _: text }).toString().slice('_='.length);
-  return `Basic ${btoa(`${encode(id)}:${encode(secret)}`)}`;
+  return { authorization: `Basic ${btoa(`${encode(id)}:${encode(secret)}`)}` };
 }

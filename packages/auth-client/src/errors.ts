@@ -1,15 +1,16 @@
 import type { Problem, ProblemCode } from '@latchkey/user-schema';
 
 /**
- * The service answered with a problem (RFC 9457).
+ * The service refused the request with a problem (RFC 9457). Its `detail` is the error's message.
  *
- * `code` is the problem's stable name. A newer service may answer with a code that this version does not list.
+ * `code` is the problem's stable name. A newer service may send a code that this version does not list.
  */
 export class AuthProblemError extends Error {
   override readonly name = 'AuthProblemError';
   readonly code: ProblemCode;
+  /** The body of the response. */
   readonly problem: Problem;
-  /** How long to wait before another try, in seconds, when the service said so (`Retry-After`). */
+  /** `Retry-After` in seconds (RFC 9110 §10.2.3); `undefined` when the response had none. */
   readonly retryAfterS: number | undefined;
 
   constructor(problem: Problem, retryAfterS?: number) {
@@ -21,18 +22,18 @@ export class AuthProblemError extends Error {
 }
 
 /**
- * Why no answer of the service came back: `timeout` (the deadline passed), `aborted` (by the caller's signal),
- * `network_error` (no connection, or it broke), `unexpected_answer` (an answer that is not the service's, such as a
- * gateway's error page or a redirect).
+ * Why there is no response of the service: `timeout` (the deadline passed), `aborted` (by the caller's signal),
+ * `network_error` (the connection failed or broke), `unexpected_answer` (the response is not one of the HTTP contract, such
+ * as a gateway's error page or a redirect).
  */
 export type AuthTransportCode = 'timeout' | 'aborted' | 'network_error' | 'unexpected_answer';
 
-/** The call did not get an answer of the service. Whether it took effect is unknown. */
+/** The request got no valid response of the service. Whether it took effect is unknown. */
 export class AuthTransportError extends Error {
   override readonly name = 'AuthTransportError';
   readonly code: AuthTransportCode;
   readonly problem: undefined;
-  /** Status of an unexpected answer. */
+  /** HTTP status of an unexpected response. */
   readonly status: number | undefined;
 
   constructor(code: AuthTransportCode, message: string, options?: ErrorOptions & { status?: number }) {
@@ -42,7 +43,7 @@ export class AuthTransportError extends Error {
   }
 }
 
-/** Nobody is signed in, or not any more: the user must sign in again. The cause, if any, is what the service said. */
+/** The user is not signed in, or the session has ended. `cause`, if any, is the service's {@link AuthProblemError}. */
 export class SignedOutError extends Error {
   override readonly name = 'SignedOutError';
   readonly code: 'signed_out' = 'signed_out';
@@ -53,10 +54,14 @@ export class SignedOutError extends Error {
   }
 }
 
-/** Everything that a call of the client or of a user's session rejects with: switch on `code`. */
+/** What the methods of `AuthClient` and `UserSession` reject with. Switch on `code`. */
 export type AuthClientError = AuthProblemError | AuthTransportError | SignedOutError;
 
-/** Tells the client's errors from others, so that `code` narrows them. */
+/**
+ * Distinguishes the client's errors from others, and narrows the type so that `code` can be switched on.
+ *
+ * @param error - what was caught
+ */
 export function isAuthClientError(error: unknown): error is AuthClientError {
   return error instanceof AuthProblemError || error instanceof AuthTransportError || error instanceof SignedOutError;
 }

@@ -1,7 +1,7 @@
 import type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { sleep } from './retry.js';
+import { sleep } from './lib/sleep.js';
 import { createVerifier, type VerifierOptions } from './verifier.js';
 import { TokenRejectedError, VerifierConfigurationError } from './verifier-errors.js';
 
@@ -11,36 +11,55 @@ export type { VerifierOptions } from './verifier.js';
 /** Options of {@link authGuard}. */
 export interface AuthGuardOptions extends VerifierOptions {
   /**
-   * What happens when the auth-service refuses `client` while the app starts: `reject` (the default) has `app.ready()` and
-   * `app.listen()` reject with a `VerifierConfigurationError`, `warn` only logs it. An auth-service that cannot be reached
-   * keeps no app from starting.
+   * What happens when the auth-service refuses `client` while the app starts: with `reject` (the default), `app.ready()` and
+   * `app.listen()` reject with a `VerifierConfigurationError`; with `warn`, the error is only logged. When the auth-service
+   * cannot be reached, the app starts in any case.
    */
   onRefusedClient?: 'reject' | 'warn';
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hook that lets only a user's valid access token pass and sets `request.user`. */
+    /**
+     * `onRequest` hook that requires a user's access token and sets `request.user`.
+     *
+     * @throws AuthGuardError
+     */
     authenticate: onRequestAsyncHookHandler;
-    /** Makes a hook that lets only a service's valid access token with this scope pass and sets `request.service`. */
+    /**
+     * Creates an `onRequest` hook that requires a service's access token with a scope and sets `request.service`. The hook
+     * throws an {@link AuthGuardError}.
+     *
+     * @throws TypeError when `scope` is not a scope (RFC 6749 §3.3)
+     */
     authenticateService(scope: string): onRequestAsyncHookHandler;
   }
   interface FastifyRequest {
-    /** Claims of the access token, set behind {@link FastifyInstance.authenticate}. */
+    /** Claims of the user's access token; set by {@link FastifyInstance.authenticate}. */
     user: AccessTokenClaims;
-    /** Claims of the service's access token, set behind {@link FastifyInstance.authenticateService}. */
+    /** Claims of the service's access token; set by {@link FastifyInstance.authenticateService}. */
     service: ServiceTokenClaims;
   }
 }
 
-/** What the guard throws. Fastify's own error handler, or yours, answers with `statusCode` and `code`. */
+/**
+ * What the guard throws. `www-authenticate` (RFC 6750 §3) or, with 503, `retry-after` is set on the reply already.
+ *
+ * The error handler of the app decides the body: services on `@latchkey/service-kit` respond with a problem (RFC 9457) that
+ * has this `code`. An app without an error handler responds as Fastify does to every error, with `application/json`:
+ *
+ * ```json
+ * {"statusCode":401,"code":"missing_token","error":"Unauthorized","message":"Send an access token: Authorization: Bearer …"}
+ * ```
+ */
 export class AuthGuardError extends Error {
   override readonly name = 'AuthGuardError';
   /**
-   * `missing_token` and `invalid_token` are 401, `insufficient_scope` is 403; `service_unavailable` (no keys could be
-   * fetched, or too little is known of ended sessions) is 503.
+   * `missing_token` and `invalid_token` (401), `insufficient_scope` (403), or `service_unavailable` (503): the keys could
+   * not be fetched, or the feed of ended sessions is stale and `onStale` is `closed`.
    */
   readonly code: 'missing_token' | 'invalid_token' | 'insufficient_scope' | 'service_unavailable';
+  /** HTTP status of the response. */
   readonly statusCode: 401 | 403 | 503;
 
   constructor(code: AuthGuardError['code'], message: string, options?: ErrorOptions) {
@@ -64,7 +83,7 @@ const guard: FastifyPluginAsync<AuthGuardOptions> = async (app, { onRefusedClien
     ...options,
   });
   app.addHook('onReady', async () => {
-    // Less than Fastify allows a hook, whatever the deadline of a call is.
+    // Fastify allows a hook 10 seconds; `timeoutMs` may be longer.
     await Promise.race([verifier.ready(), sleep(START_WAIT_MS, undefined, { unref: true })]).catch(error => {
       if (onRefusedClient === 'reject') throw error;
     });
@@ -73,20 +92,20 @@ const guard: FastifyPluginAsync<AuthGuardOptions> = async (app, { onRefusedClien
 
   app.decorateRequest('user');
   app.decorate('authenticate', async (request, reply) => {
-    request.user = await check(request, reply, verifier.verify);
+    request.user = await authenticateRequest(request, reply, verifier.verify);
   });
   app.decorateRequest('service');
   app.decorate('authenticateService', scope => {
-    // It is quoted in a header, where these characters are all that a scope may have (RFC 6749 §3.3).
+    // The header `www-authenticate` quotes it, so other characters than those of RFC 6749 §3.3 must not pass.
     if (!/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)) throw new TypeError(`"${scope}" is not a scope`);
     return async (request, reply) => {
-      request.service = await check(request, reply, token => verifier.verifyService(token, scope), scope);
+      request.service = await authenticateRequest(request, reply, token => verifier.verifyService(token, scope), scope);
     };
   });
 };
 
-/** Takes the token of a request through a check, and turns what that throws into an answer (RFC 6750 §3). */
-async function check<T>(
+/** Verifies the token of a request. Turns the verifier's errors into those of RFC 6750 §3. */
+async function authenticateRequest<T>(
   { headers: { authorization } }: FastifyRequest,
   reply: FastifyReply,
   verify: (token: string) => Promise<T>,
@@ -106,7 +125,7 @@ async function check<T>(
     }
     if (cause.code === 'insufficient_scope') {
       reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`);
-      throw new AuthGuardError('insufficient_scope', `The access token has not the scope ${scope}.`, { cause });
+      throw new AuthGuardError('insufficient_scope', `The access token does not have the scope ${scope}.`, { cause });
     }
     reply.header('www-authenticate', 'Bearer error="invalid_token"');
     throw new AuthGuardError('invalid_token', 'The access token is not valid or has expired.', { cause });
@@ -122,10 +141,9 @@ async function check<T>(
  * app.get('/jobs', { onRequest: app.authenticateService('jobs:read') }, request => `Hello ${request.service.client_id}`);
  * ```
  *
- * Requests without a valid token reject with an {@link AuthGuardError} and carry `WWW-Authenticate` (RFC 6750 §3). What
- * goes wrong in the background is logged, unless `onWarning` is given. A `client` that the auth-service refuses keeps the app
- * from starting, unless `onRefusedClient` says otherwise.
+ * Requests without an acceptable token fail with an {@link AuthGuardError}. Errors in the background are logged, unless
+ * `onWarning` is given. When the auth-service refuses `client`, the app does not start, unless `onRefusedClient` is `warn`.
  *
- * @throws TypeError when an option is wrong, such as a `client` that is undefined
+ * @throws TypeError when an option is invalid, such as a `client` that is undefined
  */
 export const authGuard: FastifyPluginAsync<AuthGuardOptions> = fp(guard, { name: 'auth-guard', fastify: '5.x' });

@@ -1,10 +1,8 @@
-import { type SignedIn, User } from '@latchkey/user-schema';
-import { Type } from '@sinclair/typebox';
-import { conforms } from './schema-check.js';
+import type { User } from '@latchkey/user-schema';
 
 /**
- * What is kept of a session, as plain JSON: whoever has it is signed in, so keep it as safe as that. Times are in
- * milliseconds since 1970 by this machine's clock.
+ * A session as a store keeps it: plain JSON. Its tokens sign in as the user, so the store must protect them like a password.
+ * Times are in milliseconds since 1970 by this machine's clock.
  */
 export interface StoredSession {
   token: string;
@@ -16,80 +14,15 @@ export interface StoredSession {
   user: User;
 }
 
-/** Where a session is kept, for example in `localStorage`. Its methods may be synchronous or not. */
+/** Keeps a user's session, for example in `localStorage`. Both methods may be synchronous or return a promise. */
 export interface SessionStore {
-  /** Tells stores apart whose sessions may be refreshed at once: by default all count as the same to Web Locks. */
+  /** Distinguishes stores that hold different sessions: each name has a Web Lock of its own. By default all share one. */
   name?: string;
-  /** Gives what was saved last; anything that is no session counts as none. */
+  /** Returns what was saved last; a value that is not a {@link StoredSession} counts as no session. */
   load(): unknown;
-  /** Keeps a session; `undefined` when there is none any more. */
+  /** Saves the session; `undefined` when the user has signed out or the session has ended. */
   save(session: StoredSession | undefined): unknown;
 }
 
-const Stored = Type.Object({
-  token: Type.String(),
-  refreshToken: Type.String(),
-  renewAt: Type.Number(),
-  expiresAt: Type.Number(),
-  user: User,
-});
-
-/** Keeps a session for as long as the page or the process lives. */
-export function createMemoryStore(): SessionStore {
-  let kept: StoredSession | undefined;
-  return {
-    load: () => kept,
-    save: session => {
-      kept = session;
-    },
-  };
-}
-
-/** What is to be kept of the answer to a call that was made at `askedAt`, of which a token is to be good for a while. */
-export function toStored(answer: SignedIn, askedAt: number, minValidityMs: number): StoredSession {
-  const { token, refreshToken, user } = answer;
-  const lifeMs = answer.expiresIn * 1000;
-  // Half of its life, when it does not even live that long.
-  const renewAt = askedAt + Math.max(lifeMs - minValidityMs, lifeMs / 2);
-  return { token, refreshToken, renewAt, expiresAt: askedAt + lifeMs, user };
-}
-
-/** A store that does not lose what it fails to save. */
-export type Keeper = {
-  load(): Promise<StoredSession | undefined>;
-  save(session: StoredSession | undefined): Promise<void>;
-};
-
-/**
- * Makes a store reliable. What cannot be saved is kept here, because its refresh token is the only one that is good from
- * now on, until the store takes or holds something newer.
- */
-export function createKeeper(store: SessionStore, onWarning: (error: unknown) => void): Keeper {
-  let unsaved: { session: StoredSession | undefined; insteadOf: string | undefined } | undefined;
-
-  const read = async () => {
-    const value = await store.load();
-    return conforms(Stored, value) ? value : undefined;
-  };
-
-  return {
-    async load() {
-      const mine = unsaved;
-      if (!mine) return read();
-      const there = await read().catch(() => 'unreadable' as const);
-      if (there === 'unreadable' || there?.refreshToken === mine.insteadOf) return mine.session;
-      unsaved = undefined;
-      return there;
-    },
-    async save(session) {
-      try {
-        await store.save(session);
-        unsaved = undefined;
-      } catch (error) {
-        const there = await read().catch(() => undefined);
-        unsaved = { session, insteadOf: there?.refreshToken };
-        onWarning(error);
-      }
-    },
-  };
-}
+/** Runs `work` while no other holder of the lock runs, and settles as `work` does. */
+export type SessionLock = <T>(work: () => Promise<T>) => Promise<T>;

@@ -1,59 +1,83 @@
 import type { Credentials, PasswordChange, SignedIn, SignOutScope, User } from '@latchkey/user-schema';
 import type { AuthClient, SignUpOptions } from './client.js';
 import { isAuthClientError, SignedOutError } from './errors.js';
-import { lockOf, queueOf, type SessionLock, withLock } from './session-lock.js';
-import { createKeeper, createMemoryStore, type SessionStore, type StoredSession, toStored } from './session-store.js';
+import { createMemoryStore, createReliableStore } from './lib/reliable-store.js';
+import { lockOfStore, queueOfStore, withLock } from './lib/store-lock.js';
+import type { SessionLock, SessionStore, StoredSession } from './session-store.js';
 
 /** Options of {@link createUserSession}. */
 export interface UserSessionOptions {
   /** Where the session is kept; in memory by default. */
   store?: SessionStore;
   /**
-   * What keeps those who share the store from refreshing at once. By default Web Locks where the runtime has them, and a
-   * queue in this process otherwise or for the store in memory.
+   * Keeps the users of a store from refreshing at the same time. By default Web Locks where the runtime has them, otherwise
+   * a queue in this process; always the queue for the store in memory.
    */
   lock?: SessionLock;
-  /** How long a token is good for when it is given, in milliseconds; 30,000 by default, and half of its life at most. */
+  /**
+   * How long a token is valid at least when `token()` returns it, in milliseconds; 30,000 by default, and at most half of
+   * its lifetime.
+   */
   minValidityMs?: number;
-  /** Told when the session turned out to have ended: the user must sign in again. Not told of a sign-out through here. */
+  /**
+   * Called when a refresh shows that the session has ended, so that the user must sign in again. Not called by
+   * {@link UserSession.signOut}.
+   */
   onSignedOut?: () => void;
-  /** Told when the store failed to save; the session then goes on in memory. */
+  /** Called with the store's error when it fails to save; the session is then kept in memory. */
   onWarning?: (error: unknown) => void;
 }
 
 /**
- * One user's session. Besides what is said, everything may reject with an {@link AuthClientError}, and with what the store
- * throws when it cannot be read.
+ * The session of one user. Every method may reject with an {@link AuthClientError}, or with the error of a store that cannot
+ * be read.
  */
 export interface UserSession {
   /**
-   * Gives an access token, refreshed when needed: once for all who ask at once, here and in other tabs. While the service
-   * is away, the token before is given for as long as it lives.
+   * Returns an access token, refreshed when needed: once for all concurrent callers, in this process and in other tabs.
+   * While the service is unavailable, the current token is returned until it expires.
    *
-   * @throws SignedOutError when nobody is signed in, or not any more
+   * @throws SignedOutError when the user is not signed in, or the session has ended
    */
   token(): Promise<string>;
   /**
-   * Has the next token refreshed, when a service refused this one although it should be good: the clock may have been
-   * changed. Does nothing when it is not the one held.
+   * Makes the next `token()` refresh. For a token that a service rejected although it has not expired, as happens when this
+   * machine's clock was changed.
+   *
+   * @param token - the rejected one; nothing happens when it is not the current one any more
    */
   invalidate(token: string): Promise<void>;
-  /** Tells who is signed in, without asking the service. */
+  /** Returns the user who is signed in, as stored: no request is made. */
   user(): Promise<User | undefined>;
-  /** Makes an account and signs it in; with a key of yours, a form may be sent again. */
+  /**
+   * Creates an account and signs it in, as {@link AuthClient.signUp}. With an `idempotencyKey`, a form can be sent again.
+   *
+   * @throws AuthProblemError, AuthTransportError, TypeError as `AuthClient.signUp` does
+   */
   signUp(credentials: Credentials, options?: SignUpOptions): Promise<User>;
-  /** Signs in; what was kept of another session is forgotten, but that session is not ended. */
+  /**
+   * Signs in, as {@link AuthClient.signIn}. Another session in the store is replaced, but not ended.
+   *
+   * @throws AuthProblemError `invalid_credentials`
+   */
   signIn(credentials: Credentials): Promise<User>;
   /**
-   * Ends this session (by default), the others, or all. Does nothing when nobody is signed in. When the service cannot be
-   * reached it rejects, and the session is kept so that the call can be made again.
+   * Ends sessions of the account. Does nothing when the user is not signed in. When it rejects, because the service is
+   * unavailable, the session is kept, so that it can be called again.
+   *
+   * @param scope - `current` (the default) ends this session, `others` all but this one, `all` every one
    */
   signOut(scope?: SignOutScope): Promise<void>;
-  /** Changes the password; every other session ends, and this one goes on. */
+  /**
+   * Changes the password and ends the account's other sessions; this one continues.
+   *
+   * @throws SignedOutError when the user is not signed in, or the session has ended
+   * @throws AuthProblemError `invalid_credentials` (the current password is wrong) or `password_rejected`
+   */
   changePassword(change: PasswordChange): Promise<User>;
 }
 
-// While the token still lives, a service that is away is not asked more often.
+// How long no other refresh is tried after one has failed and the token is still valid.
 const COOLDOWN_MS = 5000;
 
 /**
@@ -64,53 +88,55 @@ const COOLDOWN_MS = 5000;
  * await session.signIn({ username, password });
  * await fetch(url, { headers: { authorization: `Bearer ${await session.token()}` } });
  * ```
+ *
+ * @param client - where the session signs in and refreshes
  */
 export function createUserSession(client: AuthClient, options: UserSessionOptions = {}): UserSession {
   const { store = createMemoryStore(), minValidityMs = 30_000, onSignedOut } = options;
-  // The default store belongs to one session: locks that span the tabs would only stand in the way of others.
-  const lock = options.lock ?? (options.store ? lockOf(store) : queueOf(store));
-  // Whatever a callback throws is its owner's to see, and must not stop what goes on here.
-  const { load, save } = createKeeper(store, error => queueMicrotask(() => options.onWarning?.(error)));
+  // No other tab can use the store in memory, so a lock across tabs would only delay them.
+  const lock = options.lock ?? (options.store ? lockOfStore(store) : queueOfStore(store));
+  // In a microtask: an error that a callback throws is the application's, and must not fail the request.
+  const { load, save } = createReliableStore(store, error => queueMicrotask(() => options.onWarning?.(error)));
   let refreshing: Promise<StoredSession> | undefined;
   let retryAt = 0;
 
-  const isGood = ({ renewAt }: StoredSession) => Date.now() < renewAt;
-  const isAlive = ({ expiresAt }: StoredSession) => Date.now() < expiresAt;
+  const isFresh = ({ renewAt }: StoredSession) => Date.now() < renewAt;
+  const isValid = ({ expiresAt }: StoredSession) => Date.now() < expiresAt;
 
-  const keep = async (call: () => Promise<SignedIn>): Promise<StoredSession> => {
-    const askedAt = Date.now();
-    const session = toStored(await call(), askedAt, minValidityMs);
+  const requestSession = async (request: () => Promise<SignedIn>): Promise<StoredSession> => {
+    const requestedAt = Date.now();
+    const session = toStoredSession(await request(), requestedAt, minValidityMs);
     await save(session);
     return session;
   };
-  const renew = (refreshToken: string) => keep(() => client.refresh(refreshToken));
+  const renew = (refreshToken: string) => requestSession(() => client.refresh(refreshToken));
 
-  /** To be run under the lock. Looks at the store first: another tab may have been here. */
+  /** Runs under the lock. Reads the store first: another tab may have refreshed meanwhile. */
   const refresh = async (): Promise<StoredSession> => {
-    const held = await load();
-    if (!held) throw new SignedOutError();
-    if (isGood(held)) return held;
+    const stored = await load();
+    if (!stored) throw new SignedOutError();
+    if (isFresh(stored)) return stored;
     try {
-      return await renew(held.refreshToken);
+      return await renew(stored.refreshToken);
     } catch (error) {
       if (!isAuthClientError(error) || error.code !== 'invalid_refresh_token') {
         // An outage must not sign anybody out.
-        if (!isAlive(held)) throw error;
+        if (!isValid(stored)) throw error;
         retryAt = performance.now() + COOLDOWN_MS;
-        return held;
+        return stored;
       }
-      // Somebody else, who did not wait for the lock, may have signed in meanwhile.
-      if ((await load())?.refreshToken !== held.refreshToken) return refresh();
+      // A user of the store that does not share the lock may have signed in meanwhile.
+      if ((await load())?.refreshToken !== stored.refreshToken) return refresh();
       await save(undefined);
       if (onSignedOut) queueMicrotask(onSignedOut);
       throw new SignedOutError({ cause: error });
     }
   };
 
-  const current = async (): Promise<StoredSession> => {
-    const held = await load();
-    if (!held) throw new SignedOutError();
-    if (isGood(held) || (isAlive(held) && performance.now() < retryAt)) return held;
+  const currentSession = async (): Promise<StoredSession> => {
+    const stored = await load();
+    if (!stored) throw new SignedOutError();
+    if (isFresh(stored) || (isValid(stored) && performance.now() < retryAt)) return stored;
     refreshing ??= withLock(lock, refresh).finally(() => {
       refreshing = undefined;
     });
@@ -118,38 +144,46 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
   };
 
   return {
-    token: async () => (await current()).token,
-    invalidate: refused =>
+    token: async () => (await currentSession()).token,
+    invalidate: token =>
       withLock(lock, async () => {
-        const held = await load();
+        const stored = await load();
         retryAt = 0;
-        if (held?.token === refused) await save({ ...held, renewAt: 0 });
+        if (stored?.token === token) await save({ ...stored, renewAt: 0 });
       }),
     user: async () => (await load())?.user,
-    signUp: (credentials, call) =>
-      withLock(lock, async () => (await keep(() => client.signUp(credentials, call))).user),
-    signIn: credentials => withLock(lock, async () => (await keep(() => client.signIn(credentials))).user),
+    signUp: (credentials, options) =>
+      withLock(lock, async () => (await requestSession(() => client.signUp(credentials, options))).user),
+    signIn: credentials => withLock(lock, async () => (await requestSession(() => client.signIn(credentials))).user),
     signOut: scope =>
       withLock(lock, async () => {
         try {
           await client.signOut((await refresh()).token, scope);
         } catch (error) {
-          const isOver = isAuthClientError(error) && (error.code === 'signed_out' || error.code === 'invalid_token');
-          if (!isOver) throw error;
+          const hasEnded = isAuthClientError(error) && (error.code === 'signed_out' || error.code === 'invalid_token');
+          if (!hasEnded) throw error;
         }
         if (scope !== 'others') await save(undefined);
       }),
     changePassword: change =>
       withLock(lock, async () => {
-        const held = await refresh();
+        const stored = await refresh();
         try {
-          return (await keep(() => client.changePassword(held.token, change))).user;
+          return (await requestSession(() => client.changePassword(stored.token, change))).user;
         } catch (error) {
-          // Perhaps it was done, and the answer lost. Then the refresh token held is good for some seconds only.
+          // The change may have been made and its response lost: the stored refresh token is then valid for some seconds.
           const isUnknown = isAuthClientError(error) && (error.problem?.status ?? 500) >= 500;
-          if (isUnknown) await renew(held.refreshToken).catch(() => undefined);
+          if (isUnknown) await renew(stored.refreshToken).catch(() => undefined);
           throw error;
         }
       }),
   };
+}
+
+/** The session as it is stored, from the response to a request that was made at `requestedAt`. */
+function toStoredSession(signedIn: SignedIn, requestedAt: number, minValidityMs: number): StoredSession {
+  const { token, refreshToken, user } = signedIn;
+  const lifetimeMs = signedIn.expiresIn * 1000;
+  const renewAt = requestedAt + Math.max(lifetimeMs - minValidityMs, lifetimeMs / 2);
+  return { token, refreshToken, renewAt, expiresAt: requestedAt + lifetimeMs, user };
 }

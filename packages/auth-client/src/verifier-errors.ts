@@ -1,11 +1,11 @@
 /**
- * Why a token is not accepted: `expired_token`, `ended_session` (its session was signed out or ended otherwise),
- * `insufficient_scope` (a service's token without the scope asked for), or `invalid_token`: malformed, forged, of another
- * issuer, for another audience, not valid yet, or a service's token where a user's belongs, and the other way round.
+ * Why a token is rejected: `expired_token`, `ended_session` (its session was signed out or ended otherwise),
+ * `insufficient_scope` (a service's token without the required scope), or `invalid_token`: malformed, forged, of another
+ * issuer, for another audience, not valid yet, or a user's token where a service's is required and the other way round.
  */
 export type TokenRejectedCode = 'invalid_token' | 'expired_token' | 'ended_session' | 'insufficient_scope';
 
-/** The token is not one to accept; `code` says why. */
+/** The token must not be accepted; `code` says why. Respond with 401, or 403 for `insufficient_scope` (RFC 6750 §3.1). */
 export class TokenRejectedError extends Error {
   override readonly name = 'TokenRejectedError';
   readonly code: TokenRejectedCode;
@@ -17,12 +17,12 @@ export class TokenRejectedError extends Error {
 }
 
 /**
- * Why tokens cannot be judged now: `keys_unavailable` (the issuer's keys could never be fetched) or `stale_revocations`
- * (it is too long ago that the feed of ended sessions was heard, and the verifier is told to fail closed).
+ * Why tokens cannot be verified now: `keys_unavailable` (the issuer's keys could not be fetched) or `stale_revocations`
+ * (the feed of ended sessions was last read more than `maxStalenessMs` ago, and `onStale` is `closed`).
  */
 export type VerifierUnavailableCode = 'keys_unavailable' | 'stale_revocations';
 
-/** Nothing is known about the token: ask again later. Not a reason to sign anybody out. */
+/** It is unknown whether the token is valid: respond with 503, try again later, and sign nobody out. */
 export class VerifierUnavailableError extends Error {
   override readonly name = 'VerifierUnavailableError';
   readonly code: VerifierUnavailableCode;
@@ -34,12 +34,12 @@ export class VerifierUnavailableError extends Error {
 }
 
 /**
- * Why the auth-service refuses the verifier's client: `invalid_client` (it does not know the client, or the secret is
- * another one), `invalid_scope` or `insufficient_scope` (the client has not the scope `revocations:read`).
+ * Why the auth-service refuses the verifier's client: `invalid_client` (the id is unknown, the client is disabled, or the
+ * secret is wrong), `invalid_scope` or `insufficient_scope` (the client does not have the scope `revocations:read`).
  */
 export type VerifierConfigurationCode = 'invalid_client' | 'invalid_scope' | 'insufficient_scope';
 
-/** The auth-service refuses the verifier's client. Trying again does not help: somebody has to change a setting. */
+/** The auth-service refuses the verifier's client. A retry does not help: a setting must be changed. */
 export class VerifierConfigurationError extends Error {
   override readonly name = 'VerifierConfigurationError';
   readonly code: VerifierConfigurationCode;

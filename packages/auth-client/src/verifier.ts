@@ -1,9 +1,9 @@
 import type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
 import { createAuthClient, type ServiceCredentials } from './client.js';
-import { createGenuineTokens } from './genuine-tokens.js';
-import type { Fetch } from './http.js';
-import { createRequest } from './request.js';
-import { watchSessions } from './session-watch.js';
+import { createServiceRequest } from './lib/service-request.js';
+import { watchSessions } from './lib/session-watch.js';
+import { createTokenVerification } from './lib/token-verification.js';
+import type { Fetch } from './request-options.js';
 import { TokenRejectedError } from './verifier-errors.js';
 
 /** Options of {@link createVerifier}. */
@@ -12,93 +12,100 @@ export interface VerifierOptions {
   issuer: string;
   /** Expected `aud`: the service's `TOKEN_AUDIENCE`. */
   audience: string;
-  /** Where the auth-service answers this one; the issuer by default. */
+  /** URL at which this process reaches the auth-service; the issuer by default. */
   baseUrl?: string | URL;
   /**
-   * The client that this service has at the auth-service, with the scope `revocations:read`. With it, sessions that end
-   * are heard of at once; without it, their access tokens are accepted until they expire.
+   * This service's client at the auth-service, with the scope `revocations:read`. With it, tokens of ended sessions are
+   * rejected at once; without it, they are accepted until they expire.
    */
   client?: ServiceCredentials;
-  /** How old the knowledge of ended sessions may become, in milliseconds; 60,000 by default. Needs `client`. */
+  /** How long ago the feed of ended sessions may have been read, in milliseconds; 60,000 by default. Needs `client`. */
   maxStalenessMs?: number;
-  /** Beyond that: `open` (the default) goes on accepting users' tokens, `closed` refuses to judge them. Needs `client`. */
+  /**
+   * What `verify` does after that: `open` (the default) accepts users' tokens, `closed` throws a
+   * {@link VerifierUnavailableError}. Needs `client`.
+   */
   onStale?: 'open' | 'closed';
   /** Replaces the global `fetch`. */
   fetch?: Fetch;
-  /** Deadline of a call to the auth-service, in milliseconds; 5,000 by default. */
+  /** Deadline of a request to the auth-service, in milliseconds; 5,000 by default. */
   timeoutMs?: number;
   /** How far this machine's clock may be behind or ahead of the issuer's, in milliseconds; 5,000 by default. */
   clockToleranceMs?: number;
   /**
-   * Told what goes wrong in the background: the first of failures that are alike, of an outage when it lasts longer than a
-   * call may, when the knowledge is stale, of a client that is refused (a {@link VerifierConfigurationError}), and of the
-   * first token that the issuer has signed under another issuer, or for another audience, than expected.
+   * Called with errors in the background: the first of consecutive failures of one kind; an outage when it lasts longer than
+   * `timeoutMs`; a {@link VerifierUnavailableError} when the feed is stale; a {@link VerifierConfigurationError} when the
+   * client is refused; and a {@link TokenRejectedError} for the first token with a valid signature and another issuer, or
+   * another audience, than expected.
    */
   onWarning?: (error: unknown) => void;
 }
 
-/** Checks access tokens without asking the auth-service. */
+/** Verifies access tokens without a request to the auth-service for each. */
 export interface Verifier {
   /**
-   * Checks a user's access token and tells its claims.
+   * Verifies a user's access token. The first verification waits until the feed of ended sessions has been read, for
+   * `timeoutMs` at most.
    *
-   * @throws TokenRejectedError when it is not to be accepted
-   * @throws VerifierUnavailableError when that cannot be known
+   * @returns its claims; times are in seconds since 1970
+   * @throws TokenRejectedError when the token must not be accepted
+   * @throws VerifierUnavailableError when that is unknown
    */
   verify(token: string): Promise<AccessTokenClaims>;
   /**
-   * Checks a service's access token, which must have the scope if one is given, and tells its claims. It belongs to no
-   * session, so what is known of ended ones is of no matter.
+   * Verifies a service's access token. It has no session, so the feed of ended sessions is not needed.
    *
-   * @throws TokenRejectedError when it is not to be accepted
-   * @throws VerifierUnavailableError when that cannot be known
+   * @param scope - the scope that the token must have; any token of a service is accepted without it
+   * @returns its claims; times are in seconds since 1970
+   * @throws TokenRejectedError when the token must not be accepted
+   * @throws VerifierUnavailableError when that is unknown
    */
   verifyService(token: string, scope?: string): Promise<ServiceTokenClaims>;
   /**
-   * Waits until the auth-service has accepted the client, or could not be reached: call it at the start, so that a wrong
-   * client shows there. Without a client there is nothing to wait for.
+   * Resolves when the auth-service has accepted the client, or could not be reached within `timeoutMs`; at once without a
+   * client. Await it at the start, so that wrong credentials are found then.
    *
    * @throws VerifierConfigurationError when the auth-service refuses the client
    */
   ready(): Promise<void>;
-  /** Ends what goes on in the background, at once. A process that follows ended sessions does not end before. */
+  /** Stops the requests in the background. Until then, a verifier with a client keeps the process alive. */
   close(): void;
 }
 
 /**
- * Makes a verifier of access tokens (RFC 9068, RFC 8725). It keeps the issuer's keys for 5 minutes, has them fetched again
- * for a key id that is not known, at most once in 30 seconds, and goes on with those it has while they cannot be fetched.
- * Given a client, it follows the feed of ended sessions, which also announces keys that come and go.
+ * Creates a verifier of access tokens (RFC 9068, RFC 8725). It fetches the issuer's keys every 5 minutes, and for an unknown
+ * key id at most once in 30 seconds; when they cannot be fetched, it continues with those it has. With a client, it follows
+ * the feed of ended sessions, which also announces new and removed keys.
  *
  * ```ts
  * const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'latchkey' });
  * const { id, username } = await verifier.verify(token);
  * ```
  *
- * @throws TypeError when an option is wrong
+ * @throws TypeError when an option is invalid
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { issuer, audience, client, timeoutMs = 5000, clockToleranceMs = 5000 } = options;
   requireText({ issuer, audience });
   if ('client' in options) requireClient(client);
   if (!client && (options.maxStalenessMs !== undefined || options.onStale !== undefined)) {
-    throw new TypeError('maxStalenessMs and onStale need client: without it no ended sessions are heard of at all');
+    throw new TypeError('maxStalenessMs and onStale need client: without it the feed of ended sessions is not read');
   }
   const { maxStalenessMs = 60_000, onStale = 'open', baseUrl = issuer, fetch } = options;
-  const calls = { baseUrl, timeoutMs, maxRetries: 0, ...(fetch && { fetch }) };
+  const clientOptions = { baseUrl, timeoutMs, maxRetries: 0, ...(fetch && { fetch }) };
   const closing = new AbortController();
   const { signal } = closing;
 
   const warn = (error: unknown) => {
-    // Whatever the callback throws is its owner's to see, and must not stop what goes on here.
+    // In a microtask: an error that the callback throws is the application's, and must not stop the verifier.
     if (!signal.aborted) queueMicrotask(() => options.onWarning?.(error));
   };
-  const request = createRequest(calls);
-  const tokens = createGenuineTokens({ request, issuer, audience, clockToleranceMs, warn, signal });
+  const request = createServiceRequest(clientOptions);
+  const tokens = createTokenVerification({ request, issuer, audience, clockToleranceMs, warn, signal });
   const sessions =
     client &&
     watchSessions({
-      service: createAuthClient(calls),
+      service: createAuthClient(clientOptions),
       credentials: client,
       ...{ maxStalenessMs, onStale, clockToleranceMs, patienceMs: timeoutMs, warn, signal },
       onKeys: tokens.announceKeys,
@@ -109,8 +116,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     async verify(token) {
       if (!isReady) await sessions?.ready();
       isReady = true;
-      const read = tokens.read(token);
-      const { kind, claims } = read instanceof Promise ? await read : read;
+      const verified = tokens.verify(token);
+      const { kind, claims } = verified instanceof Promise ? await verified : verified;
       if (kind !== 'user') throw new TokenRejectedError('invalid_token', 'This is a service’s token, not a user’s.');
       sessions?.checkFreshness();
       if (sessions?.hasEnded(claims.sid)) {
@@ -119,10 +126,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
       return claims;
     },
     async verifyService(token, scope) {
-      const { kind, claims } = await tokens.read(token);
+      const { kind, claims } = await tokens.verify(token);
       if (kind !== 'service') throw new TokenRejectedError('invalid_token', 'This is a user’s token, not a service’s.');
       if (scope !== undefined && !claims.scope.split(' ').includes(scope)) {
-        throw new TokenRejectedError('insufficient_scope', `The token has not the scope ${scope}.`);
+        throw new TokenRejectedError('insufficient_scope', `The token does not have the scope ${scope}.`);
       }
       return claims;
     },
@@ -131,7 +138,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-/** A setting that is missing must not pass for one that was left out on purpose. */
+/** An undefined `client`, as from a missing setting, must not be taken for the choice to do without. */
 function requireClient(client: ServiceCredentials | undefined): void {
   if (typeof client !== 'object' || client === null) {
     const advice = 'leave the option out to do without: then tokens of ended sessions are accepted until they expire';

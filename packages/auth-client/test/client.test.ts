@@ -14,16 +14,16 @@ const signedIn = { token: 'a.b.c', tokenType: 'Bearer', expiresIn: 600, refreshT
 
 type Handler = (request: IncomingMessage, response: ServerResponse, nth: number) => void;
 
-/** A peer that answers as told: what a network and a gateway may do to a client. */
-async function peer(t: Test, handler: Handler): Promise<{ baseUrl: string; calls: () => number }> {
-  let calls = 0;
-  const server = createServer((request, response) => handler(request, response, ++calls)).listen(0, '127.0.0.1');
+/** A server that does what networks and gateways may do to a client. */
+async function peer(t: Test, handler: Handler): Promise<{ baseUrl: string; requests: () => number }> {
+  let requests = 0;
+  const server = createServer((request, response) => handler(request, response, ++requests)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => {
     server.closeAllConnections();
     server.close();
   });
-  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, calls: () => calls };
+  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests: () => requests };
 }
 
 const json = (response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}) =>
@@ -37,14 +37,14 @@ const problem = (response: ServerResponse, status: number, code: string, headers
     { 'content-type': 'application/problem+json', ...headers },
   );
 
-async function failure(call: Promise<unknown>): Promise<AuthClientError> {
+async function failure(request: Promise<unknown>): Promise<AuthClientError> {
   try {
-    await call;
+    await request;
   } catch (error) {
     if (isAuthClientError(error)) return error;
     throw error;
   }
-  throw new Error('the call should have failed');
+  throw new Error('the request should have failed');
 }
 
 t.test('sends what the contract says', async t => {
@@ -72,12 +72,12 @@ t.test('sends what the contract says', async t => {
 });
 
 t.test('rejects with the problem', async t => {
-  const { baseUrl, calls } = await peer(t, (_, response) => problem(response, 401, 'invalid_credentials'));
+  const { baseUrl, requests } = await peer(t, (_, response) => problem(response, 401, 'invalid_credentials'));
   const error = await failure(createAuthClient({ baseUrl }).signIn(credentials));
   t.equal(error.code, 'invalid_credentials');
   t.match(error.problem, { status: 401, requestId: 'r1' });
   t.equal(error.message, 'Detail of invalid_credentials');
-  t.equal(calls(), 1);
+  t.equal(requests(), 1);
 });
 
 t.test('accepts members it does not know', async t => {
@@ -85,8 +85,8 @@ t.test('accepts members it does not know', async t => {
   t.match(await createAuthClient({ baseUrl }).signIn(credentials), signedIn);
 });
 
-t.test('takes nothing for an answer that is none', async t => {
-  const answers: [name: string, answer: (response: ServerResponse) => void][] = [
+t.test('rejects every response that is not one of the service', async t => {
+  const responses: [name: string, respond: (response: ServerResponse) => void][] = [
     ['a page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
     ['a redirect', response => response.writeHead(307, { location: 'http://127.0.0.1:1/' }).end()],
     [
@@ -99,16 +99,16 @@ t.test('takes nothing for an answer that is none', async t => {
     ['an error that is no problem', response => json(response, 400, { message: 'canary' })],
     ['a bad date', response => json(response, 200, { ...signedIn, user: { ...user, createdAt: 'today' } })],
   ];
-  for (const [name, answer] of answers) {
-    const { baseUrl, calls } = await peer(t, (_, response) => answer(response));
+  for (const [name, respond] of responses) {
+    const { baseUrl, requests } = await peer(t, (_, response) => respond(response));
     const error = await failure(createAuthClient({ baseUrl }).signIn(credentials));
     t.equal(error.code, 'unexpected_answer', name);
     t.notMatch(error.message, /canary/, name);
-    t.equal(calls(), 1, name);
+    t.equal(requests(), 1, name);
   }
 });
 
-t.test('every call has a deadline, which covers retries, and an abort', async t => {
+t.test('every request has a deadline, which covers retries, and can be aborted', async t => {
   const { baseUrl } = await peer(t, () => undefined);
   const client = createAuthClient({ baseUrl, timeoutMs: 100 });
   t.equal((await failure(client.me('a.b.c'))).code, 'timeout');
@@ -124,7 +124,7 @@ t.test('every call has a deadline, which covers retries, and an abort', async t 
   const busy = await peer(t, (_, response) => problem(response, 503, 'service_unavailable', { 'retry-after': '60' }));
   const error = await failure(createAuthClient(busy).me('a.b.c'));
   t.equal(error.code, 'service_unavailable');
-  t.equal(busy.calls(), 1, 'a pause longer than the deadline is not slept');
+  t.equal(busy.requests(), 1, 'a pause longer than the deadline is not slept');
 });
 
 t.test('sends again only where that is safe', async t => {
@@ -150,7 +150,7 @@ t.test('sends again only where that is safe', async t => {
   const endSession = (client: Client) => client.endSession('a.b.c', 's1');
   const changePassword = (client: Client) => client.changePassword('a.b.c', { currentPassword: 'x', newPassword: 'y' });
 
-  const cases: [name: string, handler: Handler, call: (client: Client) => Promise<unknown>, calls: number][] = [
+  const cases: [name: string, handler: Handler, send: (client: Client) => Promise<unknown>, requests: number][] = [
     ['me after 503', unavailable({}), me, 2],
     ['me after a cut', cut, me, 2],
     ['sign-in after 503 with Retry-After', unavailable(), signIn, 2],
@@ -163,44 +163,41 @@ t.test('sends again only where that is safe', async t => {
     ['a password change after 503', unavailable(), changePassword, 1],
     ['a password change after a cut', cut, changePassword, 1],
   ];
-  for (const [name, handler, call, calls] of cases) {
+  for (const [name, handler, send, requests] of cases) {
     const server = await peer(t, handler);
-    const outcome = call(createAuthClient(server));
-    if (calls === 1) await t.rejects(outcome, name);
+    const outcome = send(createAuthClient(server));
+    if (requests === 1) await t.rejects(outcome, name);
     else await t.resolves(outcome, name);
-    t.equal(server.calls(), calls, name);
+    t.equal(server.requests(), requests, name);
   }
   const never = await peer(t, (_, response) => problem(response, 503, 'service_unavailable'));
   await t.rejects(me(createAuthClient({ ...never, maxRetries: 3 })), { code: 'service_unavailable' });
-  t.equal(never.calls(), 4, 'and not for ever');
+  t.equal(never.requests(), 4, 'and not for ever');
 });
 
-t.test(
-  'a sign-up has a key, the same with each try and another with each call, or the one that it was given',
-  async t => {
-    const keys: (string | undefined)[] = [];
-    const { baseUrl, calls } = await peer(t, (request, response, nth) => {
-      keys.push(request.headersDistinct['idempotency-key']?.join());
-      if (nth === 1) request.destroy();
-      else if (nth === 2) response.writeHead(502).end();
-      else json(response, 201, signedIn);
-    });
-    const client = createAuthClient({ baseUrl });
-    await client.signUp(credentials);
-    await client.signUp(credentials);
-    t.match(keys[0], /^"[0-9a-f]{32}"$/);
-    t.same(keys.slice(0, 3), [keys[0], keys[0], keys[0]]);
-    t.not(keys[3], keys[0]);
-    await client.signUp(credentials, { idempotencyKey: 'form-"1"' });
-    t.equal(keys[4], '"form-\\"1\\""');
-    for (const idempotencyKey of ['', 'a b', 'ä', 'a\nb', 'x'.repeat(256)]) {
-      await t.rejects(client.signUp(credentials, { idempotencyKey }), TypeError, idempotencyKey);
-    }
-    t.equal(calls(), 5, 'a key that cannot be one is not sent');
-  },
-);
+t.test('a sign-up has a key, the same with each attempt and another with each sign-up, or the given one', async t => {
+  const keys: (string | undefined)[] = [];
+  const { baseUrl, requests } = await peer(t, (request, response, nth) => {
+    keys.push(request.headersDistinct['idempotency-key']?.join());
+    if (nth === 1) request.destroy();
+    else if (nth === 2) response.writeHead(502).end();
+    else json(response, 201, signedIn);
+  });
+  const client = createAuthClient({ baseUrl });
+  await client.signUp(credentials);
+  await client.signUp(credentials);
+  t.match(keys[0], /^"[0-9a-f]{32}"$/);
+  t.same(keys.slice(0, 3), [keys[0], keys[0], keys[0]]);
+  t.not(keys[3], keys[0]);
+  await client.signUp(credentials, { idempotencyKey: 'form-"1"' });
+  t.equal(keys[4], '"form-\\"1\\""');
+  for (const idempotencyKey of ['', 'a b', 'ä', 'a\nb', 'x'.repeat(256)]) {
+    await t.rejects(client.signUp(credentials, { idempotencyKey }), TypeError, idempotencyKey);
+  }
+  t.equal(requests(), 5, 'a key that cannot be one is not sent');
+});
 
-t.test('reads no more than an answer of ours can be', async t => {
+t.test('reads no more than a response of the service can be', async t => {
   let sent = 0;
   const flood: Handler = (_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -263,23 +260,23 @@ t.test('waits as long as Retry-After says, in either form', async t => {
   }
 });
 
-t.test('a call that found nobody to connect to is sent again, whatever it is', async t => {
+t.test('a request without a connection is sent again, whatever it is', async t => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   server.close();
-  let calls = 0;
+  let requests = 0;
   const client = createAuthClient({
     baseUrl,
     fetch: (url, init) => {
-      calls++;
+      requests++;
       return fetch(url, init);
     },
   });
   const error = await failure(client.signUp(credentials));
   t.equal(error.code, 'network_error');
   t.equal(error.message, `Cannot reach ${baseUrl}.`);
-  t.equal(calls, 3);
+  t.equal(requests, 3);
 });
 
 t.test('refuses a base URL that cannot be right', async t => {

@@ -2,7 +2,7 @@ import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } fro
 import fc from 'fast-check';
 import { fastify } from 'fastify';
 import t, { type Test } from 'tap';
-import { type AuthGuardOptions, authGuard, type VerifierOptions } from '../src/fastify.js';
+import { type AuthGuardError, type AuthGuardOptions, authGuard, type VerifierOptions } from '../src/fastify.js';
 import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
 
 const ISSUER = 'https://auth.example.com';
@@ -62,20 +62,20 @@ async function guarded(t: Test, keys: Key[], options: Partial<VerifierOptions> =
   return { app, ask, fetches: () => fetches, setOnline };
 }
 
-t.test('lets a valid token pass and says whose it is, fetching the keys once', async t => {
+t.test('lets a valid token pass and sets its claims, fetching the keys once', async t => {
   const key = newKey();
   const { ask, fetches } = await guarded(t, [key]);
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 20 }, (_, i) => ask(token(key, { payload: claims({ jti: `${i}` }) }))),
   );
-  for (const answer of answers) {
-    t.equal(answer.statusCode, 200);
-    t.same(answer.json(), { id: 'u1', username: 'ada' });
+  for (const response of responses) {
+    t.equal(response.statusCode, 200);
+    t.same(response.json(), { id: 'u1', username: 'ada' });
   }
   t.equal(fetches(), 1);
 });
 
-t.test('challenges whoever has no token', async t => {
+t.test('challenges requests without a token', async t => {
   const { ask, app } = await guarded(t, [newKey()]);
   const missing = await ask();
   t.equal(missing.statusCode, 401);
@@ -86,6 +86,23 @@ t.test('challenges whoever has no token', async t => {
     t.equal(invalid.json().code, 'invalid_token');
     t.equal(invalid.headers['www-authenticate'], 'Bearer error="invalid_token"');
   }
+});
+
+t.test('an app without an error handler responds as Fastify does, one with its own as that decides', async t => {
+  const { ask } = await guarded(t, [newKey()]);
+  const refused = await ask();
+  t.equal(refused.headers['content-type'], 'application/json; charset=utf-8');
+  const message = 'Send an access token: Authorization: Bearer …';
+  t.same(refused.json(), { statusCode: 401, code: 'missing_token', error: 'Unauthorized', message });
+
+  const { app } = await guarded(t, [newKey()]);
+  app.setErrorHandler<AuthGuardError>(({ code, statusCode, message: detail }, _request, reply) =>
+    reply.status(statusCode).type('application/problem+json').send({ status: statusCode, code, detail }),
+  );
+  const problem = await app.inject('/mine');
+  t.match(problem, { statusCode: 401, headers: { 'www-authenticate': 'Bearer' } });
+  t.equal(problem.headers['content-type'], 'application/problem+json; charset=utf-8');
+  t.same(problem.json(), { status: 401, code: 'missing_token', detail: message });
 });
 
 t.test('refuses what the issuer did not sign, or not for us', async t => {
@@ -131,9 +148,9 @@ t.test('refuses what the issuer did not sign, or not for us', async t => {
     'a deep header': `${'W1tb'.repeat(500)}.${payload}.${signature}`,
   };
   for (const [name, bearer] of Object.entries(forged)) {
-    const answer = await ask(bearer);
-    t.equal(answer.statusCode, 401, name);
-    t.equal(answer.json().code, 'invalid_token', name);
+    const response = await ask(bearer);
+    t.equal(response.statusCode, 401, name);
+    t.equal(response.json().code, 'invalid_token', name);
   }
   t.equal((await ask(valid)).statusCode, 200, 'and still knows the valid one');
 });
@@ -217,7 +234,7 @@ async function guardedBy(t: Test, auth: TestIssuer, options: Partial<AuthGuardOp
   return { app, ask, logs };
 }
 
-t.test('lets services in by their scope, and nobody through the other’s door', async t => {
+t.test('accepts services by scope, and neither kind of token for the other', async t => {
   const auth = createTestIssuer();
   const { ask, app } = await guardedBy(t, auth);
   const allowed = await ask('/jobs', auth.serviceToken('jobs:write jobs:read', 'billing'));
@@ -243,7 +260,7 @@ t.test('lets services in by their scope, and nobody through the other’s door',
   for (const scope of ['', 'a b', 'a"b', 'ä']) t.throws(() => app.authenticateService(scope), TypeError);
 });
 
-t.test('refuses the token of an ended session, and says when it knows too little', async t => {
+t.test('refuses the token of an ended session, and responds with 503 when the feed is stale', async t => {
   const auth = createTestIssuer();
   let online = true;
   const { ask, logs } = await guardedBy(t, auth, {
@@ -253,12 +270,12 @@ t.test('refuses the token of an ended session, and says when it knows too little
   const [{ token }, other] = [auth.signIn('ada'), auth.signIn('ada')];
   t.equal((await ask('/mine', token)).statusCode, 200);
   auth.endSession(JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).sid);
-  let answer = await ask('/mine', token);
-  for (let i = 0; i < 500 && answer.statusCode === 200; i++) {
+  let response = await ask('/mine', token);
+  for (let i = 0; i < 500 && response.statusCode === 200; i++) {
     await new Promise(resolve => setTimeout(resolve, 10));
-    answer = await ask('/mine', token);
+    response = await ask('/mine', token);
   }
-  t.equal(answer.statusCode, 401);
+  t.equal(response.statusCode, 401);
   t.equal((await ask('/mine', other.token)).statusCode, 200);
   t.same(logs, []);
 
@@ -291,7 +308,7 @@ t.test('ends with the app', async t => {
   t.equal(asked, before);
 });
 
-t.test('a client that the auth-service refuses keeps the app from starting, unless told otherwise', async t => {
+t.test('an app does not start when the auth-service refuses its client, unless onRefusedClient is warn', async t => {
   const auth = createTestIssuer();
   const client = { ...auth.client, secret: 'wrong' };
   const { app, logs } = await guardedBy(t, auth, { client });

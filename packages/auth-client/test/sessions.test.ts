@@ -14,11 +14,11 @@ import { createTestIssuer, type TestIssuerOptions } from '../src/testing/index.j
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 const credentials = { username: 'ada', password: 'open sesame 42' };
 
-/** A test issuer behind a network that can be told to fail, and a client of it. */
+/** A test issuer behind a network that can be made to fail, and a client of it. */
 function start(options: TestIssuerOptions = {}) {
   const auth = createTestIssuer(options);
   const asked: string[] = [];
-  const network = { down: false, loseAnswers: false, delayMs: 0 };
+  const network = { down: false, loseResponses: false, delayMs: 0 };
   const client = createAuthClient({
     baseUrl: auth.issuer,
     timeoutMs: 2000,
@@ -27,9 +27,9 @@ function start(options: TestIssuerOptions = {}) {
       if (network.down) throw new TypeError('fetch failed');
       asked.push(new URL(url).pathname);
       await sleep(network.delayMs);
-      const answer = await auth.fetch(url, init);
-      if (network.loseAnswers) throw new TypeError('fetch failed');
-      return answer;
+      const response = await auth.fetch(url, init);
+      if (network.loseResponses) throw new TypeError('fetch failed');
+      return response;
     },
   });
   const count = (path: string) => asked.filter(one => one === path).length;
@@ -151,12 +151,12 @@ t.test('Web Locks are used where the runtime has them', async t => {
   t.same(new Set(names), new Set(['latchkey-session']));
   const before = names.length;
   await createUserSession(client).signIn(credentials);
-  t.equal(names.length, before, 'but not for a store that nobody shares');
+  t.equal(names.length, before, 'but not for a store of one session');
   await createUserSession(client, { store: { ...tab(), name: 'ada' } }).signIn(credentials);
   t.equal(names.at(-1), 'latchkey-session:ada');
 });
 
-t.test('a lock that fails, or is never given back, stands in nobody’s way', async t => {
+t.test('a lock that fails or is never released does not block a session', async t => {
   const { client } = start();
   const failing: SessionLock[] = [
     () => Promise.reject(new Error('no locks here')),
@@ -193,11 +193,11 @@ t.test('an outage signs nobody out', async t => {
   t.same(signedOut, []);
 });
 
-t.test('a session that has ended is told', async t => {
+t.test('onSignedOut is called when the session has ended', async t => {
   const { auth, client } = start();
   const { tab, edit, shared } = sharedStore();
-  let told = 0;
-  const session = createUserSession(client, { store: tab(), onSignedOut: () => told++ });
+  let ended = 0;
+  const session = createUserSession(client, { store: tab(), onSignedOut: () => ended++ });
   const user = await session.signUp(credentials);
   const other = await client.signIn(credentials);
   await client.signOut(other.token, 'all');
@@ -207,7 +207,7 @@ t.test('a session that has ended is told', async t => {
     t.equal(status, 'rejected');
     t.match(outcome, { reason: { code: 'signed_out', cause: { code: 'invalid_refresh_token' } } });
   }
-  t.equal(told, 1);
+  t.equal(ended, 1);
   t.equal(shared.value, undefined);
   t.equal(await session.user(), undefined);
   t.ok(user);
@@ -230,7 +230,7 @@ t.test('a refusal does not sign out who has signed in meanwhile', async t => {
   t.equal(await asking, await two?.token());
 });
 
-t.test('whatever a store does, nobody is signed out by it', async t => {
+t.test('a store that fails signs nobody out', async t => {
   const { client } = start();
   const { tab, edit, shared } = sharedStore();
   const warnings: unknown[] = [];
@@ -269,7 +269,7 @@ t.test('whatever a store does, nobody is signed out by it', async t => {
   await t.rejects(createUserSession(client, { store: unreadable }).token(), { message: 'denied' });
 });
 
-t.test('a store that nothing can be done with still allows a session', async t => {
+t.test('a store that always fails still allows a session', async t => {
   const { client } = start();
   const denied = () => {
     throw new Error('denied');
@@ -279,7 +279,7 @@ t.test('a store that nothing can be done with still allows a session', async t =
   t.match(await client.me(await session.token()), { username: 'ada' });
 });
 
-t.test('a password is changed through the session, also when the answer is lost', async t => {
+t.test('a password is changed through the session, also when the response is lost', async t => {
   const { client, network } = start();
   const session = createUserSession(client);
   await session.signUp(credentials);
@@ -292,9 +292,9 @@ t.test('a password is changed through the session, also when the answer is lost'
   await other.invalidate(await other.token());
   await t.rejects(other.token(), { code: 'signed_out' });
 
-  network.loseAnswers = true;
+  network.loseResponses = true;
   setTimeout(() => {
-    network.loseAnswers = false;
+    network.loseResponses = false;
   }, 100);
   network.delayMs = 60;
   const lost = session.changePassword({ currentPassword: 'brand new 42', newPassword: 'newer still 42' });
@@ -350,7 +350,7 @@ t.test('a service’s token is fetched once, kept, renewed in time, and forgotte
   await t.rejects(createServiceTokens(client, { ...renewed, scope: 'a b' }).token(), { code: 'invalid_scope' });
 });
 
-t.test('what browsers get has nothing of Node in it', async t => {
+t.test('the browsers’ entry point imports nothing of Node', async t => {
   const seen = new Set<string>();
   const outside = new Set<string>();
   const visit = (file: string) => {
@@ -383,9 +383,9 @@ t.test('all sessions are listed, page by page, up to a thousand', async t => {
 t.test('a form that is sent again signs up once', async t => {
   const { auth, client, network } = start();
   const session = createUserSession(client);
-  network.loseAnswers = true;
+  network.loseResponses = true;
   await t.rejects(session.signUp(credentials, { idempotencyKey: 'form-1' }), { code: 'network_error' });
-  network.loseAnswers = false;
+  network.loseResponses = false;
   const user = await session.signUp(credentials, { idempotencyKey: 'form-1' });
   t.same(await session.user(), user);
   t.equal((await client.sessions(await session.token())).length, 1);
@@ -393,15 +393,15 @@ t.test('a form that is sent again signs up once', async t => {
   await auth.close();
 });
 
-t.test('a sign-up whose answer is lost once is signed up nevertheless', async t => {
+t.test('a sign-up whose response is lost once succeeds', async t => {
   const auth = createTestIssuer();
   let lost = 0;
   const client = createAuthClient({
     baseUrl: auth.issuer,
     fetch: async (url, init) => {
-      const answer = await auth.fetch(url, init);
+      const response = await auth.fetch(url, init);
       if (lost++ === 0) throw new TypeError('fetch failed');
-      return answer;
+      return response;
     },
   });
   t.match(await createUserSession(client).signUp(credentials), { username: credentials.username });

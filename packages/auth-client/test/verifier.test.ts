@@ -45,13 +45,13 @@ const accepts = (verifier: Verifier, token: string) =>
     () => false,
   );
 
-/** Passes on what the issuer answers, but for what the function says. */
+/** The issuer's fetch, with the responses of a function in place of some. */
 const meddle =
-  (auth: TestIssuer, answer: (path: string, init: RequestInit) => Response | Promise<Response> | undefined): Fetch =>
+  (auth: TestIssuer, respond: (path: string, init: RequestInit) => Response | Promise<Response> | undefined): Fetch =>
   async (url, init) =>
-    (await answer(new URL(url).pathname, init)) ?? auth.fetch(url, init);
+    (await respond(new URL(url).pathname, init)) ?? auth.fetch(url, init);
 
-/** Answers nothing until the call is aborted. */
+/** Does not respond until the request is aborted. */
 const hang: Fetch = (_, { signal }) =>
   new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
 
@@ -84,7 +84,7 @@ t.test('verifies a user’s token and a service’s, and neither for the other',
   await t.rejects(verifier.verifyService(impostor), { code: 'invalid_token' }, 'sub and client_id differ');
 });
 
-t.test('nobody who gets the claims can change what the next one gets', async t => {
+t.test('the returned claims cannot be changed for later callers', async t => {
   const { auth, verifier } = start(t);
   const { token } = auth.signIn('ada');
   const claims = await verifier.verify(token);
@@ -221,7 +221,7 @@ t.test('keys are fetched again after 5 minutes, and after 30 seconds when that f
   t.equal(warnings.length, 1);
   await after(20, 2);
   await after(15, 3);
-  t.equal(warnings.length, 1, 'the same failure is told once');
+  t.equal(warnings.length, 1, 'the same failure is reported once');
   await t.rejects(verifier.verify(createTestIssuer().token()), { code: 'keys_unavailable' }, 'it may be a new key');
   online = true;
   await after(31, 4);
@@ -230,16 +230,16 @@ t.test('keys are fetched again after 5 minutes, and after 30 seconds when that f
   await t.rejects(verifier.verify(createTestIssuer().token()), { code: 'invalid_token' });
 });
 
-t.test('without keys nothing is known', async t => {
-  const answers: [name: string, answer: () => Response][] = [
+t.test('without keys the verifier is unavailable', async t => {
+  const responses: [name: string, respond: () => Response][] = [
     ['an error', () => problem(503, 'service_unavailable')],
     ['a page', () => new Response('<html>', { headers: { 'content-type': 'text/html' } })],
     ['no set', () => Response.json([])],
     ['an empty set', () => Response.json({ keys: [] })],
     ['a flood', () => new Response(' '.repeat(2_000_000), { headers: { 'content-type': 'application/json' } })],
   ];
-  for (const [name, answer] of answers) {
-    const { auth, verifier, warnings } = start(t, { fetch: async () => answer() });
+  for (const [name, respond] of responses) {
+    const { auth, verifier, warnings } = start(t, { fetch: async () => respond() });
     await t.rejects(
       verifier.verify(auth.token()),
       { name: 'VerifierUnavailableError', code: 'keys_unavailable' },
@@ -249,7 +249,7 @@ t.test('without keys nothing is known', async t => {
   }
 });
 
-t.test('an ended session is heard of at once', async t => {
+t.test('the token of an ended session is rejected at once', async t => {
   const auth = createTestIssuer();
   const { verifier, warnings } = start(t, { auth, client: auth.client });
   const [{ token }, other] = [auth.signIn('ada'), auth.signIn('ada')];
@@ -263,15 +263,15 @@ t.test('an ended session is heard of at once', async t => {
   t.same(warnings, []);
 });
 
-t.test('a verifier that starts late hears what ended before', async t => {
+t.test('a verifier that starts later knows the sessions that ended before', async t => {
   const auth = createTestIssuer();
   auth.endSession('s1');
   const token = auth.token({ sid: 's1' });
   const { verifier } = start(t, { auth, client: auth.client });
-  await t.rejects(verifier.verify(token), { code: 'ended_session' }, 'the first answer is waited for');
+  await t.rejects(verifier.verify(token), { code: 'ended_session' }, 'the first page is awaited');
 });
 
-t.test('keys that come and go are heard of at once', async t => {
+t.test('new and removed keys are known at once', async t => {
   const auth = createTestIssuer();
   const { verifier, count } = start(t, { auth, client: auth.client });
   const { token: old } = auth.signIn('ada');
@@ -287,7 +287,7 @@ t.test('keys that come and go are heard of at once', async t => {
   await until(() => count('/oauth/token') >= 2, 'a new token for the feed, as the old one was signed with an old key');
 });
 
-t.test('a set of keys that does not fit what is announced is not fetched over and over', async t => {
+t.test('a set of keys that differs from the announced ones is not fetched in a loop', async t => {
   const auth = createTestIssuer();
   let cursor = 0;
   const fetch = meddle(auth, path =>
@@ -305,7 +305,7 @@ t.test('a set of keys that does not fit what is announced is not fetched over an
   t.ok(count('/auth/revocations') > 5);
 });
 
-t.test('a token of a key that is announced, but not in the set yet, is nobody’s fault', async t => {
+t.test('a token of a key that is announced, but not in the set yet, makes the verifier unavailable', async t => {
   const auth = createTestIssuer();
   let lagging = false;
   let before: Promise<Response> | undefined;
@@ -327,7 +327,7 @@ t.test('a token of a key that is announced, but not in the set yet, is nobody’
   t.ok(count('/.well-known/jwks.json') <= 6);
 });
 
-t.test('what it does when nothing is heard any more is the caller’s choice', async t => {
+t.test('onStale decides whether a user passes while the feed is stale', async t => {
   for (const onStale of ['open', 'closed'] as const) {
     const auth = createTestIssuer();
     let online = true;
@@ -353,7 +353,7 @@ t.test('what it does when nothing is heard any more is the caller’s choice', a
   }
 });
 
-t.test('the first answer is waited for, but not for ever', async t => {
+t.test('the first verification waits for the feed, but not for ever', async t => {
   for (const onStale of ['open', 'closed'] as const) {
     const auth = createTestIssuer();
     const fetch: Fetch = (url, init) => (url.includes('jwks') ? auth.fetch(url, init) : hang(url, init));
@@ -370,40 +370,51 @@ t.test('the first answer is waited for, but not for ever', async t => {
   }
 });
 
-t.test('a feed that answers garbage, refuses or floods is asked again, not fast, and told of once', async t => {
-  const answers: [name: string, answer: () => Response, code: string][] = [
-    ['garbage', () => Response.json({ cursor: 5 }), 'unexpected_answer'],
-    ['a page', () => new Response('<html>'), 'unexpected_answer'],
-    ['a refusal', () => problem(403, 'insufficient_scope'), 'insufficient_scope'],
-    ['an odd token', () => problem(401, 'invalid_token'), 'invalid_token'],
-    ['a stale replica', () => problem(503, 'service_unavailable', { 'retry-after': '0' }), 'service_unavailable'],
-    [
-      'a flood',
-      () => new Response(' '.repeat(17e6), { headers: { 'content-type': 'application/json' } }),
-      'unexpected_answer',
-    ],
-  ];
-  await Promise.all(
-    answers.map(async ([name, answer, code]) => {
-      const auth = createTestIssuer();
-      let broken = true;
-      const fetch = meddle(auth, path => (path === '/auth/revocations' && broken ? answer() : undefined));
-      const { verifier, count, warnings } = start(t, { auth, client: auth.client, fetch, timeoutMs: 500 });
-      await sleep(2000);
-      const asked = count('/auth/revocations');
-      // A refused token is followed by another at once.
-      const most = name === 'an odd token' ? 12 : 6;
-      t.ok(asked >= 2 && asked <= most, `${name}: ${asked}`);
-      t.match(warnings, [{ code }], name);
-      t.equal(warnings.length, 1, name);
-      broken = false;
-      auth.endSession('s1');
-      await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), `${name}: recovery`);
-    }),
-  );
-});
+t.test(
+  'a feed that is invalid, refuses, floods or repeats itself is read again after a pause, and reported once',
+  async t => {
+    const page = { cursor: 'same', revoked: [{ sid: 's0', exp: now() + 600 }], keys: [] };
+    const responses: [name: string, respond: () => Response, code: string][] = [
+      ['garbage', () => Response.json({ cursor: 5 }), 'unexpected_answer'],
+      ['a page', () => new Response('<html>'), 'unexpected_answer'],
+      ['a refusal', () => problem(403, 'insufficient_scope'), 'insufficient_scope'],
+      ['an odd token', () => problem(401, 'invalid_token'), 'invalid_token'],
+      ['a stale replica', () => problem(503, 'service_unavailable', { 'retry-after': '0' }), 'service_unavailable'],
+      [
+        'a flood',
+        () => new Response(' '.repeat(17e6), { headers: { 'content-type': 'application/json' } }),
+        'unexpected_answer',
+      ],
+      ['the same page, with more behind it', () => Response.json({ ...page, more: true }), 'unexpected_answer'],
+      ['the same page', () => Response.json(page), 'unexpected_answer'],
+      [
+        'an empty page, with more behind it',
+        () => Response.json({ ...page, revoked: [], more: true }),
+        'unexpected_answer',
+      ],
+    ];
+    await Promise.all(
+      responses.map(async ([name, respond, code]) => {
+        const auth = createTestIssuer();
+        let broken = true;
+        const fetch = meddle(auth, path => (path === '/auth/revocations' && broken ? respond() : undefined));
+        const { verifier, count, warnings } = start(t, { auth, client: auth.client, fetch, timeoutMs: 500 });
+        await sleep(2000);
+        const asked = count('/auth/revocations');
+        // A refused token is followed by another at once.
+        const most = name === 'an odd token' ? 12 : 6;
+        t.ok(asked >= 2 && asked <= most, `${name}: ${asked}`);
+        t.match(warnings, [{ code }], name);
+        t.equal(warnings.length, 1, name);
+        broken = false;
+        auth.endSession('s1');
+        await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), `${name}: recovery`);
+      }),
+    );
+  },
+);
 
-t.test('a feed that does not wait is not asked in a loop', async t => {
+t.test('a feed that does not wait is not read in a loop', async t => {
   const auth = createTestIssuer();
   const empty = () => Response.json({ cursor: '1', revoked: [], keys: [] });
   const { count } = start(t, {
@@ -415,7 +426,7 @@ t.test('a feed that does not wait is not asked in a loop', async t => {
   t.ok(count('/auth/revocations') <= 6);
 });
 
-t.test('an outage that is over soon is nothing to warn of: services start in any order', async t => {
+t.test('a short outage is not reported: services start in any order', async t => {
   const auth = createTestIssuer();
   let online = false;
   const fetch: Fetch = (url, init) => (online ? auth.fetch(url, init) : Promise.reject(new TypeError('fetch failed')));
@@ -426,7 +437,7 @@ t.test('an outage that is over soon is nothing to warn of: services start in any
   t.same(warnings, []);
 });
 
-t.test('a cursor that is not taken any more is dropped', async t => {
+t.test('a cursor that the service rejects is dropped', async t => {
   const auth = createTestIssuer();
   let forget = false;
   const fetch: Fetch = async (url, init) => {
@@ -443,11 +454,15 @@ t.test('a cursor that is not taken any more is dropped', async t => {
   await until(async () => !(await accepts(verifier, auth.token({ sid: 's2' }))), 'the next revocation');
 });
 
-t.test('a client that is refused is told of at once, and holds up nobody', async t => {
+t.test('a client that is refused is reported at once, and delays no verification', async t => {
   const refused: [code: string, client: (auth: TestIssuer) => ServiceCredentials, message: RegExp][] = [
     ['invalid_client', auth => ({ ...auth.client, secret: 'wrong' }), /"test-service".*another secret/],
     ['invalid_client', () => ({ id: 'nobody', secret: 'x' }), /does not know/],
-    ['invalid_scope', auth => auth.addClient('billing', ['jobs:read']), /"billing" has not the scope revocations:read/],
+    [
+      'invalid_scope',
+      auth => auth.addClient('billing', ['jobs:read']),
+      /"billing" does not have the scope revocations:read/,
+    ],
   ];
   for (const [code, client, message] of refused) {
     const auth = createTestIssuer();
@@ -457,10 +472,10 @@ t.test('a client that is refused is told of at once, and holds up nobody', async
     await t.rejects(verifier.ready(), { name: 'VerifierConfigurationError', code, message, cause: { code } });
     t.ok(performance.now() - at < 10_000, 'without waiting for what does not come');
     await until(() => count('/oauth/token') >= 3, 'the third try');
-    const told = warnings.filter(error => (error as { code: string }).code === code);
-    t.match(told, [{ name: 'VerifierConfigurationError', message }]);
-    t.equal(told.length, 1, 'once');
-    t.notMatch(JSON.stringify(told), /"wrong"/);
+    const reported = warnings.filter(error => (error as { code: string }).code === code);
+    t.match(reported, [{ name: 'VerifierConfigurationError', message }]);
+    t.equal(reported.length, 1, 'once');
+    t.notMatch(JSON.stringify(reported), /"wrong"/);
   }
   const auth = createTestIssuer();
   const refuse = () => problem(403, 'insufficient_scope');
@@ -482,7 +497,7 @@ t.test('a client that is made later is accepted then', async t => {
   await verifier.ready();
 });
 
-t.test('an auth-service that is away or slow is no reason not to start', async t => {
+t.test('ready() resolves when the auth-service is unavailable or slow', async t => {
   const auth = createTestIssuer();
   const { verifier } = start(t, { auth });
   await verifier.ready();
@@ -492,7 +507,7 @@ t.test('an auth-service that is away or slow is no reason not to start', async t
   }
 });
 
-t.test('a token of another issuer or audience is told of once, with both values', async t => {
+t.test('a token of another issuer or audience is reported once, with both values', async t => {
   const auth = createTestIssuer();
   const elsewhere = start(t, { auth, issuer: 'https://auth.example.com', baseUrl: auth.issuer });
   const foreign = start(t, { auth, audience: 'billing' });
@@ -570,7 +585,7 @@ t.test('close ends it at once, also in the middle of something', async t => {
   t.same(early.warnings, []);
 });
 
-t.test('options that make no sense are refused', async t => {
+t.test('invalid options are refused', async t => {
   const options = { issuer: 'http://auth.test', audience: 'latchkey' };
   t.throws(() => createVerifier({ ...options, maxStalenessMs: 5 }), { name: 'TypeError', message: /need client/ });
   t.throws(() => createVerifier({ ...options, onStale: 'closed' }), { name: 'TypeError', message: /need client/ });

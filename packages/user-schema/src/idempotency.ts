@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 
 const QUOTED = String.raw`"(?:[!#-\[\]-~]|\\["\\]){1,255}"`;
-// Without what would make it a list, have parameters, or look quoted.
+// Without comma, semicolon and quotes: they would make it a list, give it parameters, or quote it (RFC 8941).
 const BARE = String.raw`[!#-+\--:<-\[\]-~]{1,255}`;
 
 /**
- * The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): 1–255 visible ASCII characters as a string
- * in the sense of RFC 8941, `"…"`. As most clients send it without the quotes, that is the same key.
+ * The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a string of RFC 8941 §3.3.3, `"…"`, with 1 to
+ * 255 visible ASCII characters. Most clients omit the quotes, so the same characters without them are the same key.
  */
 export const IdempotencyKey = Type.String({
   pattern: `^(?:${QUOTED}|${BARE})$`,

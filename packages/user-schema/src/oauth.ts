@@ -1,13 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Problem } from './problem.js';
 
-// Or as HTTP Basic (RFC 6749 §2.3.1).
+// In place of HTTP Basic (RFC 6749 §2.3.1).
 const clientAuthentication = {
   client_id: Type.Optional(Type.String({ maxLength: 64 })),
   client_secret: Type.Optional(Type.String({ maxLength: 256 })),
 };
 
-/** The form of a token request (RFC 6749 §4.4.2). */
+/** The form of a request for a service's access token by client credentials (RFC 6749 §4.4.2). */
 export const TokenRequest = Type.Object({
   grant_type: Type.String({ description: '`client_credentials`' }),
   scope: Type.Optional(Type.String({ description: 'Scopes, separated by spaces; all of the client’s by default' })),
@@ -15,7 +15,7 @@ export const TokenRequest = Type.Object({
 });
 export type TokenRequest = Static<typeof TokenRequest>;
 
-/** Answer to a token request (RFC 6749 §5.1). */
+/** The response to a token request (RFC 6749 §5.1). `expires_in` is in seconds. */
 export const ServiceToken = Type.Object({
   access_token: Type.String(),
   token_type: Type.Literal('Bearer'),
@@ -32,7 +32,7 @@ export const TokenQuery = Type.Object({
 });
 export type TokenQuery = Static<typeof TokenQuery>;
 
-/** Answer to an introspection (RFC 7662 §2.2). A token that is not active has no other member. */
+/** The response to an introspection (RFC 7662 §2.2); for an inactive token `active` alone. Times: seconds since 1970. */
 export const Introspection = Type.Object({
   active: Type.Boolean(),
   token_type: Type.Optional(Type.String({ description: '`Bearer` or `refresh_token`' })),
@@ -49,7 +49,7 @@ export const Introspection = Type.Object({
 });
 export type Introspection = Static<typeof Introspection>;
 
-/** What the service says of itself (RFC 8414 §2). */
+/** The metadata of the authorization server (RFC 8414 §2). */
 export const AuthorizationServerMetadata = Type.Object({
   issuer: Type.String(),
   jwks_uri: Type.String(),
@@ -65,7 +65,7 @@ export const AuthorizationServerMetadata = Type.Object({
 });
 export type AuthorizationServerMetadata = Static<typeof AuthorizationServerMetadata>;
 
-/** An error answer of the OAuth endpoints: RFC 6749 §5.2, and a problem at once. */
+/** An error response of the OAuth endpoints: an error of RFC 6749 §5.2 and a {@link Problem} in one. */
 export const OAuthProblem = Type.Composite([
   Problem,
   Type.Object({ error: Type.String({ description: 'The same as `code`' }), error_description: Type.String() }),

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 
-/** Every `code` that the service answers with. Codes are stable; titles and details are for people and may change. */
+/** Every `code` of a problem. Codes are stable; titles and details are for people and may change. */
 export const PROBLEM_CODES = [
   'invalid_request',
   'invalid_json',
@@ -27,11 +27,11 @@ export const PROBLEM_CODES = [
   'service_unavailable',
 ] as const;
 
-/** Stable machine name of a problem. */
+/** Stable machine name of a problem, one of {@link PROBLEM_CODES}. */
 export type ProblemCode = (typeof PROBLEM_CODES)[number];
 export const ProblemCode = Type.Unsafe<ProblemCode>(Type.String({ enum: [...PROBLEM_CODES] }));
 
-/** One thing that is wrong with a request, as in the example of RFC 9457 §3. */
+/** One fault of a request, as in the example of RFC 9457 §3. */
 export const ProblemItem = Type.Object({
   pointer: Type.String({ description: 'JSON pointer (RFC 6901) into the part of the request that the detail names' }),
   detail: Type.String(),
@@ -39,7 +39,7 @@ export const ProblemItem = Type.Object({
 });
 export type ProblemItem = Static<typeof ProblemItem>;
 
-/** An error answer, sent as `application/problem+json` (RFC 9457). */
+/** The body of an error response, `application/problem+json` (RFC 9457). */
 export const Problem = Type.Object({
   type: Type.String({ description: 'URI of the kind of problem' }),
   title: Type.String(),

@@ -1,19 +1,19 @@
 import { type Static, Type } from '@sinclair/typebox';
 
-/** The scope that the revocation feed asks for. */
+/** The scope that a service's token needs for the revocation feed. */
 export const REVOCATIONS_SCOPE = 'revocations:read';
 
-/** How long the revocation feed waits at most, in seconds. */
+/** How long a request to the revocation feed waits for an entry at most, in seconds. */
 export const MAX_REVOCATIONS_WAIT_S = 30;
 
-/** A session that ended while access tokens of it still live. */
+/** A session that has ended and whose access tokens may still live. */
 export const Revocation = Type.Object({
   sid: Type.String({ description: 'Id of the session, the claim `sid` of its tokens' }),
   exp: Type.Integer({ description: 'When its last access token expires, in seconds since 1970' }),
 });
 export type Revocation = Static<typeof Revocation>;
 
-/** A page of the revocation feed. */
+/** A page of the revocation feed: sessions that have ended, and the keys that sign tokens. */
 export const Revocations = Type.Object({
   cursor: Type.String({ description: 'Opaque; send it as `after` to read what comes next' }),
   revoked: Type.Array(Revocation),

@@ -1,18 +1,18 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Password } from './user.js';
 
-/** The body of a refresh. */
+/** The body of a refresh; each refresh token is good for one. */
 export const RefreshRequest = Type.Object(
   { refreshToken: Type.String({ maxLength: 256 }) },
   { additionalProperties: false },
 );
 export type RefreshRequest = Static<typeof RefreshRequest>;
 
-/** Which of one's sessions a sign-out ends. */
+/** Which of the account's sessions a sign-out ends: that of the request, all but that, or all. */
 export type SignOutScope = 'current' | 'others' | 'all';
 export const SignOutScope = Type.Unsafe<SignOutScope>(Type.String({ enum: ['current', 'others', 'all'] }));
 
-/** The body of a sign-out; without a scope it ends the current session. */
+/** The body of a sign-out; `current` is the default scope. */
 export const SignOutRequest = Type.Object({ scope: Type.Optional(SignOutScope) }, { additionalProperties: false });
 export type SignOutRequest = Static<typeof SignOutRequest>;
 
@@ -23,7 +23,7 @@ export const PasswordChange = Type.Object(
 );
 export type PasswordChange = Static<typeof PasswordChange>;
 
-/** A session as its owner sees it. Times are RFC 3339, UTC. */
+/** A session in the list of its account. Times are RFC 3339, UTC. */
 export const Session = Type.Object({
   id: Type.String({ format: 'uuid' }),
   userAgent: Type.Union([Type.String(), Type.Null()]),
@@ -34,17 +34,17 @@ export const Session = Type.Object({
 });
 export type Session = Static<typeof Session>;
 
-/** As PostgreSQL takes ids. The format `uuid` also takes URNs. */
+/** The pattern of a UUID (RFC 9562 §4) as PostgreSQL accepts it. The JSON schema format `uuid` also accepts URNs. */
 export const UUID_PATTERN = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 
-/** How many sessions a page of the list holds at most. */
+/** The largest number of sessions on a page of the list. */
 export const MAX_SESSIONS_PAGE = 100;
 
-/** Which page of the list of sessions is asked for. */
+/** The query of a request for a page of the list of sessions. */
 export const SessionsQuery = Type.Object(
   {
     after: Type.Optional(Type.String({ pattern: UUID_PATTERN, description: 'The `next` of the page before' })),
-    // A string, as a query holds nothing else.
+    // A string, because query parameters are strings and Ajv does not coerce types.
     limit: Type.Optional(
       Type.String({
         pattern: '^([1-9]\\d?|100)$',
@@ -56,7 +56,7 @@ export const SessionsQuery = Type.Object(
 );
 export type SessionsQuery = Static<typeof SessionsQuery>;
 
-/** A page of one's live sessions, the newest first. */
+/** A page of the account's live sessions, the newest first. */
 export const Sessions = Type.Object({
   sessions: Type.Array(Session),
   next: Type.Optional(Type.String({ description: 'Send it as `after` for the next page; absent on the last' })),

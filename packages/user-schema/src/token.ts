@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { User } from './user.js';
 
-/** Answer of sign-up, sign-in, refresh and password change. */
+/** The response to sign-up, sign-in, refresh and password change. Lifetimes are in seconds. */
 export const SignedIn = Type.Object({
   token: Type.String({ description: 'Access token: a JWT as in RFC 9068' }),
   tokenType: Type.Literal('Bearer'),
@@ -12,7 +12,7 @@ export const SignedIn = Type.Object({
 });
 export type SignedIn = Static<typeof SignedIn>;
 
-/** Claims of an access token (RFC 9068 §2.2, with the account's `id` and `username`). Times are in seconds. */
+/** Claims of a user's access token (RFC 9068 §2.2), with session, account id and username. Times: seconds since 1970. */
 export const AccessTokenClaims = Type.Object({
   iss: Type.String(),
   aud: Type.String(),
@@ -27,7 +27,7 @@ export const AccessTokenClaims = Type.Object({
 });
 export type AccessTokenClaims = Static<typeof AccessTokenClaims>;
 
-/** Claims of a service's access token, got by client credentials: it has a scope and no account (RFC 9068 §2.2). */
+/** Claims of a service's access token (RFC 9068 §2.2): a scope and no account. Times are in seconds since 1970. */
 export const ServiceTokenClaims = Type.Object({
   iss: Type.String(),
   aud: Type.String(),
@@ -40,11 +40,11 @@ export const ServiceTokenClaims = Type.Object({
 });
 export type ServiceTokenClaims = Static<typeof ServiceTokenClaims>;
 
-/** How access tokens may be signed (RFC 7518 §3.1, RFC 8037 §3.1). */
+/** The algorithms that may sign access tokens (RFC 7518 §3.1, RFC 8037 §3.1). */
 export const SIGNING_ALGORITHMS = ['ES256', 'EdDSA', 'RS256'] as const;
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
 
-/** A public signing key (RFC 7517 §4); which of the last five members are there depends on `kty`. */
+/** A public signing key (RFC 7517 §4). `kty` decides which of the last five members are present. */
 export const PublicJwk = Type.Object({
   kty: Type.String(),
   kid: Type.String({ description: 'RFC 7638 thumbprint' }),

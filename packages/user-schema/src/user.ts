@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 
-/** An account's name: 3–64 characters of `A-Z a-z 0-9 . _ @ + -`, kept as typed, unique without regard to case. */
+/** Name of an account: 3 to 64 characters of `A-Z a-z 0-9 . _ @ + -`, kept as typed, unique without regard to case. */
 export const Username = Type.String({
   minLength: 3,
   maxLength: 64,
@@ -11,10 +11,10 @@ export const Username = Type.String({
 export type Username = Static<typeof Username>;
 
 /**
- * A password as received: any well-formed Unicode, no composition rules.
+ * A password as received: any well-formed Unicode, without composition rules.
  *
- * The pattern refuses lone surrogates, which have no UTF-8 form and would all hash alike. How long a new password must
- * be is not the schema's matter: the service judges that and answers `password_rejected` with the reason.
+ * The pattern excludes lone surrogates, which have no UTF-8 form and would all have the same hash. The length of a new
+ * password is checked by the service, which responds with `password_rejected` and the reason.
  */
 export const Password = Type.String({
   pattern: '^\\P{Surrogate}*$',
@@ -27,7 +27,7 @@ export type Password = Static<typeof Password>;
 export const Credentials = Type.Object({ username: Username, password: Password }, { additionalProperties: false });
 export type Credentials = Static<typeof Credentials>;
 
-/** An account as the service shows it. */
+/** An account, as responses show it. */
 export const User = Type.Object({
   id: Type.String({ format: 'uuid', description: 'UUIDv7' }),
   username: Type.String(),

@@ -1,25 +1,25 @@
 import type { Server } from 'node:http';
 import { REVOCATIONS_SCOPE, type SignedIn } from '@latchkey/user-schema';
 import type { ServiceCredentials } from '../client.js';
-import type { Fetch } from '../http.js';
-import { type Account, createAccounts } from './accounts.js';
-import { createClients } from './clients.js';
-import { createTestFeed } from './feed.js';
-import { createIssuing } from './issuing.js';
-import { serve } from './listen.js';
-import { answer, type World } from './routes.js';
+import { type Account, createAccounts } from '../lib/testing/accounts.js';
+import { createClients } from '../lib/testing/clients.js';
+import { createTestFeed } from '../lib/testing/feed.js';
+import { serve } from '../lib/testing/listen.js';
+import { handleRequest, type IssuerState } from '../lib/testing/routes.js';
+import { createTestTokens } from '../lib/testing/tokens.js';
+import type { Fetch } from '../request-options.js';
 
-/** Options of {@link createTestIssuer}. Durations are in seconds. */
+/** Options of {@link createTestIssuer}. */
 export interface TestIssuerOptions {
   /** `iss` of its tokens; `http://auth.test` by default. */
   issuer?: string;
   /** `aud` of its tokens; `latchkey` by default. */
   audience?: string;
-  /** Lifetime of an access token; 600 by default. */
+  /** Lifetime of an access token, in seconds; 600 by default. */
   accessTokenTtlS?: number;
-  /** How long a used refresh token still gives the same successor; 10 by default. */
+  /** How long a used refresh token is exchanged for the same successor again, in seconds; 10 by default. */
   refreshGraceS?: number;
-  /** In characters; 8 by default. */
+  /** Least length of a password, in characters; 8 by default. */
   passwordMinLength?: number;
 }
 
@@ -27,34 +27,41 @@ export interface TestIssuerOptions {
 export interface TestIssuer {
   issuer: string;
   audience: string;
-  /** A service's client with the scope `revocations:read`, as the option `client` of the verifier takes it. */
+  /** Credentials of a service with the scope `revocations:read`, for the option `client` of the verifier and the guard. */
   client: ServiceCredentials;
-  /** Answers in process, whatever the origin: to be given as the option `fetch` of client, verifier and guard. */
+  /** Responds in process, whatever the origin of the URL. For the option `fetch` of client, verifier and guard. */
   fetch: Fetch;
-  /** Makes a service's client; one that is there gets another secret. */
+  /** Creates a client of a service. An existing client gets a new secret and these scopes. */
   addClient(id: string, scopes: string[]): ServiceCredentials;
-  /** Signs a user in at once, who gets an account without a password when there is none. */
+  /** Signs a user in without a password. Creates the account when it does not exist. */
   signIn(username: string): SignedIn;
   /**
-   * Signs an access token of a made-up user with whatever claims and header members are given; those that are `undefined`
-   * are left out.
+   * Signs a user's access token.
+   *
+   * @param claims - replace those of a made-up user; one that is `undefined` is left out
+   * @param header - members that replace those of the header; one that is `undefined` is left out
    */
   token(claims?: object, header?: object): string;
-  /** Signs an access token of a service; `scope` is a list separated by spaces. */
+  /**
+   * Signs a service's access token.
+   *
+   * @param scope - a list separated by spaces
+   * @param clientId - `test-service` by default
+   */
   serviceToken(scope: string, clientId?: string): string;
-  /** Ends a session; the feed tells. */
+  /** Ends a session and adds it to the feed of ended sessions. */
   endSession(sessionId: string): void;
-  /** Signs with a new key from now on. The old ones are still published, unless they are distrusted. */
+  /** Signs with a new key from now on. The old keys are still published, unless `distrust` is true. */
   rotateKeys(options?: { distrust?: boolean }): void;
-  /** Also answers over HTTP, until it is closed. Resolves with the URL, on the loopback address. */
+  /** Also responds over HTTP, until `close()`. Resolves with the URL, on a free port of the loopback address. */
   listen(): Promise<string>;
-  /** Answers nobody any more: calls fail as if there was no network. */
+  /** Stops responding: `fetch` then fails as without a network. */
   close(): Promise<void>;
 }
 
 /**
- * Makes an issuer that answers the HTTP contract from memory, with keys of its own, so that consumers test without
- * auth-service:
+ * Creates an issuer that implements the HTTP contract in memory, with keys of its own, so that consumers are tested without
+ * an auth-service:
  *
  * ```ts
  * const auth = createTestIssuer();
@@ -62,17 +69,17 @@ export interface TestIssuer {
  * const { token } = auth.signIn('ada');
  * ```
  *
- * It is quick and not safe: passwords are kept as they are, and only their length is judged.
+ * It is fast and not secure: passwords are kept in plain text, and only their length is checked.
  */
 export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
   const { issuer = 'http://auth.test', audience = 'latchkey', accessTokenTtlS: ttlS = 600 } = options;
   const feed = createTestFeed();
-  const issuing = createIssuing({ issuer, audience, ttlS });
+  const tokens = createTestTokens({ issuer, audience, ttlS });
   const clients = createClients();
-  // One second more than the newest token of it can have.
-  const tell = (sid: string) => feed.append({ sid, exp: Math.floor(Date.now() / 1000) + ttlS + 1 });
-  const accounts = createAccounts({ refreshGraceS: options.refreshGraceS ?? 10 }, tell);
-  const world: World = { accounts, clients, feed, issuing, passwordMinLength: options.passwordMinLength ?? 8 };
+  // One second more than its newest token can have.
+  const announce = (sid: string) => feed.append({ sid, exp: Math.floor(Date.now() / 1000) + ttlS + 1 });
+  const accounts = createAccounts({ refreshGraceS: options.refreshGraceS ?? 10 }, announce);
+  const state: IssuerState = { accounts, clients, feed, tokens, passwordMinLength: options.passwordMinLength ?? 8 };
   const closing = new AbortController();
   const servers: Server[] = [];
 
@@ -84,31 +91,31 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     async fetch(url, init) {
       init.signal?.throwIfAborted();
       if (closing.signal.aborted) throw new TypeError('fetch failed');
-      const gone = new AbortController();
-      const abort = () => gone.abort(init.signal?.reason ?? new TypeError('fetch failed'));
+      const ended = new AbortController();
+      const abort = () => ended.abort(init.signal?.reason ?? new TypeError('fetch failed'));
       const signals = [closing.signal, ...(init.signal ? [init.signal] : [])];
       for (const signal of signals) signal.addEventListener('abort', abort);
       const { signal: _, ...rest } = init;
-      return answer(world, new Request(url, rest), gone.signal).finally(() => {
+      return handleRequest(state, new Request(url, rest), ended.signal).finally(() => {
         for (const signal of signals) signal.removeEventListener('abort', abort);
       });
     },
     signIn(username) {
       const account = accounts.find(username) ?? (accounts.add({ username }) as Account);
-      return issuing.signedIn(accounts.begin(account.user, null));
+      return tokens.signedIn(accounts.startSession(account.user, null));
     },
-    token: issuing.token,
-    serviceToken: (scope, clientId = 'test-service') => issuing.serviceToken(clientId, scope).token,
+    token: tokens.userToken,
+    serviceToken: (scope, clientId = 'test-service') => tokens.serviceToken(clientId, scope).token,
     endSession(sessionId) {
-      // Also of a token that was made up.
-      if (!accounts.end(sessionId)) tell(sessionId);
+      // The session of a token from `token()` does not exist, but its end is announced too.
+      if (!accounts.endSession(sessionId)) announce(sessionId);
     },
     rotateKeys({ distrust = false } = {}) {
-      issuing.rotate(distrust);
+      tokens.rotateKeys(distrust);
       feed.append('keys');
     },
     async listen() {
-      const { server, url } = await serve((request, signal) => answer(world, request, signal));
+      const { server, url } = await serve((request, signal) => handleRequest(state, request, signal));
       servers.push(server);
       return url;
     },

@@ -12,20 +12,20 @@ export type VerificationKey = {
 // RFC 7518 §3.3.
 const MIN_RSA_BITS = 2048;
 
-/** Reads a key of a JWK set; `undefined` when it is of a kind that is not for us (RFC 7517 §5: such keys are ignored). */
+/** Reads a key of a JWK set; `undefined` when it cannot verify tokens, since such keys are to be ignored (RFC 7517 §5). */
 export function readKey(value: unknown): VerificationKey | undefined {
   if (!conforms(PublicJwk, value)) return undefined;
   try {
     const key = createPublicKey({ key: value, format: 'jwk' });
-    if (!fits(key, value.alg)) return undefined;
+    if (!fitsAlgorithm(key, value.alg)) return undefined;
     return { kid: value.kid, alg: value.alg, pem: key.export({ format: 'pem', type: 'spki' }) as string };
   } catch {
     return undefined;
   }
 }
 
-/** Whether a key is one of its algorithm (RFC 7518 §3.1, RFC 8037 §3.1). */
-function fits({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject, alg: string): boolean {
+/** Whether a key is one of the algorithm (RFC 7518 §3.1, RFC 8037 §3.1). */
+function fitsAlgorithm({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject, alg: string): boolean {
   if (alg === 'ES256') return type === 'ec' && details?.namedCurve === 'prime256v1';
   if (alg === 'EdDSA') return type === 'ed25519';
   return alg === 'RS256' && type === 'rsa' && (details?.modulusLength ?? 0) >= MIN_RSA_BITS;

@@ -1,22 +1,22 @@
 import type { Revocation } from '@latchkey/user-schema';
 
-/** The feed of ended sessions: a log, and whoever waits for its next line. */
+/** The feed of ended sessions: a log, and the requests that wait for its next entry. */
 export type TestFeed = {
-  /** The cursor behind the last line. */
+  /** The cursor behind the last entry. */
   cursor(): string;
   isCursor(text: string): boolean;
-  /** What is behind a cursor, or all that is in force. */
+  /** The ended sessions behind a cursor; without one, those whose tokens may still live. */
   since(cursor: string | undefined): Revocation[];
-  /** Adds a line: a session that has ended, or that the keys have changed. */
-  append(line: Revocation | 'keys'): void;
-  /** Waits for something to happen. */
+  /** Adds an entry: a session that has ended, or a change of the keys. */
+  append(entry: Revocation | 'keys'): void;
+  /** Resolves with the next entry, or after `waitMs`. */
   next(waitMs: number, signal: AbortSignal): Promise<void>;
 };
 
 export function createTestFeed(): TestFeed {
   const log: (Revocation | 'keys')[] = [];
   const waiting = new Set<() => void>();
-  const sessions = (lines: typeof log) => lines.filter(line => line !== 'keys');
+  const sessions = (entries: typeof log) => entries.filter(entry => entry !== 'keys');
 
   return {
     cursor: () => `${log.length}`,
@@ -25,21 +25,21 @@ export function createTestFeed(): TestFeed {
       cursor === undefined
         ? sessions(log).filter(({ exp }) => exp * 1000 > Date.now())
         : sessions(log.slice(Number(cursor))),
-    append(line) {
-      log.push(line);
-      for (const answer of waiting) answer();
+    append(entry) {
+      log.push(entry);
+      for (const resume of waiting) resume();
     },
     async next(waitMs, signal) {
       await new Promise<void>(resolve => {
-        const done = () => {
+        const resume = () => {
           clearTimeout(timer);
-          waiting.delete(done);
-          signal.removeEventListener('abort', done);
+          waiting.delete(resume);
+          signal.removeEventListener('abort', resume);
           resolve();
         };
-        const timer = setTimeout(done, waitMs);
-        waiting.add(done);
-        signal.addEventListener('abort', done);
+        const timer = setTimeout(resume, waitMs);
+        waiting.add(resume);
+        signal.addEventListener('abort', resume);
       });
       signal.throwIfAborted();
     },

@@ -1,10 +1,10 @@
-import { AuthProblemError, AuthTransportError } from './errors.js';
+import { AuthProblemError, AuthTransportError } from '../errors.js';
 
 /**
- * When a call may be sent again. Each includes the ones before it.
- * - `unsent`: no connection came about, so the service cannot have seen it.
- * - `refused`: the service said when to come back, for calls that may be done twice.
- * - `any`: whatever happened, for calls that change nothing, or nothing more the second time.
+ * When a request may be sent again. Each includes the ones before it.
+ * - `unsent`: no connection was made, so the service cannot have received it.
+ * - `refused`: the service sent `Retry-After`; for requests that may take effect twice.
+ * - `any`: after every transient failure; for requests that change nothing, or nothing more the second time.
  */
 export type RetryWhen = 'unsent' | 'refused' | 'any';
 
@@ -12,7 +12,7 @@ const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNE
 const TRANSIENT = new Set([429, 502, 503, 504]);
 const BASE_DELAY_MS = 100;
 
-/** Whether a call that failed so may be sent again. */
+/** Whether a request that failed with this error may be sent again. */
 export function mayRetry(error: unknown, retry: RetryWhen): boolean {
   if (error instanceof AuthProblemError) {
     const { status } = error.problem;
@@ -31,10 +31,10 @@ function wasUnsent(error: unknown): boolean {
   return false;
 }
 
-/** What the service asked for, or a growing pause, in milliseconds; with jitter, so that callers do not come back all at once. */
+/** The pause before the next attempt, in milliseconds: `Retry-After` or a growing one, with jitter to spread the clients. */
 export function retryDelay(error: unknown, attempt: number): number {
-  const asked = error instanceof AuthProblemError ? error.retryAfterS : undefined;
-  if (asked !== undefined) return asked * 1000 + Math.random() * BASE_DELAY_MS;
+  const askedS = error instanceof AuthProblemError ? error.retryAfterS : undefined;
+  if (askedS !== undefined) return askedS * 1000 + Math.random() * BASE_DELAY_MS;
   return Math.random() * BASE_DELAY_MS * 2 ** (attempt + 1);
 }
 
@@ -45,24 +45,4 @@ export function retryAfterS(headers: Headers): number | undefined {
   if (/^\d+$/.test(value)) return Number(value);
   const seconds = (Date.parse(value) - Date.now()) / 1000;
   return Number.isNaN(seconds) ? undefined : Math.max(0, Math.ceil(seconds));
-}
-
-/** Waits, until the signal at the latest. With `unref` a process does not stay for it. */
-export async function sleep(
-  ms: number,
-  signal: AbortSignal | undefined,
-  { unref = false }: { unref?: boolean } = {},
-): Promise<void> {
-  if (signal?.aborted) return;
-  await new Promise<void>(resolve => {
-    const wake = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', wake);
-      resolve();
-    };
-    const timer = setTimeout(wake, ms);
-    // Browsers' timers have no such method.
-    if (unref) timer.unref?.();
-    signal?.addEventListener('abort', wake);
-  });
 }

@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import type { ServiceCredentials } from '../client.js';
-import { invalidClient, Refusal } from './problems.js';
+import type { ServiceCredentials } from '../../client.js';
+import { invalidClient, ProblemError } from './problems.js';
 
-/** The clients of services that a test issuer knows. */
+/** The clients of services at a test issuer. */
 export type Clients = {
-  /** Makes a client, or gives one that is there another secret and other scopes. */
+  /** Creates a client. An existing one gets a new secret and these scopes. */
   add(id: string, scopes: string[]): ServiceCredentials;
   /**
-   * Finds out who asks, by HTTP Basic or by the form (RFC 6749 §2.3.1), and what it gets.
+   * Authenticates the client of a token request, by HTTP Basic or by the form (RFC 6749 §2.3.1), and returns the scope that
+   * it gets.
    *
-   * @throws Refusal
+   * @throws ProblemError
    */
   grant(form: URLSearchParams, authorization: string | null): { id: string; scope: string };
 };
@@ -31,13 +32,13 @@ export function createClients(): Clients {
       const client = clients.get(id ?? '');
       if (!id || !client || client.secret !== secret) throw invalidClient();
       if (form.get('grant_type') !== 'client_credentials') {
-        throw new Refusal(400, 'unsupported_grant_type', 'Use grant_type=client_credentials.');
+        throw new ProblemError(400, 'unsupported_grant_type', 'Use grant_type=client_credentials.');
       }
-      const asked = form.get('scope')?.split(' ').filter(Boolean) ?? client.scopes;
-      if (!asked.every(scope => client.scopes.includes(scope))) {
-        throw new Refusal(400, 'invalid_scope', 'The client may not have all of these scopes.');
+      const requested = form.get('scope')?.split(' ').filter(Boolean) ?? client.scopes;
+      if (!requested.every(scope => client.scopes.includes(scope))) {
+        throw new ProblemError(400, 'invalid_scope', 'The client may not have all of these scopes.');
       }
-      return { id, scope: asked.join(' ') };
+      return { id, scope: requested.join(' ') };
     },
   };
 }

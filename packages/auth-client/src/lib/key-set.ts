@@ -1,47 +1,47 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { readKey, type VerificationKey } from './jwk.js';
-import type { Request } from './request.js';
+import type { ServiceRequest } from './service-request.js';
 
 /** The issuer's public keys, fetched when needed and kept. */
 export type KeySet = {
   /**
-   * Finds a key, fetching the set when it is not there.
+   * Finds a key. Fetches the set when it does not have the key.
    *
-   * @throws Error when it is not there and should be, or the set could not be fetched
+   * @throws Error when the key may exist: the set could not be fetched, or does not have a key that was announced
    */
   find(kid: string): Promise<VerificationKey | undefined>;
-  /** Starts to fetch the set in the background when it is time to. */
+  /** Starts to fetch the set in the background when that is due. */
   refreshIfDue(): void;
-  /** Takes note of the ids that the issuer publishes now; when they are not those of the set, it is fetched soon. */
+  /** Takes the ids of the keys that the issuer publishes now. When the set has others, it is fetched soon. */
   announce(kids: string[]): void;
 };
 
 export type KeySetOptions = {
-  request: Request;
+  request: ServiceRequest;
   /** Called with each new set. */
   onChange: (keys: VerificationKey[]) => void;
-  /** Called when the set cannot be fetched any more. */
+  /** Called with the first of consecutive failures to fetch the set. */
   onFailure: (error: unknown) => void;
-  /** Ends the fetching. */
+  /** Stops fetching. */
   signal: AbortSignal;
 };
 
-// What the service says of the set: max-age=300.
+// The service sends the set with max-age=300.
 const MAX_AGE_MS = 5 * 60_000;
-// Tokens with made-up key ids must not make us ask the issuer more often than this.
+// Tokens with made-up key ids must not cause more requests than this allows.
 const COOLDOWN_MS = 30_000;
-// While there are no keys at all, or not those that were announced, an answer is needed soon.
+// For a set that has no keys at all, or not those that were announced.
 const URGENT_COOLDOWN_MS = 1000;
 
 const KeyList = Type.Object({ keys: Type.Array(Type.Unknown()) });
 
 export function createKeySet({ request, onChange, onFailure, signal }: KeySetOptions): KeySet {
   let keys: Map<string, VerificationKey> | undefined;
-  // Also those of keys that are of no use to us: they are not missing.
+  // With the ids of keys that cannot verify tokens: those are not missing.
   let published = new Set<unknown>();
   let announced: Set<string> | undefined;
   let announcedAt = Number.NEGATIVE_INFINITY;
-  let askedAt = Number.NEGATIVE_INFINITY;
+  let requestedAt = Number.NEGATIVE_INFINITY;
   let dueAt = Number.POSITIVE_INFINITY;
   let failure: unknown;
   let pending: Promise<void> | undefined;
@@ -53,41 +53,41 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
   const refreshIfDue = () => {
     if (performance.now() >= dueAt && !signal.aborted) void refresh(URGENT_COOLDOWN_MS);
   };
-  /** Says when to fetch the set again. Whoever verifies sees to that; only what was announced is not left to chance. */
+  /** Sets when to fetch the set again. `refreshIfDue` does that; a set that is not as announced also gets a timer. */
   const setDue = (at: number) => {
     dueAt = at;
     clearTimeout(timer);
     if (isAsAnnounced()) return;
-    // No look at the clock then: timers may be a moment early.
+    // Without a cooldown, because a timer may fire slightly early.
     timer = setTimeout(() => signal.aborted || refresh(0), Math.max(0, at - performance.now())).unref();
   };
 
   const load = async () => {
-    // A cache on the way may keep the set for as long as we do.
-    const how = { retry: 'any' as const, headers: { 'cache-control': 'no-cache' }, call: { signal } };
-    const answer = await request('GET /.well-known/jwks.json', { status: 200, schema: KeyList }, how);
-    const usable = readKeys(answer, keys);
-    if (usable.size === 0) throw new Error('The JWK set holds no key that tokens can be verified with.');
-    published = new Set(answer.keys.map(key => (key as { kid?: unknown } | null)?.kid));
+    // An HTTP cache on the way may keep the set for another MAX_AGE_MS.
+    const details = { retry: 'any' as const, headers: { 'cache-control': 'no-cache' }, options: { signal } };
+    const list = await request('GET /.well-known/jwks.json', { status: 200, schema: KeyList }, details);
+    const usable = readKeys(list, keys);
+    if (usable.size === 0) throw new Error('The JWK set has no key that tokens can be verified with.');
+    published = new Set(list.keys.map(key => (key as { kid?: unknown } | null)?.kid));
     keys = usable;
     onChange([...keys.values()]);
   };
 
-  /** Fetches the set, once for all who ask meanwhile, unless that was done a moment ago. */
+  /** Fetches the set, once for all concurrent callers, unless it was requested less than `cooldownMs` ago. */
   const refresh = (cooldownMs: number): Promise<void> | undefined => {
-    if (pending || performance.now() - askedAt < cooldownMs) return pending;
-    askedAt = performance.now();
+    if (pending || performance.now() - requestedAt < cooldownMs) return pending;
+    requestedAt = performance.now();
     pending = load()
       .then(() => {
         failure = undefined;
-        // Ids that were announced before we asked, and yet are not those of the set: asking fast is no help.
-        const otherwise = announcedAt < askedAt ? COOLDOWN_MS : URGENT_COOLDOWN_MS;
-        setDue(askedAt + (isAsAnnounced() ? MAX_AGE_MS : otherwise));
+        // When the set was requested after the announcement and still differs, frequent requests do not help.
+        const cooldownMs = announcedAt < requestedAt ? COOLDOWN_MS : URGENT_COOLDOWN_MS;
+        setDue(requestedAt + (isAsAnnounced() ? MAX_AGE_MS : cooldownMs));
       })
       .catch(error => {
         if (failure === undefined) onFailure(error);
         failure = error;
-        setDue(askedAt + (isAsAnnounced() ? COOLDOWN_MS : URGENT_COOLDOWN_MS));
+        setDue(requestedAt + (isAsAnnounced() ? COOLDOWN_MS : URGENT_COOLDOWN_MS));
       })
       .finally(() => {
         pending = undefined;
@@ -99,9 +99,9 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
     async find(kid) {
       if (!keys?.has(kid)) await refresh(keys && !isMissing(kid) ? COOLDOWN_MS : URGENT_COOLDOWN_MS);
       const key = keys?.get(kid);
-      // Perhaps a new key, perhaps a made-up one: nobody knows.
+      // It is unknown whether the key is new or made up.
       if (!key && failure !== undefined) throw failure;
-      if (!key && isMissing(kid)) throw new Error('The key is announced, but the JWK set does not hold it yet.');
+      if (!key && isMissing(kid)) throw new Error('The key is announced, but the JWK set does not have it yet.');
       return key;
     },
     refreshIfDue,
@@ -110,19 +110,19 @@ export function createKeySet({ request, onChange, onFailure, signal }: KeySetOpt
       if (!announced || !isSame(announced, now)) {
         announced = now;
         announcedAt = performance.now();
-        if (!isAsAnnounced()) setDue(Math.min(dueAt, askedAt + URGENT_COOLDOWN_MS));
+        if (!isAsAnnounced()) setDue(Math.min(dueAt, requestedAt + URGENT_COOLDOWN_MS));
       }
       refreshIfDue();
     },
   };
 }
 
-/** Reads what is usable of a set. A key that was there before stays the same object. */
+/** Reads the usable keys of a set. A key that has not changed stays the same object. */
 function readKeys(
-  answer: Static<typeof KeyList>,
+  list: Static<typeof KeyList>,
   before: Map<string, VerificationKey> | undefined,
 ): Map<string, VerificationKey> {
-  const usable = answer.keys.map(readKey).filter(key => key !== undefined);
+  const usable = list.keys.map(readKey).filter(key => key !== undefined);
   return new Map(
     usable.map(key => {
       const known = before?.get(key.kid);

@@ -13,21 +13,33 @@ import { conforms } from '../schema-check.js';
 import type { Accounts } from './accounts.js';
 import type { Clients } from './clients.js';
 import type { TestFeed } from './feed.js';
-import type { Issuing } from './issuing.js';
-import { insufficientScope, invalidCredentials, invalidToken, missingToken, Refusal, toResponse } from './problems.js';
+import {
+  insufficientScope,
+  invalidCredentials,
+  invalidToken,
+  missingToken,
+  ProblemError,
+  toResponse,
+} from './problems.js';
+import type { TestTokens } from './tokens.js';
 
-export type World = {
+/** What the handlers of a test issuer work on. */
+export type IssuerState = {
   accounts: Accounts;
   clients: Clients;
   feed: TestFeed;
-  issuing: Issuing;
+  tokens: TestTokens;
   passwordMinLength: number;
 };
 
-// The signal is given apart: that of a Request no longer works when the Request itself has been collected.
-type Handler = (world: World, request: Request, more: { id: string; signal: AbortSignal }) => Promise<Response>;
+// The signal is an argument of its own: that of a Request stops working when the Request is garbage-collected.
+type Handler = (
+  state: IssuerState,
+  request: Request,
+  context: { id: string; signal: AbortSignal },
+) => Promise<Response>;
 
-// Without the pattern that the contract has for passwords: TypeBox compiles patterns without the flag that it needs.
+// Without the contract's pattern of a password, which needs the flag `u`: TypeBox compiles patterns without it.
 const Credentials = Type.Object({ username: Username, password: Type.String() }, { additionalProperties: false });
 const PasswordChange = Type.Object(
   { currentPassword: Type.String(), newPassword: Type.String() },
@@ -37,9 +49,9 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 
 const NO_STORE = { 'cache-control': 'no-store' };
 
-/** What the test issuer answers; `:id` stands for one segment. */
+/** The routes of the test issuer; `:id` stands for one segment. */
 const routes: Record<string, Handler> = {
-  'POST /auth/sign-up': async ({ accounts, issuing, passwordMinLength }, request) => {
+  'POST /auth/sign-up': async ({ accounts, tokens, passwordMinLength }, request) => {
     const key = readIdempotencyKey(request);
     const credentials = await readBody(request, Credentials);
     const userAgent = request.headers.get('user-agent');
@@ -47,106 +59,106 @@ const routes: Record<string, Handler> = {
     if (before && key !== undefined && key === before.signUp?.key) {
       if (before.password !== credentials.password) {
         const detail = 'A sign-up with other credentials has had that Idempotency-Key.';
-        throw new Refusal(422, 'idempotency_key_reused', detail);
+        throw new ProblemError(422, 'idempotency_key_reused', detail);
       }
-      const session = accounts.session(before.signUp.sessionId);
-      const isAsItBegan = session?.refreshTokens.length === 1;
-      return json(issuing.signedIn(isAsItBegan ? session : accounts.begin(before.user, userAgent)), 201);
+      const session = accounts.findSession(before.signUp.sessionId);
+      const isUnchanged = session?.refreshTokens.length === 1;
+      return json(tokens.signedIn(isUnchanged ? session : accounts.startSession(before.user, userAgent)), 201);
     }
     checkPassword(credentials.password, passwordMinLength, '/password');
     const account = accounts.add(credentials);
-    if (!account) throw new Refusal(409, 'username_taken', 'That username is taken.');
-    const session = accounts.begin(account.user, userAgent);
+    if (!account) throw new ProblemError(409, 'username_taken', 'That username is taken.');
+    const session = accounts.startSession(account.user, userAgent);
     if (key !== undefined) account.signUp = { key, sessionId: session.id };
-    return json(issuing.signedIn(session), 201);
+    return json(tokens.signedIn(session), 201);
   },
-  'POST /auth/sign-in': async ({ accounts, issuing }, request) => {
+  'POST /auth/sign-in': async ({ accounts, tokens }, request) => {
     const { username, password } = await readBody(request, Credentials);
     const account = accounts.find(username);
     if (account?.password !== password || account === undefined) throw invalidCredentials();
-    return json(issuing.signedIn(accounts.begin(account.user, request.headers.get('user-agent'))));
+    return json(tokens.signedIn(accounts.startSession(account.user, request.headers.get('user-agent'))));
   },
-  'POST /auth/refresh': async ({ accounts, issuing }, request) => {
+  'POST /auth/refresh': async ({ accounts, tokens }, request) => {
     const session = accounts.refresh((await readBody(request, RefreshRequest)).refreshToken);
     const detail = 'The refresh token is not valid any more; sign in again.';
-    if (!session) throw new Refusal(401, 'invalid_refresh_token', detail);
-    return json(issuing.signedIn(session));
+    if (!session) throw new ProblemError(401, 'invalid_refresh_token', detail);
+    return json(tokens.signedIn(session));
   },
-  'POST /auth/sign-out': async (world, request) => {
-    const session = currentSession(world, request);
+  'POST /auth/sign-out': async (state, request) => {
+    const session = currentSession(state, request);
     const { scope = 'current' } = await readBody(request, SignOutRequest, {});
-    world.accounts.endAll(session, scope);
+    state.accounts.endSessions(session, scope);
     return new Response(null, { status: 204 });
   },
-  'GET /auth/me': async (world, request) => json(currentSession(world, request).user),
-  'GET /auth/sessions': async (world, request) => {
-    const current = currentSession(world, request);
+  'GET /auth/me': async (state, request) => json(currentSession(state, request).user),
+  'GET /auth/sessions': async (state, request) => {
+    const current = currentSession(state, request);
     const query = Object.fromEntries(new URL(request.url).searchParams);
-    if (!conforms(SessionsQuery, query)) throw new Refusal(400, 'invalid_request', 'The query is not valid.');
-    const page = world.accounts.page(current.user, query.after, Number(query.limit ?? MAX_SESSIONS_PAGE));
+    if (!conforms(SessionsQuery, query)) throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
+    const page = state.accounts.listSessions(current.user, query.after, Number(query.limit ?? MAX_SESSIONS_PAGE));
     const sessions = page.sessions.map(({ id, userAgent, address, createdAt, lastUsedAt }) => {
       return { id, userAgent, address, createdAt, lastUsedAt, current: id === current.id };
     });
     return json({ ...page, sessions });
   },
-  'DELETE /auth/sessions/:id': async (world, request, { id }) => {
-    const { user } = currentSession(world, request);
-    if (world.accounts.session(id)?.user.id !== user.id) {
-      throw new Refusal(404, 'not_found', 'You have no such session.');
+  'DELETE /auth/sessions/:id': async (state, request, { id }) => {
+    const { user } = currentSession(state, request);
+    if (state.accounts.findSession(id)?.user.id !== user.id) {
+      throw new ProblemError(404, 'not_found', 'You have no such session.');
     }
-    world.accounts.end(id);
+    state.accounts.endSession(id);
     return new Response(null, { status: 204 });
   },
-  'PUT /auth/password': async (world, request) => {
-    const session = currentSession(world, request);
+  'PUT /auth/password': async (state, request) => {
+    const session = currentSession(state, request);
     const { currentPassword, newPassword } = await readBody(request, PasswordChange);
-    const account = world.accounts.find(session.user.username);
+    const account = state.accounts.find(session.user.username);
     if (account?.password !== currentPassword || account === undefined) throw invalidCredentials();
-    checkPassword(newPassword, world.passwordMinLength, '/newPassword');
+    checkPassword(newPassword, state.passwordMinLength, '/newPassword');
     account.password = newPassword;
-    world.accounts.endAll(session, 'others');
-    return json(world.issuing.signedIn(world.accounts.rotate(session)));
+    state.accounts.endSessions(session, 'others');
+    return json(state.tokens.signedIn(state.accounts.rotate(session)));
   },
-  'GET /auth/verify': async (world, request) => {
-    const { id, user } = currentSession(world, request);
+  'GET /auth/verify': async (state, request) => {
+    const { id, user } = currentSession(state, request);
     const headers = { 'x-auth-user-id': user.id, 'x-auth-username': user.username, 'x-auth-session-id': id };
     return new Response(null, { headers });
   },
-  'GET /.well-known/jwks.json': async ({ issuing }) => json(issuing.jwks(), 200, { 'cache-control': 'max-age=300' }),
-  'POST /oauth/token': async ({ clients, issuing }, request) => {
+  'GET /.well-known/jwks.json': async ({ tokens }) => json(tokens.jwks(), 200, { 'cache-control': 'max-age=300' }),
+  'POST /oauth/token': async ({ clients, tokens }, request) => {
     const form = new URLSearchParams(await request.text());
     const { id, scope } = clients.grant(form, request.headers.get('authorization'));
-    const { token, expiresIn } = issuing.serviceToken(id, scope);
+    const { token, expiresIn } = tokens.serviceToken(id, scope);
     return json({ access_token: token, token_type: 'Bearer', expires_in: expiresIn, scope });
   },
-  'GET /auth/revocations': async ({ feed, issuing }, request, { signal }) => {
-    const { scope } = readBearer(issuing, request);
+  'GET /auth/revocations': async ({ feed, tokens }, request, { signal }) => {
+    const { scope } = readBearer(tokens, request);
     if (typeof scope !== 'string') throw invalidToken();
     if (!scope.split(' ').includes(REVOCATIONS_SCOPE)) throw insufficientScope(REVOCATIONS_SCOPE);
     const query = new URL(request.url).searchParams;
     const after = query.get('after') ?? undefined;
     const wait = Number(query.get('wait') ?? 0);
     if ((after !== undefined && !feed.isCursor(after)) || !(wait >= 0)) {
-      throw new Refusal(400, 'invalid_request', 'The query is not valid.');
+      throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
     }
     if (after === feed.cursor()) {
       await feed.next(Math.min(wait, MAX_REVOCATIONS_WAIT_S) * 1000, signal);
     }
-    const keys = issuing.jwks().keys.map(({ kid }) => kid);
+    const keys = tokens.jwks().keys.map(({ kid }) => kid);
     return json({ cursor: feed.cursor(), revoked: feed.since(after), keys });
   },
 };
 
-/** Answers a request as the auth-service would. */
-export async function answer(world: World, request: Request, signal: AbortSignal): Promise<Response> {
+/** Responds to a request as the auth-service does. */
+export async function handleRequest(state: IssuerState, request: Request, signal: AbortSignal): Promise<Response> {
   const { pathname } = new URL(request.url);
   const [, folder, id = ''] = /^(\/auth\/sessions)\/([^/]+)$/.exec(pathname) ?? [];
   try {
     const handle = routes[`${request.method} ${folder ? `${folder}/:id` : pathname}`];
-    if (!handle) throw new Refusal(404, 'not_found', 'There is nothing here.');
-    return await handle(world, request, { id, signal });
+    if (!handle) throw new ProblemError(404, 'not_found', 'There is nothing here.');
+    return await handle(state, request, { id, signal });
   } catch (error) {
-    if (error instanceof Refusal) return toResponse(error, pathname.startsWith('/oauth/'));
+    if (error instanceof ProblemError) return toResponse(error, pathname.startsWith('/oauth/'));
     throw error;
   }
 }
@@ -159,16 +171,16 @@ async function readBody<S extends TSchema>(request: Request, schema: S, whenEmpt
   const text = await request.text();
   if (text === '' && whenEmpty !== undefined) return whenEmpty;
   if (!request.headers.get('content-type')?.startsWith('application/json')) {
-    throw new Refusal(415, 'unsupported_media_type', 'Send the body as Content-Type: application/json.');
+    throw new ProblemError(415, 'unsupported_media_type', 'Send the body as Content-Type: application/json.');
   }
   let body: unknown;
   try {
     body = JSON.parse(text);
   } catch {
-    throw new Refusal(400, 'invalid_json', 'The body is not valid JSON.');
+    throw new ProblemError(400, 'invalid_json', 'The body is not valid JSON.');
   }
   if (conforms(schema, body) && !LONE_SURROGATE.test(Object.values(body as object).join(' '))) return body;
-  throw new Refusal(400, 'invalid_request', 'The body is not what the contract says.');
+  throw new ProblemError(400, 'invalid_request', 'The body is not what the contract says.');
 }
 
 function readIdempotencyKey({ headers }: Request): string | undefined {
@@ -178,16 +190,16 @@ function readIdempotencyKey({ headers }: Request): string | undefined {
     return header.startsWith('"') ? header.slice(1, -1).replace(/\\(.)/g, '$1') : header;
   }
   const errors = [{ pointer: '/idempotency-key', detail: 'is not 1 to 255 visible ASCII characters' }];
-  throw new Refusal(400, 'invalid_request', 'The Idempotency-Key is not valid.', { errors });
+  throw new ProblemError(400, 'invalid_request', 'The Idempotency-Key is not valid.', { errors });
 }
 
 function checkPassword(password: string, minLength: number, pointer: string): void {
   if ([...password].length >= minLength) return;
   const detail = `The password needs at least ${minLength} characters.`;
-  throw new Refusal(400, 'password_rejected', detail, { errors: [{ pointer, detail, reason: 'too_short' }] });
+  throw new ProblemError(400, 'password_rejected', detail, { errors: [{ pointer, detail, reason: 'too_short' }] });
 }
 
-function readBearer({ read }: Issuing, { headers }: Request): Record<string, unknown> {
+function readBearer({ read }: TestTokens, { headers }: Request): Record<string, unknown> {
   const authorization = headers.get('authorization');
   if (authorization === null) throw missingToken();
   const claims = read(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '');
@@ -195,8 +207,8 @@ function readBearer({ read }: Issuing, { headers }: Request): Record<string, unk
   return claims;
 }
 
-function currentSession({ accounts, issuing }: World, request: Request) {
-  const session = accounts.session(String(readBearer(issuing, request)['sid']));
+function currentSession({ accounts, tokens }: IssuerState, request: Request) {
+  const session = accounts.findSession(String(readBearer(tokens, request)['sid']));
   if (!session) throw invalidToken();
   return session;
 }

@@ -4,7 +4,7 @@ import type { PublicJwk } from '@latchkey/user-schema';
 /** A key of the test issuer. */
 export type TestKey = { jwk: PublicJwk; privateKey: KeyObject; publicKey: KeyObject };
 
-/** Makes a P-256 key for ES256, named by its RFC 7638 thumbprint. */
+/** Creates a P-256 key for ES256; its id is the RFC 7638 thumbprint. */
 export function createTestKey(): TestKey {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { kty, crv, x, y } = publicKey.export({ format: 'jwk' }) as Record<'kty' | 'crv' | 'x' | 'y', string>;
@@ -12,14 +12,14 @@ export function createTestKey(): TestKey {
   return { jwk: { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' }, privateKey, publicKey };
 }
 
-/** Signs whatever it is given. Members of header and claims that are `undefined` are left out. */
+/** Signs claims of any kind. Members of header and claims that are `undefined` are left out. */
 export function signToken({ jwk, privateKey }: TestKey, claims: object, header: object = {}): string {
   const input = `${encode({ alg: 'ES256', typ: 'at+jwt', kid: jwk.kid, ...header })}.${encode(claims)}`;
   const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' });
   return `${input}.${signature.toString('base64url')}`;
 }
 
-/** Reads the claims of a token that one of the keys signed and that has not expired. */
+/** Returns the claims of a token; `undefined` when none of the keys signed it or it has expired. */
 export function readToken(keys: TestKey[], token: string): Record<string, unknown> | undefined {
   const [header = '', payload = '', signature = ''] = token.split('.');
   try {

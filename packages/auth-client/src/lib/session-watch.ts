@@ -1,23 +1,23 @@
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
-import type { AuthClient, ServiceCredentials } from './client.js';
+import type { AuthClient, ServiceCredentials } from '../client.js';
+import { AuthProblemError } from '../errors.js';
+import { createServiceTokens } from '../service-tokens.js';
+import { VerifierConfigurationError, VerifierUnavailableError } from '../verifier-errors.js';
 import { createEndedSessions } from './ended-sessions.js';
-import { AuthProblemError } from './errors.js';
 import { followRevocations } from './revocation-feed.js';
-import { createServiceTokens } from './service-tokens.js';
-import { VerifierConfigurationError, VerifierUnavailableError } from './verifier-errors.js';
 
-/** Knows which sessions have ended, as the auth-service tells. */
+/** The ended sessions, as the auth-service reports them. */
 export type SessionWatch = {
-  /** Waits until it knows, or until that has taken too long. */
+  /** Resolves when all ended sessions are known, or when that has taken too long. */
   ready(): Promise<void>;
   /**
-   * Waits until the auth-service has answered for the first time, or could not.
+   * Resolves when the first request to the auth-service has succeeded or failed.
    *
-   * @throws VerifierConfigurationError when it refuses the client
+   * @throws VerifierConfigurationError when the auth-service refuses the client
    */
   started(): Promise<void>;
   hasEnded(sessionId: string): boolean;
-  /** @throws VerifierUnavailableError when the knowledge is too old and it is to fail closed then */
+  /** @throws VerifierUnavailableError when the feed is stale and `onStale` is `closed` */
   checkFreshness(): void;
 };
 
@@ -28,13 +28,13 @@ export type SessionWatchOptions = {
   onStale: 'open' | 'closed';
   clockToleranceMs: number;
   patienceMs: number;
-  /** Told the ids of the keys that the issuer publishes now. */
+  /** Called with the ids of the keys that the issuer publishes now. */
   onKeys: (kids: string[]) => void;
   warn: (error: unknown) => void;
   signal: AbortSignal;
 };
 
-/** Follows the feed of ended sessions as a service. */
+/** Follows the feed of ended sessions with the credentials of a service. */
 export function watchSessions(options: SessionWatchOptions): SessionWatch {
   const { service, credentials, maxStalenessMs, onStale, onKeys, warn, signal } = options;
   const tokens = createServiceTokens(service, { ...credentials, scope: REVOCATIONS_SCOPE, signal });
@@ -45,7 +45,7 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
     const token = await tokens.token();
     return service.revocations(token, from, { signal }).catch(async error => {
       if (!(error instanceof AuthProblemError) || error.problem.status !== 401) throw error;
-      // Its key may be gone, as when a key is distrusted; then the next token is good.
+      // The key of the token may have been distrusted. A new token has another key.
       tokens.invalidate(token);
       return service.revocations(await tokens.token(), from, { signal });
     });
@@ -53,10 +53,10 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
   const feed = followRevocations({
     read: from => read(from).catch(error => Promise.reject(explainRefusal(error, credentials.id))),
     isForGood: error => error instanceof VerifierConfigurationError,
-    onAnswer({ revoked, keys }) {
+    onPage({ revoked, keys, more }) {
       ended.add(revoked);
       onKeys(keys);
-      hasWarned = false;
+      if (!more) hasWarned = false;
     },
     onFailure: warn,
     maxStalenessMs,
@@ -70,7 +70,7 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
     hasEnded: ended.has,
     checkFreshness() {
       if (!feed.isStale() || (hasWarned && onStale === 'open')) return;
-      const message = `Nothing has been heard of ended sessions for more than ${maxStalenessMs} ms.`;
+      const message = `The feed of ended sessions could not be read for more than ${maxStalenessMs} ms.`;
       const error = new VerifierUnavailableError('stale_revocations', message);
       if (!hasWarned) warn(error);
       hasWarned = true;
@@ -79,7 +79,7 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
   };
 }
 
-/** Makes of the refusal of a client an error that says what to change; leaves every other one as it is. */
+/** Turns the refusal of a client into an error that says what to change. Returns every other error as it is. */
 function explainRefusal(error: unknown, clientId: string): unknown {
   if (!(error instanceof AuthProblemError)) return error;
   const { code } = error;
@@ -88,7 +88,7 @@ function explainRefusal(error: unknown, clientId: string): unknown {
     return new VerifierConfigurationError(code, message, { cause: error });
   }
   if (code === 'invalid_scope' || code === 'insufficient_scope') {
-    const message = `The client "${clientId}" has not the scope ${REVOCATIONS_SCOPE}. Use one that has it (latchkey clients create ID --scope ${REVOCATIONS_SCOPE}), or leave client out.`;
+    const message = `The client "${clientId}" does not have the scope ${REVOCATIONS_SCOPE}. Use one that has it (latchkey clients create ID --scope ${REVOCATIONS_SCOPE}), or leave client out.`;
     return new VerifierConfigurationError(code, message, { cause: error });
   }
   return error;

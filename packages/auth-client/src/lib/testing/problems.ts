@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Problem, ProblemCode, ProblemItem } from '@latchkey/user-schema';
 
-/** Thrown by a handler to be answered as a problem. */
-export class Refusal extends Error {
+/** Thrown by a handler to respond with a problem. */
+export class ProblemError extends Error {
   readonly status: number;
   readonly code: ProblemCode;
   readonly errors: ProblemItem[] | undefined;
@@ -23,8 +23,8 @@ export class Refusal extends Error {
   }
 }
 
-/** Answers a refusal (RFC 9457), at the OAuth endpoints also as RFC 6749 §5.2 says. */
-export function toResponse({ status, code, message, errors, headers }: Refusal, isOAuth: boolean): Response {
+/** The response with a problem (RFC 9457); at the OAuth endpoints also an error of RFC 6749 §5.2. */
+export function toResponse({ status, code, message, errors, headers }: ProblemError, isOAuth: boolean): Response {
   const problem: Problem = {
     type: `urn:latchkey:problem:${code}`,
     title: STATUS_CODES[status] ?? 'Error',
@@ -39,24 +39,25 @@ export function toResponse({ status, code, message, errors, headers }: Refusal, 
   return Response.json(body, { status, headers: { ...headers, 'content-type': type } });
 }
 
-export const invalidToken = (): Refusal =>
-  new Refusal(401, 'invalid_token', 'The access token is not valid or has expired.', {
+export const invalidToken = (): ProblemError =>
+  new ProblemError(401, 'invalid_token', 'The access token is not valid or has expired.', {
     headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
   });
 
-export const missingToken = (): Refusal =>
-  new Refusal(401, 'missing_token', 'Send an access token: Authorization: Bearer …', {
+export const missingToken = (): ProblemError =>
+  new ProblemError(401, 'missing_token', 'Send an access token: Authorization: Bearer …', {
     headers: { 'www-authenticate': 'Bearer' },
   });
 
-export const insufficientScope = (scope: string): Refusal =>
-  new Refusal(403, 'insufficient_scope', `The access token has not the scope ${scope}.`, {
+export const insufficientScope = (scope: string): ProblemError =>
+  new ProblemError(403, 'insufficient_scope', `The access token does not have the scope ${scope}.`, {
     headers: { 'www-authenticate': `Bearer error="insufficient_scope", scope="${scope}"` },
   });
 
-export const invalidClient = (): Refusal =>
-  new Refusal(401, 'invalid_client', 'The client is not known or its secret is wrong.', {
+export const invalidClient = (): ProblemError =>
+  new ProblemError(401, 'invalid_client', 'The client is unknown or its secret is wrong.', {
     headers: { 'www-authenticate': 'Basic realm="latchkey"' },
   });
 
-export const invalidCredentials = (): Refusal => new Refusal(401, 'invalid_credentials', 'Invalid credentials.');
+export const invalidCredentials = (): ProblemError =>
+  new ProblemError(401, 'invalid_credentials', 'Invalid credentials.');

@@ -1,11 +1,11 @@
 import { Problem } from '@latchkey/user-schema';
 import type { Static, TSchema } from '@sinclair/typebox';
-import { AuthProblemError, AuthTransportError } from './errors.js';
+import { AuthProblemError, AuthTransportError } from '../errors.js';
 import { retryAfterS } from './retry.js';
 import { conforms } from './schema-check.js';
 
-/** The answer that a call expects. */
-export type Expected<S extends TSchema> = {
+/** The response of a request that succeeds. */
+export type ExpectedResponse<S extends TSchema> = {
   status: number;
   schema: S;
   /** The largest body to read, in bytes; 1 MiB by default. */
@@ -15,9 +15,9 @@ export type Expected<S extends TSchema> = {
 const MAX_BYTES = 1024 * 1024;
 
 /**
- * Reads a body as text, no more of it than is allowed: a peer gone wrong must not fill the memory.
+ * Reads a body as text, up to a limit: a faulty peer must not fill the memory.
  *
- * @throws AuthTransportError `unexpected_answer` when it is larger
+ * @throws AuthTransportError `unexpected_answer` when the body is larger
  */
 export async function readText({ body, status }: Response, maxBytes: number = MAX_BYTES): Promise<string> {
   if (!body) return '';
@@ -29,30 +29,32 @@ export async function readText({ body, status }: Response, maxBytes: number = MA
     if (done) return text + decoder.decode();
     size += value.byteLength;
     if (size > maxBytes) {
-      // Ends the transfer too. Whether that succeeds is of no interest.
+      // Also ends the transfer; whether that succeeds does not matter.
       reader.cancel().catch(() => undefined);
-      throw new AuthTransportError('unexpected_answer', `The answer is larger than ${maxBytes} bytes.`, { status });
+      throw new AuthTransportError('unexpected_answer', `The response is larger than ${maxBytes} bytes.`, { status });
     }
     text += decoder.decode(value, { stream: true });
   }
 }
 
 /**
- * Takes a body for what was expected, or for a problem.
+ * Parses a body and checks that it is the expected one.
  *
- * @throws AuthProblemError, AuthTransportError `unexpected_answer`
+ * @throws AuthProblemError when it is a problem
+ * @throws AuthTransportError `unexpected_answer` when it is neither
  */
-export function readAnswer<S extends TSchema>(
+export function readResponse<S extends TSchema>(
   { status, headers }: Response,
   text: string,
-  expected: Expected<S>,
+  expected: ExpectedResponse<S>,
 ): Static<S> {
   // 204 has no body; its schema is that of undefined.
   const body = status === 204 ? undefined : parseJson(headers, text);
   if (status === expected.status && conforms(expected.schema, body)) return body;
   if (status >= 400 && conforms(Problem, body)) throw new AuthProblemError(body, retryAfterS(headers));
-  // The body is not shown: it may hold a token.
-  throw new AuthTransportError('unexpected_answer', `The answer is not the service's (status ${status}).`, { status });
+  // The message does not quote the body, which may hold a token.
+  const message = `The response is not one of the auth-service (status ${status}).`;
+  throw new AuthTransportError('unexpected_answer', message, { status });
 }
 
 function parseJson(headers: Headers, text: string): unknown {
