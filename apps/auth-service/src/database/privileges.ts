@@ -18,6 +18,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   migrations: ['SELECT'],
   revocation_batches: ALL,
   revocation_head: ['SELECT', 'UPDATE'],
+  revocation_pages: ALL,
   revocations: ALL,
   sessions: ALL,
   sign_up_keys: ['SELECT', 'INSERT', 'DELETE'],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Revocation, Revocations } from '@latchkey/user-schema';
+import type { Revocation } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
 import type { Queryable } from '../database/sql.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
@@ -7,13 +7,7 @@ import { StaleError } from '../http/errors.js';
 import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';
 import { createResponseCache } from './response-cache.js';
 import { createRevocationLog, type LogPage } from './revocation-log.js';
-import {
-  FIRST_PLACE,
-  type Place,
-  placeRevocations,
-  readRevocations,
-  restoreRevocations,
-} from './stored-revocations.js';
+import { pageRevocations, readPages, restoreRevocations } from './stored-pages.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -29,10 +23,10 @@ type RevocationFeed = {
   /** Takes note of sessions that were ended here, whose tokens are refused from now on. The feed follows by itself. */
   add(ended: Revocation[]): void;
   /**
-   * What has come since a cursor, or everything when there is none, a page at a time: {@link Revocations} as JSON. When there
+   * What has come since a cursor, or everything when there is none, a page at a time, as JSON. When there
    * is nothing, waits until there is something, the time is over, the caller has gone or the service closes.
    *
-   * @throws StaleError when the database has not answered for a while
+   * @throws StaleError when the database has not responded for a while
    */
   read(after: Cursor | undefined, waitMs: number, caller: AbortSignal): Promise<Buffer>;
 };
@@ -40,11 +34,14 @@ type RevocationFeed = {
 // Replicas are notified of an ended session; this is for when a notification is lost.
 const RELOAD_EVERY_MS = 1000;
 const STALE_AFTER_MS = 5000;
-// What is read, and handed on, at once: a page takes a few milliseconds.
-const PAGE_SIZE = 5000;
-// Where sessions end all the time there is always a batch without a place; the next load takes it.
+// Where sessions end all the time there is always one that is in no page; the next load takes it.
 const MAX_TURNS = 3;
+// How many sessions a database that was set back is told at once.
+const RESTORED_AT_ONCE = 5000;
+// A load that has more to do leaves the connection to others meanwhile.
+const LOAD_MS = 500;
 const MAX_SHARED_BYTES = 8 * 1024 * 1024;
+
 /** Keeps the sessions that ended while tokens of them live, and hands them on. */
 export default fp(
   async app => {
@@ -61,7 +58,7 @@ export default fp(
       for (const resume of waiting) resume();
     };
 
-    /** Everything is read anew when the database has been set back or replaced: places of before mean nothing then. */
+    /** Everything is read anew when the database has been set back or replaced: positions of before mean nothing then. */
     const begin = (now: string) => {
       if (life !== '') {
         app.log.warn({ known: log.size() }, 'the database was restarted or replaced: ended sessions are read anew');
@@ -76,8 +73,8 @@ export default fp(
       const missing = log.missing();
       if (missing.length === 0) return log.settle();
       let restored = 0;
-      for (let i = 0; i < missing.length; i += PAGE_SIZE) {
-        restored += await restoreRevocations(db, missing.slice(i, i + PAGE_SIZE), SERVICE_ORIGIN);
+      for (let i = 0; i < missing.length; i += RESTORED_AT_ONCE) {
+        restored += await restoreRevocations(db, missing.slice(i, i + RESTORED_AT_ONCE), SERVICE_ORIGIN);
       }
       log.settle();
       if (restored === 0) return;
@@ -85,33 +82,40 @@ export default fp(
       await load(db);
     };
 
-    const load = async (db: Queryable): Promise<void> => {
+    /** Reads what is new; resolves to whether there is more. */
+    const load = async (db: Queryable): Promise<boolean> => {
+      const deadline = performance.now() + LOAD_MS;
       log.prune();
       for (let turns = 0; turns <= MAX_TURNS; ) {
         const askedAt = performance.now();
-        const page = await readRevocations(db, log.end(), PAGE_SIZE);
+        const reading = await readPages(db, log.end());
         readAt = askedAt;
-        const found = page.life.slice(0, LIFE_LENGTH);
+        const found = reading.life.slice(0, LIFE_LENGTH);
         if (found !== life) {
           const isFirst = life === '';
           begin(found);
           turns++;
-          // It was read from a place of another life.
+          // It was read from a position of another life.
           if (!isFirst) continue;
         }
-        log.append(page.revocations, page.next, page.now);
-        const isNews = page.revocations.length > 0 || (!isComplete && !page.hasMore);
-        isComplete ||= !page.hasMore;
+        log.append(reading.pages, reading.end, reading.now);
+        const isNews = reading.pages.length > 0 || (!isComplete && !reading.hasMore);
+        isComplete ||= !reading.hasMore;
         if (isNews) wake();
-        if (page.hasMore) continue;
-        if (!page.hasUnplaced) break;
-        // Another replica may have placed them meanwhile: they are read in the next turn all the same.
-        await placeRevocations(db);
-        turns++;
+        if (!reading.hasMore) {
+          if (!reading.hasUnpaged) break;
+          // Another replica may have done so meanwhile: what it did is read in the next turn.
+          const isFull = await pageRevocations(db);
+          if (!isFull) turns++;
+        }
+        if (isComplete && performance.now() > deadline) return true;
       }
       if (isComplete) await restore(db);
+      return false;
     };
-    await app.follow('revocations', RELOAD_EVERY_MS, load);
+    const reload = await app.follow('revocations', RELOAD_EVERY_MS, async db => {
+      if (await load(db)) setImmediate(() => void reload());
+    });
 
     app.signingKeys.onChange(wake);
     const publishedKeys = () => {
@@ -143,13 +147,13 @@ export default fp(
         waiting.add(resume);
       });
 
-    const toResponse = (place: Place, { revocations, next, hasMore }: LogPage): Buffer => {
+    const toResponse = (position: number, { entries, end, hasMore }: LogPage): Buffer => {
       const { keys, keysTag } = publishedKeys();
       const more = hasMore || !isComplete;
-      const cursor = formatCursor({ life, place: next, keys: keysTag });
-      return shared.get(`${formatCursor({ life, place, keys: '' })} ${cursor} ${more}`, () => {
-        const revoked = revocations.map(({ sid, exp }) => ({ sid, exp }));
-        return toJson({ cursor, revoked, keys, ...(more && { more }) });
+      const cursor = formatCursor({ life, position: end, keys: keysTag });
+      return shared.get(`${position} ${cursor} ${more}`, () => {
+        const members = `"cursor":"${cursor}","revoked":[${entries}],"keys":${JSON.stringify(keys)}`;
+        return Buffer.from(`{${members}${more ? ',"more":true' : ''}}`);
       });
     };
 
@@ -162,12 +166,11 @@ export default fp(
         for (;;) {
           if (performance.now() - readAt > STALE_AFTER_MS) throw new StaleError();
           // A reader that comes from another life of the database gets everything.
-          const place = cursor?.life === life ? cursor.place : FIRST_PLACE;
-          const page = log.after(place, PAGE_SIZE);
-          const isNews =
-            page.revocations.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
+          const position = cursor?.life === life ? cursor.position : 0;
+          const page = log.after(position);
+          const isNews = page.entries !== '' || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
           const leftMs = deadline - performance.now();
-          if (isNews || leftMs <= 0 || closing || caller.aborted) return toResponse(place, page);
+          if (isNews || leftMs <= 0 || closing || caller.aborted) return toResponse(position, page);
           await pause(leftMs, caller);
         }
       },
@@ -175,7 +178,3 @@ export default fp(
   },
   { name: 'feed', dependencies: ['database', 'keys'] },
 );
-
-function toJson(answer: Revocations): Buffer {
-  return Buffer.from(JSON.stringify(answer));
-}

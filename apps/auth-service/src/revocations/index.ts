@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin';
 import feed from './feed.js';
 import { revocationsRoute } from './feed-route.js';
-import { deleteOldRevocations } from './stored-revocations.js';
+import { deleteOldRevocations } from './stored-pages.js';
 
 // After a mass sign-out there are many, and no index leads to them.
 const BATCH = 10_000;
