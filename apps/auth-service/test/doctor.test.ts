@@ -151,7 +151,7 @@ t.test('a healthy installation', async t => {
       TRUST_PROXY: 'the gateway is at 127.0.0.1',
       database: /^PostgreSQL 18\.\d+, "test_\w+" at 127\.0\.0\.1:\d+, as "serving_\w+", [\d.]+ ms away$/,
       'database-tls': /on this machine/,
-      connections: /^\d+ of 97 in use; a replica opens up to 11/,
+      connections: /^\d+ of 397 in use; a replica opens up to 11/,
       pooler: 'none',
       clock: /agrees with this machine’s/,
       role: /ordinary/,
@@ -161,8 +161,9 @@ t.test('a healthy installation', async t => {
       PUBLIC_URL: `${gateway.url} leads to this installation`,
     },
   );
-  // The server of the tests does without safety.
-  t.match(troubles(found, 'database'), [{ status: 'warn', detail: /fsync/ }]);
+  // The server of the tests does without safety, and a busy machine is slow to answer.
+  const unsafe = troubles(found, 'database').filter(({ detail }) => !/ms away/.test(detail));
+  t.match(unsafe, [{ status: 'warn', detail: /fsync/ }]);
   t.match(troubles(found, 'PUBLIC_URL'), [{ status: 'warn', detail: /not https/ }]);
   t.same(failures(found), []);
   t.equal((await doctor(t, env, '--strict')).code, 1, 'warnings count when they shall');

@@ -99,7 +99,8 @@ async function startServer(cluster: Cluster): Promise<number> {
     `port=${port}`,
     'listen_addresses=127.0.0.1',
     'unix_socket_directories=',
-    ...(cluster.durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
+    // Test files that run side by side share it, each with replicas that have pools.
+    ...(cluster.durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'max_connections=400']),
   ];
   const log = join(cluster.home, 'log');
   const options = settings.map(setting => `-c ${setting}`).join(' ');
