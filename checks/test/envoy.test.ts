@@ -1,16 +1,15 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { createAuthClient } from '@latchkey/auth-client';
 import t from 'tap';
 import { envoy, startEnvoy } from './gateways/envoy.js';
 import { readConfiguration } from './gateways/gateway.js';
 import { startRecorder } from './gateways/raw.js';
 import { tellStories } from './gateways/stories.js';
-import { call, startSystem } from './helper.js';
+import { call, latchkey, startSystem } from './services.js';
 
 tellStories(t, envoy);
 
 t.test('Envoy verifies tokens itself', { skip: envoy.skip }, async t => {
-  const { authUrl, auth, signUp, sql } = await startSystem(t);
+  const { authUrl, auth, authEnv, signUp } = await startSystem(t);
   const notes = await startRecorder(t, () => ({ status: 200, body: '{}' }));
   const filter = readConfiguration('envoy/jwt-authn.yaml').replace('http://localhost:8080', authUrl);
   const indented = filter.replaceAll(/^/gm, ' '.repeat(18)).trimEnd();
@@ -37,9 +36,7 @@ t.test('Envoy verifies tokens itself', { skip: envoy.skip }, async t => {
   t.equal(notes.seen.length, 1);
   t.same((await call(`${base}/auth/me`, token)).body, user, 'what is auth-service’s, it judges itself');
 
-  const secret = randomBytes(32).toString('base64url');
-  const hash = createHash('sha256').update(secret).digest();
-  await sql(`INSERT INTO auth.clients (id, secret_hash, scopes) VALUES ('billing', $1, '{}')`, [hash]);
+  const { clientSecret: secret } = JSON.parse((await latchkey(authEnv, 'clients create billing --json')).stdout);
   const service = await createAuthClient({ baseUrl: authUrl }).serviceToken({ id: 'billing', secret });
   await call(`${base}/notes`, service.access_token, { headers: forged });
   t.equal(notes.seen[1]?.headers['x-auth-user-id'], undefined, 'a service is no user');

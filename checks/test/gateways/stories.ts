@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import getPort from 'get-port';
 import type { Test } from 'tap';
-import { call, PASSWORD, type System, startSystem } from '../helper.js';
+import { call, PASSWORD, type System, startSystem } from '../services.js';
 import type { Gateway } from './gateway.js';
 import { type Seen, sendRaw, startRecorder, statuses } from './raw.js';
 
@@ -452,7 +452,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
         ({ token } = (await expect(200, '/auth/password', token, 'PUT', change)) ?? {});
         password = change.newPassword;
         await expect(204, '/auth/sign-out', token, 'POST', {});
-        await pause(20);
+        await pause(100);
       }
     };
     const lives = [live(), live(), live()];

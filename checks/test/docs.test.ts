@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
-const CHECK_FILES = fileURLToPath(new URL('../../../scripts/check-files.js', import.meta.url));
-const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+const CHECK_FILES = fileURLToPath(new URL('../../scripts/check-files.js', import.meta.url));
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const FOLDERS: Record<string, string> = {
   auth: 'apps/auth-service',
   notes: 'apps/notes-service',
   client: 'packages/auth-client',
   kit: 'packages/service-kit',
+  checks: 'checks',
 };
 
 t.test('the ASVS table names each requirement once, in order, and tests that there are', async t => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { waitFor } from '../helper.js';
+import { waitFor } from '../services.js';
 
 /** Where the services are; there may be several of each. */
 export type Upstreams = { auth: string[]; notes: string[] };
@@ -40,7 +40,7 @@ export function skipWithout(
 }
 
 export function readConfiguration(path: string): string {
-  return readFileSync(fileURLToPath(new URL(`../../../../deploy/${path}`, import.meta.url)), 'utf8');
+  return readFileSync(fileURLToPath(new URL(`../../../deploy/${path}`, import.meta.url)), 'utf8');
 }
 
 /** Puts the addresses of the test in the place of those that a configuration has as an example, `auth-1:3000` and so on. */

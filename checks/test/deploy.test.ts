@@ -1,21 +1,18 @@
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Environment, loadSettings } from '@latchkey/auth-service/settings';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { trustedProxies } from '@latchkey/service-kit';
 import pg from 'pg';
 import t from 'tap';
-import { Environment, loadSettings } from '../src/config/settings.js';
-import { commandLine } from './command-line.js';
-import { newCredentials, post, type Service, startService } from './helper.js';
 import { complaintsAbout, filesBelow, readKustomization, readYaml } from './kustomization.js';
+import { authSettings, call, latchkey, newCredentials, startAuthService } from './services.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDER = join(root, 'deploy/kubernetes');
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 // How long the service takes to close at most, after SHUTDOWN_DELAY_MS.
 const CLOSE_WITHIN_S = 13;
 
@@ -145,10 +142,12 @@ t.test('the example has the secrets that the pods want, and no usable ones', asy
 });
 
 t.test('probes ask what the service answers', async t => {
-  const { base } = await startService(t);
+  const postgres = await startThrowawayPostgres();
+  t.teardown(postgres.stop);
+  const { url } = await startAuthService(t, { ...authSettings(), DATABASE_URL: postgres.url });
   for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
     const { path } = container[probe].httpGet;
-    t.equal((await fetch(base + path)).status, 200, `${probe}: ${path}`);
+    t.equal((await fetch(url + path)).status, 200, `${probe}: ${path}`);
   }
   t.equal(container.livenessProbe.httpGet.path, '/livez', 'which does not depend on the database');
 });
@@ -156,8 +155,8 @@ t.test('probes ask what the service answers', async t => {
 t.test('the job migrates by a command that there is', async t => {
   const [program, ...args] = migration.args;
   t.equal(program, 'latchkey');
-  const { status, stdout } = spawnSync(process.execPath, [CLI, ...args, '--help'], { encoding: 'utf8' });
-  t.equal(status, 0);
+  const { code, stdout } = await latchkey({}, [...args, '--help'].join(' '));
+  t.equal(code, 0);
   for (const option of args.filter((arg: string) => arg.startsWith('--'))) t.match(stdout, `${option} <`);
   const variables = migration.args.flatMap((arg: string) => /^\$\((\w+)\)$/.exec(arg)?.[1] ?? []);
   t.same(
@@ -260,15 +259,17 @@ t.test('the roles of docker-compose.yml can do what the services do, and nothing
   const admin = await connect(urlOf('latchkey'));
   for (let run = 0; run < 2; run++) await runRolesScript(admin, passwords);
 
-  const service = await startService(t, { databaseUrl: urlOf('latchkey', 'auth_service', passwords.auth) });
-  t.equal((await post(`${service.base}/auth/sign-up`, newCredentials())).status, 201);
-  const unnamed = { config: { ...service.config, databaseUrl: urlOf('latchkey', 'auth_service') } } as Service;
-  const latchkey = commandLine(unnamed);
-  t.match(await latchkey('clients create notes-service', '', { PGPASSWORD: passwords.auth }), { code: 0 });
-  t.match(await latchkey('clients list', '', { PGPASSWORD: 'another' }), { code: 1, stderr: /refuses us/ });
-  const imported = await latchkey('users import - --dry-run', '{"username":"imported","passwordHash":null}', {
-    PGPASSWORD: passwords.auth,
+  const env = authSettings();
+  const post = (url: string, path: string, body: unknown) => call(url + path, undefined, { method: 'POST', body });
+  const service = await startAuthService(t, {
+    ...env,
+    DATABASE_URL: urlOf('latchkey', 'auth_service', passwords.auth),
   });
+  t.equal((await post(service.url, '/auth/sign-up', newCredentials())).status, 201);
+  const unnamed = { ...env, DATABASE_URL: urlOf('latchkey', 'auth_service'), PGPASSWORD: passwords.auth };
+  t.match(await latchkey(unnamed, 'clients create notes-service'), { code: 0 });
+  t.match(await latchkey({ ...unnamed, PGPASSWORD: 'another' }, 'clients list'), { code: 1, stderr: /refuses us/ });
+  const imported = await latchkey(unnamed, 'users import - --dry-run', '{"username":"imported","passwordHash":null}');
   t.match(imported, { code: 0, stderr: /dry run/ });
 
   const [auth, notes] = [
@@ -304,15 +305,14 @@ t.test('the roles of docker-compose.yml can do what the services do, and nothing
       await t.rejects(connect(urlOf(database, user, password)), { code: '42501' }, `${user} at ${database}`);
 
   // One that the superuser has migrated, as before there were these roles.
-  const before = await startService(t, { databaseUrl: urlOf('older') });
+  const before = await startAuthService(t, { ...env, DATABASE_URL: urlOf('older') });
   const credentials = newCredentials();
-  await post(`${before.base}/auth/sign-up`, credentials);
+  await post(before.url, '/auth/sign-up', credentials);
   await runRolesScript(await connect(urlOf('older')), passwords);
-  const after = await startService(t, {
-    ...{ databaseUrl: urlOf('older', 'auth_service', passwords.auth), authSecrets: before.config.authSecrets },
-  });
-  t.equal((await post(`${after.base}/auth/sign-in`, credentials)).status, 200);
-  const { rows } = await after.sql(
+  const own = urlOf('older', 'auth_service', passwords.auth);
+  const after = await startAuthService(t, { ...env, DATABASE_URL: own });
+  t.equal((await post(after.url, '/auth/sign-in', credentials)).status, 200);
+  const { rows } = await (await connect(own)).query(
     `SELECT DISTINCT relowner::regrole::text AS owner FROM pg_class WHERE relnamespace = 'auth'::regnamespace
      UNION SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'auth'::regnamespace`,
   );
