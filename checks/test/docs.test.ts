@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { authSettings, latchkey } from './services.js';
 
 const CHECK_FILES = fileURLToPath(new URL('../../scripts/check-files.js', import.meta.url));
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -75,4 +76,9 @@ t.test('lint refuses tracked files that belong to nothing', async t => {
   t.equal(status, 1);
   for (const stray of strays) t.match(stderr, `${stray} belongs to nothing. `);
   t.equal(stderr.trim().split('\n').length, strays.length);
+});
+
+t.test('the page of settings is what the service says of them', async t => {
+  const { stdout } = await latchkey(authSettings(), 'settings --markdown');
+  t.equal(read('docs/settings.md'), stdout, 'make it with: latchkey settings --markdown > docs/settings.md');
 });
