@@ -6,7 +6,8 @@ import { startThrowawayPostgres, type ThrowawayPostgres } from '@latchkey/embedd
 import { stopsOnce } from './cleanup.js';
 import { type Server, startServer } from './processes.js';
 
-const APP = new URL('../../apps/auth-service/dist/', import.meta.url);
+const SERVER = new URL(import.meta.resolve('@latchkey/auth-service/server'));
+const LATCHKEY = new URL(import.meta.resolve('@latchkey/auth-service/cli'));
 const run = promisify(execFile);
 
 export const ISSUER = 'http://auth.bench';
@@ -54,7 +55,7 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
   const children: ChildProcess[] = [];
   let isOver = false;
   const latchkey = async (...args: string[]): Promise<unknown> => {
-    const { stdout } = await run(process.execPath, [new URL('cli.js', APP).pathname, ...args, '--json'], { env });
+    const { stdout } = await run(process.execPath, [LATCHKEY.pathname, ...args, '--json'], { env });
     return JSON.parse(stdout);
   };
   return {
@@ -64,7 +65,7 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     adopt: child => void children.push(child),
     async start(more = {}, onSpawn) {
       if (isOver) throw new Error('the stage has been left');
-      return startServer(new URL('server.js', APP), { ...env, ...more }, child => {
+      return startServer(SERVER, { ...env, ...more }, child => {
         children.push(child);
         onSpawn?.(child);
       });

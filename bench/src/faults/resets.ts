@@ -12,7 +12,7 @@ import { hasNginx, startGateway } from './nginx.js';
 import { authRequests, type Choose, notesRequests, type Owner } from './resets/requests.js';
 import { reset, STAGES } from './resets/stages.js';
 
-const NOTES = new URL('../../../apps/notes-service/dist/server.js', import.meta.url);
+const NOTES = new URL(import.meta.resolve('@latchkey/notes-service/server'));
 const AT_ONCE = 100;
 const WARM_UP = 2000;
 const SETTLE_MS = 3000;

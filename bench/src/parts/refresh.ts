@@ -3,36 +3,44 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
-import type { Server } from '../processes.js';
 import { clientOf, type Stage, signUp } from '../stage.js';
+import { type Statement, startRecorder } from '../statements.js';
 
 const SESSIONS = 64;
 const SIGN_UPS_AT_ONCE = 8;
 const CONNECTIONS = 16;
 
-/** One refresh: the token, and the parameters of the statement that it comes to. */
-type Refresh = { token: string; values: unknown[] };
+/** One refresh: the token, and the statement that the service makes of it. */
+export type Refresh = { token: string; statement: Statement };
 
 /**
  * Prepares refreshes that can be repeated: each session's parent token, within the grace period. Every one of them is the
  * same statement as any refresh, and writes as much.
  */
-export async function prepareRefreshes(stage: Stage, server: Server): Promise<Refresh[]> {
-  const { createRefreshTokens, parseRefreshToken } = await fromService('tokens/refresh-token.js');
-  const { parseSecrets } = await fromService('secrets.js');
-  const refreshTokens = createRefreshTokens(parseSecrets(stage.env['AUTH_SECRETS']));
+export async function prepareRefreshes(stage: Stage, count = SESSIONS): Promise<Refresh[]> {
+  const recorder = await startRecorder(stage.postgres.url);
+  const server = await stage.start({ DATABASE_URL: recorder.url });
   const client = clientOf(server);
   const prepare = async (): Promise<Refresh> => {
-    const { refreshToken: token } = await signUp(client);
+    const { token: accessToken, refreshToken: token } = await signUp(client);
+    const { sid } = JSON.parse(Buffer.from(accessToken.split('.')[1] as string, 'base64url').toString());
+    recorder.take(sid);
     await client.refresh(token);
-    const { sessionId, generation, mac } = parseRefreshToken(token);
-    const seeds: Buffer[] = refreshTokens.seeds({ sessionId, generation, mac });
-    return { token, values: [sessionId, generation, seeds, mac, 600, 2_592_000, 300] };
+    const [statement, ...others] = recorder.take(sid);
+    if (!statement || others.length > 0)
+      throw new Error('A refresh is no longer one statement with the id of the session.');
+    return { token, statement };
   };
   const prepared: Refresh[] = [];
-  // A few at once: all of them would wait for a hash for longer than they may at the default cost.
-  while (prepared.length < SESSIONS) {
-    prepared.push(...(await Promise.all(Array.from({ length: SIGN_UPS_AT_ONCE }, prepare))));
+  try {
+    // A few at once: all of them would wait for a hash for longer than they may at the default cost.
+    while (prepared.length < count) {
+      const atOnce = Math.min(SIGN_UPS_AT_ONCE, count - prepared.length);
+      prepared.push(...(await Promise.all(Array.from({ length: atOnce }, prepare))));
+    }
+  } finally {
+    await server.stop();
+    recorder.stop();
   }
   return prepared;
 }
@@ -54,12 +62,11 @@ export async function refreshRate(url: string, bodies: object[], seconds: number
 /** Statements per second by pgbench, which needs neither Node nor HTTP; `undefined` where it is not installed. */
 export async function pgbenchRate(stage: Stage, refreshes: Refresh[], seconds: number): Promise<number | undefined> {
   if (spawnSync('pgbench', ['--version']).status !== 0) return undefined;
-  const { REFRESH } = await fromService('sessions/refresh.js');
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
   try {
-    const scripts = refreshes.map(({ values }, i) => {
+    const scripts = refreshes.map(({ statement }, i) => {
       const script = join(folder, `${i}.sql`);
-      writeFileSync(script, `${inline(REFRESH, values)};\n`);
+      writeFileSync(script, `${inline(statement)};\n`);
       return ['--file', script];
     });
     const clients = ['--client', String(CONNECTIONS), '--jobs', '1', '--time', String(seconds)];
@@ -75,20 +82,10 @@ export async function pgbenchRate(stage: Stage, refreshes: Refresh[], seconds: n
 }
 
 /** Puts values into a statement, which pgbench wants in one line. */
-function inline(statement: string, values: unknown[]): string {
-  const literal = (value: unknown): string => {
+function inline({ text, values }: Statement): string {
+  const literal = (value: Statement['values'][number] | undefined): string => {
     if (Buffer.isBuffer(value)) return `'\\x${value.toString('hex')}'::bytea`;
-    if (Array.isArray(value)) return `ARRAY[${value.map(literal)}]`;
-    return typeof value === 'number' ? String(value) : `'${value}'`;
+    return typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : 'NULL';
   };
-  const origin = `json_build_object('id', uuidv7(), 'requestId', 'bench', 'address', '127.0.0.1', 'userAgent', 'bench')`;
-  return statement
-    .replace(/\$(\d)/g, (_, n) => (n === '8' ? origin : literal(values[Number(n) - 1])))
-    .replace(/\s+/g, ' ');
-}
-
-/** A module of the built service. */
-// biome-ignore lint/suspicious/noExplicitAny: built JavaScript has no types
-function fromService(file: string): Promise<any> {
-  return import(new URL(`../../../apps/auth-service/dist/${file}`, import.meta.url).href);
+  return text.replace(/\s+/g, ' ').replace(/\$(\d+)/g, (_, n) => literal(values[Number(n) - 1]));
 }

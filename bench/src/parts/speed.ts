@@ -25,8 +25,10 @@ export const speed: Part = async ({ cost = DEFAULT_COST, seconds = 5, rounds = 5
   await new Promise(resolve => setTimeout(resolve, 1000));
   const rssMb = residentMb(service.child.pid as number);
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const [sample] = await prepareRefreshes(stage, 1);
   const bare = await startServer(BARE_SERVER, {
     DATABASE_URL: stage.postgres.url,
+    REFRESH: sample?.statement.text ?? '',
     SIGNING_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
   });
   const verifier = createVerifier({ issuer: ISSUER, audience: AUDIENCE, baseUrl: service.url });
@@ -47,7 +49,7 @@ export const speed: Part = async ({ cost = DEFAULT_COST, seconds = 5, rounds = 5
       () => requests(service.url, token, seconds),
       () => requests(bare.url, token, seconds),
     );
-    const refreshes = await prepareRefreshes(stage, service);
+    const refreshes = await prepareRefreshes(stage);
     const refreshing = await takeTurns(
       'refreshes',
       () =>
@@ -59,11 +61,11 @@ export const speed: Part = async ({ cost = DEFAULT_COST, seconds = 5, rounds = 5
       () =>
         refreshRate(
           bare.url,
-          refreshes.map(({ values }) => ({ values: values.map(toJson) })),
+          refreshes.map(({ statement }) => ({ values: statement.values.map(toJson) })),
           seconds,
         ),
     );
-    const statements = await pgbenchRate(stage, await prepareRefreshes(stage, service), seconds);
+    const statements = await pgbenchRate(stage, await prepareRefreshes(stage), seconds);
     const offline = await offlineRate(() => verifier.verify(token), seconds);
 
     const rows: Row[] = [
@@ -154,8 +156,7 @@ async function offlineRate(verify: () => Promise<unknown>, seconds: number): Pro
 
 /** Bytes as the bare route takes them. */
 function toJson(value: unknown): unknown {
-  if (Buffer.isBuffer(value)) return { base64: value.toString('base64') };
-  return Array.isArray(value) ? value.map(toJson) : value;
+  return Buffer.isBuffer(value) ? { base64: value.toString('base64') } : value;
 }
 
 function residentMb(pid: number): number {
