@@ -5,7 +5,12 @@ import type { Socket } from 'node:net';
 /** A request and the response to it. */
 export type Exchange = { request: IncomingMessage; response: ServerResponse };
 
-type Connection = { current?: Exchange | undefined; waiting: (() => void)[] };
+type Connection = {
+  current?: Exchange | undefined;
+  /** The last one, when its response was sent before its request had arrived. */
+  early?: Exchange | undefined;
+  waiting: (() => void)[];
+};
 
 // Few clients send requests before they have the response to the one before, and those send few. A single read of the
 // socket may hold two thousand.
@@ -27,6 +32,7 @@ export function oneAtATime(listener: RequestListener): RequestListener {
     connection.current = exchange;
     response.once('close', () => {
       connection.current = undefined;
+      connection.early = request.complete ? undefined : exchange;
       connection.waiting.shift()?.();
     });
     // The response before this one may have been the last of the connection.
@@ -45,7 +51,11 @@ export function oneAtATime(listener: RequestListener): RequestListener {
   };
 }
 
-/** The exchange that a connection is at; `undefined` when it is idle. */
+/**
+ * The exchange that a connection is at, also one whose response was sent while its request still arrives; `undefined` when
+ * the connection is idle.
+ */
 export function currentExchange(socket: Socket): Exchange | undefined {
-  return connections.get(socket)?.current;
+  const { current, early } = connections.get(socket) ?? {};
+  return current ?? (early?.request.complete ? undefined : early);
 }

@@ -162,6 +162,33 @@ t.test('what is not HTTP is not answered in the place of a request before it', a
   t.notMatch(await readAll(begun), /400|invalid_request/, 'nor within its response');
 });
 
+t.test('a request that was answered before its body arrived gets no other response', async t => {
+  const port = await start(
+    t,
+    (_request, response) => void response.writeHead(401).end(),
+    server => {
+      server.requestTimeout = 500;
+    },
+  );
+  const early = async (framing: string) => {
+    const socket = await write(t, port, `POST / HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n`);
+    const [answer] = await once(socket, 'data');
+    t.match(String(answer), /^HTTP\/1\.1 401 /);
+    return socket;
+  };
+  const chunked = await early('Transfer-Encoding: chunked');
+  chunked.write('nonsense\r\n');
+  t.equal(await readAll(chunked), '', 'when the body is not valid');
+
+  const slow = await early('Content-Length: 2');
+  t.equal(await readAll(slow), '', 'when it does not arrive in time');
+
+  const complete = await early('Content-Length: 2');
+  await new Promise(resolve => complete.write('hi', resolve));
+  complete.write('nonsense\r\n\r\n');
+  t.match(await readAll(complete), /^HTTP\/1\.1 400 /, 'what comes behind a whole request is another one');
+});
+
 t.test('a request without a host is refused, unless it is of HTTP/1.0', async t => {
   const port = await start(t, (_request, response) => void response.end('served'));
   const refused = await readAll(await write(t, port, 'GET / HTTP/1.1\r\n\r\n'));
