@@ -33,6 +33,8 @@ export function createHttpServer(listener: RequestListener): Server {
   );
   // For the same reason; an expectation that is not known may be ignored (RFC 9110 §10.1.1).
   server.on('checkExpectation', serve);
+  // Node drops those behind the thousandth by default, among them what a gateway adds. Their size is limited.
+  server.maxHeadersCount = 0;
   // What nobody reads is given up.
   server.timeout = SILENCE_TIMEOUT_MS;
   server.on('connection', socket => {

@@ -196,6 +196,12 @@ t.test('a request without a host is refused, unless it is of HTTP/1.0', async t 
   t.match(await readAll(await write(t, port, 'GET / HTTP/1.0\r\n\r\n')), /^HTTP\/1\.1 200 .*served$/s);
 });
 
+t.test('a header field behind a thousand others is read, such as what a gateway adds', async t => {
+  const port = await start(t, ({ headers }, response) => void response.end(`<${headers['x-forwarded-for']}>`));
+  const fields = `Host: x\r\nConnection: close\r\n${'V:\r\n'.repeat(1010)}X-Forwarded-For: 192.0.2.1\r\n`;
+  t.match(await readAll(await write(t, port, `GET / HTTP/1.1\r\n${fields}\r\n`)), /<192\.0\.2\.1>/);
+});
+
 t.test('every request has an address, also when its connection was reset', async t => {
   let served = 0;
   let unknown = 0;
