@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { describeClientError } from './client-error.js';
 import { oneAtATime } from './one-at-a-time.js';
 
@@ -15,7 +15,7 @@ const SILENCE_TIMEOUT_MS = 60_000;
  */
 export function createHttpServer(listener: RequestListener): Server {
   const serve = oneAtATime((request, response) => {
-    if (request.headers.host !== undefined || request.httpVersion !== '1.1') return listener(request, response);
+    if (isUnambiguous(request)) return listener(request, response);
     const { status, headers, body } = describeClientError();
     response.writeHead(status, headers).end(body);
   });
@@ -43,4 +43,14 @@ export function createHttpServer(listener: RequestListener): Server {
     if (socket.remoteAddress === undefined) socket.destroy();
   });
   return server;
+}
+
+/** Whether a request has one host, and ends where its sender takes it to end (RFC 9112 §3.2 and §6.1). */
+function isUnambiguous({ httpVersion, headers, rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return httpVersion === '1.0' ? hosts <= 1 && headers['transfer-encoding'] === undefined : hosts === 1;
 }

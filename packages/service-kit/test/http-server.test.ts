@@ -196,6 +196,27 @@ t.test('a request without a host is refused, unless it is of HTTP/1.0', async t 
   t.match(await readAll(await write(t, port, 'GET / HTTP/1.0\r\n\r\n')), /^HTTP\/1\.1 200 .*served$/s);
 });
 
+t.test('a request with two hosts is refused (RFC 9112 §3.2)', async t => {
+  const port = await start(t, (_request, response) => void response.end('served'));
+  for (const version of ['1.0', '1.1']) {
+    const refused = await readAll(await write(t, port, `GET / HTTP/${version}\r\nHost: a\r\nhost: b\r\n\r\n`));
+    t.match(refused, /^HTTP\/1\.1 400 .*application\/problem\+json.*invalid_request/s, version);
+  }
+});
+
+t.test('HTTP/1.0 with a transfer coding is refused, and nothing behind it is served (RFC 9112 §6.1)', async t => {
+  let served = 0;
+  const port = await start(t, (_request, response) => {
+    served++;
+    response.end('served');
+  });
+  const headers = 'Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n';
+  const answers = await readAll(await write(t, port, `POST / HTTP/1.0\r\n${headers}\r\n0\r\n\r\n${GET}`));
+  t.match(answers, /^HTTP\/1\.1 400 .*invalid_request/s);
+  t.equal(answers.match(/HTTP\/1\.1 /g)?.length, 1);
+  t.equal(served, 0);
+});
+
 t.test('a header field behind a thousand others is read, such as what a gateway adds', async t => {
   const port = await start(t, ({ headers }, response) => void response.end(`<${headers['x-forwarded-for']}>`));
   const fields = `Host: x\r\nConnection: close\r\n${'V:\r\n'.repeat(1010)}X-Forwarded-For: 192.0.2.1\r\n`;
