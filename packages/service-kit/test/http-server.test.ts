@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerClientError, createHttpServer, infallible } from '../src/index.js';
+import { answerClientError } from '../src/http/client-error.js';
+import { createHttpServer } from '../src/http/http-server.js';
+import { infallible } from '../src/http/serializers.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
