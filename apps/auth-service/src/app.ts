@@ -1,4 +1,5 @@
-import { type FastifyInstance, fastify } from 'fastify';
+import { createService } from '@latchkey/service-kit/http';
+import type { FastifyInstance } from 'fastify';
 import type { DestinationStream } from 'pino';
 import accounts from './accounts/index.js';
 import clients from './clients/index.js';
@@ -6,14 +7,8 @@ import type { Config } from './config/settings.js';
 import password from './credentials/password/index.js';
 import database from './database/index.js';
 import events from './events/index.js';
-import cors from './http/cors.js';
-import draining from './http/draining.js';
-import health from './http/health.js';
-import jsonBody from './http/json-body.js';
 import metrics from './http/metrics/index.js';
 import openapi from './http/openapi.js';
-import problems from './http/problems.js';
-import { serverOptions } from './http/server-options.js';
 import keys from './keys/index.js';
 import revocations from './revocations/index.js';
 import sessions from './sessions/index.js';
@@ -22,35 +17,20 @@ import throttles from './throttles/index.js';
 import tokens from './tokens/index.js';
 
 /** Builds the service: each capability is a plugin. Migrates the database, does not listen. */
-export async function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
-  const app = fastify(serverOptions(config, logStream));
-  try {
-    await wire(app, config);
-    return app;
-  } catch (error) {
-    await app.close();
-    throw error;
-  }
-}
-
-async function wire(app: FastifyInstance, config: Config): Promise<void> {
-  await app.register(cors, { config });
-  await app.register(metrics, { config });
-  await app.register(draining);
-  await app.register(problems);
-  await app.register(jsonBody);
-  await app.register(openapi, { config });
-  await app.register(health);
-
-  await app.register(database, { config });
-  await app.register(events, { config });
-  await app.register(keys, { config });
-  await app.register(tokens);
-  await app.register(revocations);
-  await app.register(sessions, { config });
-  await app.register(throttles, { config });
-  await app.register(password, { config });
-  await app.register(accounts, { config });
-  await app.register(signInRoute, { config });
-  await app.register(clients, { config });
+export function buildApp(config: Config, logStream?: DestinationStream): Promise<FastifyInstance> {
+  return createService({ ...config, logStream }, async app => {
+    await app.register(metrics, { config });
+    await app.register(openapi, { config });
+    await app.register(database, { config });
+    await app.register(events, { config });
+    await app.register(keys, { config });
+    await app.register(tokens);
+    await app.register(revocations);
+    await app.register(sessions, { config });
+    await app.register(throttles, { config });
+    await app.register(password, { config });
+    await app.register(accounts, { config });
+    await app.register(signInRoute, { config });
+    await app.register(clients, { config });
+  });
 }

@@ -6,10 +6,8 @@ import { loadSettings } from './config/settings.js';
 
 await runService('auth-service', {
   prepare: () => prepare(loadSettings()),
-  build: async config => {
+  async build(config, logStream) {
     await startTracing('auth-service');
-    // A person reads a terminal; everything else gets JSON.
-    const pretty = !config.production && process.stdout.isTTY;
-    return buildApp(config, pretty ? (await import('pino-pretty')).default() : undefined);
+    return buildApp(config, logStream);
   },
 });

@@ -108,6 +108,9 @@ t.test('the state of the database shows', async t => {
   cut();
   t.equal((await get(`${base}/auth/me`, body.token)).status, 503);
   t.equal(await value('latchkey_database_errors_total'), 1);
+  t.equal((await get(`${base}/readyz`)).status, 503);
+  t.equal(await value('latchkey_database_errors_total'), 2);
+  t.equal(await value('latchkey_hash_refusals_total'), 0, 'not every 503 is a refused hash');
   await until(async () => (await known('latchkey_database_connections_lost_total')) > 0, 'a lost connection');
   await until(async () => (await known('latchkey_ready')) === 0, 'not ready');
   t.ok((await known('latchkey_revocations_age_seconds')) >= 5);

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import type { Queryable } from '@latchkey/service-kit/database';
 import fc from 'fast-check';
 import t from 'tap';
 import { changePassword } from '../src/credentials/password/change.js';
-import type { Queryable } from '../src/database/sql.js';
 import { listSessions } from '../src/sessions/list.js';
 import { startSession } from '../src/sessions/start.js';
 import {

@@ -1,16 +1,17 @@
 import type { ServiceCredentials } from '@latchkey/auth-client';
 import {
   ConfigError,
-  defaultShutdownDelayMs,
   describeDatabaseUrlFault,
+  portSetting,
   readEnvironment,
+  serviceDefaults,
   serviceSettings,
 } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 
 const Environment = Type.Object({
   ...serviceSettings,
-  PORT: Type.Integer({ default: 3001, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
+  PORT: portSetting(3001),
   AUTH_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'Where auth-service answers this service' }),
   ),
@@ -40,14 +41,14 @@ export type Config = {
   shutdownDelayMs: number;
   databaseUrl: string;
   dataDir: string;
+  tokenAudience: string;
+  logLevel: string;
   authUrl: string;
   authIssuer: string;
   /** Without it, sessions that end are not heard of. */
   authClient?: ServiceCredentials;
   authMaxStalenessS: number;
   authOnStale: 'open' | 'closed';
-  tokenAudience: string;
-  logLevel: string;
 };
 
 /** What the environment says; in development the database may be left open, and with it the client's secret. */
@@ -82,20 +83,21 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
   const urlFault = settings.DATABASE_URL && describeDatabaseUrlFault(settings.DATABASE_URL);
   if (urlFault) complaints.push(`DATABASE_URL ${urlFault}`);
   if (complaints.length > 0) throw new ConfigError(complaints);
+  const defaults = serviceDefaults(production);
   const authUrl = settings.AUTH_URL ?? 'http://localhost:3000';
   return {
     production,
-    host: settings.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    host: settings.HOST ?? defaults.host,
     port: settings.PORT,
-    shutdownDelayMs: settings.SHUTDOWN_DELAY_MS ?? defaultShutdownDelayMs(production),
+    shutdownDelayMs: settings.SHUTDOWN_DELAY_MS ?? defaults.shutdownDelayMs,
     dataDir: settings.DATA_DIR,
+    tokenAudience: settings.TOKEN_AUDIENCE,
+    logLevel: settings.LOG_LEVEL,
     authUrl,
     authIssuer: settings.AUTH_ISSUER ?? authUrl,
     authClientId: settings.AUTH_CLIENT_ID ?? 'notes-service',
     authMaxStalenessS: settings.AUTH_MAX_STALENESS_S,
     authOnStale: settings.AUTH_ON_STALE,
-    tokenAudience: settings.TOKEN_AUDIENCE,
-    logLevel: settings.LOG_LEVEL,
     ...(settings.DATABASE_URL && { databaseUrl: settings.DATABASE_URL }),
     ...(settings.AUTH_CLIENT_SECRET && { authClientSecret: settings.AUTH_CLIENT_SECRET }),
   };

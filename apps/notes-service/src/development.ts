@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { keepSecret, type Prepared } from '@latchkey/service-kit';
+import { keepSecret, type Prepared, provideDatabase } from '@latchkey/service-kit';
 import type { Config, Settings } from './config.js';
 
 /**
@@ -9,14 +9,8 @@ import type { Config, Settings } from './config.js';
  */
 export async function prepare({ authClientId, authClientSecret, ...settings }: Settings): Promise<Prepared<Config>> {
   const secret = authClientSecret ?? (await developmentSecret(settings.dataDir));
-  const authClient = { id: authClientId, secret };
-  const { databaseUrl } = settings;
-  if (databaseUrl) return { config: { ...settings, authClient, databaseUrl }, release: async () => undefined };
-  // A development dependency: the production image does not have it.
-  const { startPostgres } = await import('@latchkey/embedded-postgres');
-  const postgres = await startPostgres(settings.dataDir);
-  const config = { ...settings, authClient, databaseUrl: postgres.url };
-  return { config, folder: postgres.home, release: postgres.stop };
+  const { databaseUrl, ...rest } = await provideDatabase(settings);
+  return { config: { ...settings, authClient: { id: authClientId, secret }, databaseUrl }, ...rest };
 }
 
 function developmentSecret(dataDir: string): Promise<string> {

@@ -6,10 +6,8 @@ import { prepare } from './development.js';
 
 await runService('notes-service', {
   prepare: () => prepare(loadSettings()),
-  build: async config => {
+  async build(config, logStream) {
     await startTracing('notes-service');
-    // A person reads a terminal; everything else gets JSON.
-    const pretty = !config.production && process.stdout.isTTY;
-    return buildApp(config, pretty ? (await import('pino-pretty')).default() : undefined);
+    return buildApp(config, logStream);
   },
 });

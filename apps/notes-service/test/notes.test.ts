@@ -10,7 +10,7 @@ import t from 'tap';
 import { buildApp } from '../src/app.js';
 import { loadSettings } from '../src/config.js';
 import { prepare } from '../src/development.js';
-import { migrate } from '../src/migrate.js';
+import { migrator } from '../src/migrator.js';
 import { call, createDatabase, startSystem } from './helper.js';
 
 t.test('people keep notes of their own', async t => {
@@ -53,7 +53,7 @@ t.test('replicas that start at once migrate once, whatever lock somebody has lef
   t.teardown(() => other.end());
   // The one that node-pg-migrate takes by itself, for a session: PgBouncer keeps the session.
   await other.query('SELECT pg_advisory_lock(7241865325823964)');
-  await Promise.all(Array.from({ length: 5 }, () => migrate(databaseUrl)));
+  await Promise.all(Array.from({ length: 5 }, () => migrator.migrate(databaseUrl)));
   const { rows } = await other.query(
     'SELECT count(*)::int AS count, count(DISTINCT name)::int AS names FROM notes.migrations',
   );
@@ -70,7 +70,7 @@ t.test('a role that owns the schema and may make no other one migrates it', asyn
   const role = `notes_${randomUUID().slice(0, 8)}`;
   await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; CREATE SCHEMA notes AUTHORIZATION ${role}`);
   const url = Object.assign(new URL(databaseUrl), { username: role, password: 'x' });
-  await migrate(url.href);
+  await migrator.migrate(url.href);
   const { rows } = await admin.query(`SELECT tableowner AS owner FROM pg_tables WHERE tablename = 'notes'`);
   t.same(rows, [{ owner: role }]);
 });

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerClientError, createHttpServer, infallible } from '../src/index.js';
+import { answerClientError } from '../src/http/client-error.js';
+import { createHttpServer } from '../src/http/http-server.js';
+import { infallible } from '../src/http/serializers.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -162,11 +164,65 @@ t.test('what is not HTTP is not answered in the place of a request before it', a
   t.notMatch(await readAll(begun), /400|invalid_request/, 'nor within its response');
 });
 
+t.test('a request that was answered before its body arrived gets no other response', async t => {
+  const port = await start(
+    t,
+    (_request, response) => void response.writeHead(401).end(),
+    server => {
+      server.requestTimeout = 500;
+    },
+  );
+  const early = async (framing: string) => {
+    const socket = await write(t, port, `POST / HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n`);
+    const [answer] = await once(socket, 'data');
+    t.match(String(answer), /^HTTP\/1\.1 401 /);
+    return socket;
+  };
+  const chunked = await early('Transfer-Encoding: chunked');
+  chunked.write('nonsense\r\n');
+  t.equal(await readAll(chunked), '', 'when the body is not valid');
+
+  const slow = await early('Content-Length: 2');
+  t.equal(await readAll(slow), '', 'when it does not arrive in time');
+
+  const complete = await early('Content-Length: 2');
+  await new Promise(resolve => complete.write('hi', resolve));
+  complete.write('nonsense\r\n\r\n');
+  t.match(await readAll(complete), /^HTTP\/1\.1 400 /, 'what comes behind a whole request is another one');
+});
+
 t.test('a request without a host is refused, unless it is of HTTP/1.0', async t => {
   const port = await start(t, (_request, response) => void response.end('served'));
   const refused = await readAll(await write(t, port, 'GET / HTTP/1.1\r\n\r\n'));
   t.match(refused, /^HTTP\/1\.1 400 .*application\/problem\+json.*invalid_request/s);
   t.match(await readAll(await write(t, port, 'GET / HTTP/1.0\r\n\r\n')), /^HTTP\/1\.1 200 .*served$/s);
+});
+
+t.test('a request with two hosts is refused (RFC 9112 §3.2)', async t => {
+  const port = await start(t, (_request, response) => void response.end('served'));
+  for (const version of ['1.0', '1.1']) {
+    const refused = await readAll(await write(t, port, `GET / HTTP/${version}\r\nHost: a\r\nhost: b\r\n\r\n`));
+    t.match(refused, /^HTTP\/1\.1 400 .*application\/problem\+json.*invalid_request/s, version);
+  }
+});
+
+t.test('HTTP/1.0 with a transfer coding is refused, and nothing behind it is served (RFC 9112 §6.1)', async t => {
+  let served = 0;
+  const port = await start(t, (_request, response) => {
+    served++;
+    response.end('served');
+  });
+  const headers = 'Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n';
+  const answers = await readAll(await write(t, port, `POST / HTTP/1.0\r\n${headers}\r\n0\r\n\r\n${GET}`));
+  t.match(answers, /^HTTP\/1\.1 400 .*invalid_request/s);
+  t.equal(answers.match(/HTTP\/1\.1 /g)?.length, 1);
+  t.equal(served, 0);
+});
+
+t.test('a header field behind a thousand others is read, such as what a gateway adds', async t => {
+  const port = await start(t, ({ headers }, response) => void response.end(`<${headers['x-forwarded-for']}>`));
+  const fields = `Host: x\r\nConnection: close\r\n${'V:\r\n'.repeat(1010)}X-Forwarded-For: 192.0.2.1\r\n`;
+  t.match(await readAll(await write(t, port, `GET / HTTP/1.1\r\n${fields}\r\n`)), /<192\.0\.2\.1>/);
 });
 
 t.test('every request has an address, also when its connection was reset', async t => {

@@ -2,15 +2,14 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import t from 'tap';
+import { isDatabaseUnavailable, kindOfDatabaseError } from '../src/database/index.js';
+import { describeError, toProblem } from '../src/http/index.js';
 import {
   describeDatabaseUrlFault,
-  describeError,
   explain,
   isCidr,
-  isDatabaseUnavailable,
   keepSecret,
   readEnvironment,
-  toProblem,
   trustedProxies,
 } from '../src/index.js';
 
@@ -54,6 +53,32 @@ t.test('tells a database that is away from a fault of ours', async t => {
   t.ok(isDatabaseUnavailable(new Error('timeout exceeded when trying to connect')));
   t.ok(isDatabaseUnavailable(new Error('Connection terminated unexpectedly')));
   t.notOk(isDatabaseUnavailable('text'));
+});
+
+t.test('knows what an error says of the database', async t => {
+  const error = (code: string, message = '') => Object.assign(new Error(message), code && { code });
+  for (const [code, kind] of Object.entries({
+    ...{ ENOTFOUND: 'unresolved', ECONNREFUSED: 'no-listener', ENOENT: 'no-socket', '42501': 'not-allowed' },
+    ...{ '42P01': 'not-there', '28P01': 'login-refused', '3D000': 'no-database', '53300': 'no-connection-left' },
+    ...{ '53100': 'no-room', '57P03': 'not-accepting', ECONNRESET: 'disconnected', ETIMEDOUT: 'silent' },
+    ...{ '57014': 'too-late', '40P01': 'conflict', '25006': 'read-only', '58030': 'broken' },
+  })) {
+    t.equal(kindOfDatabaseError(error(code)), kind, code);
+  }
+  t.equal(kindOfDatabaseError(error('', 'Query read timeout')), 'silent');
+  t.equal(kindOfDatabaseError(error('', 'the password has no SSL certificate')), undefined, 'by its words alone');
+  t.equal(kindOfDatabaseError(error('23505')), undefined);
+});
+
+t.test('says at which step a connection failed', async t => {
+  const url = 'postgresql://ada@db/notes';
+  const refusal = (code: string, message: string) => explain(Object.assign(new Error(message), { code }), url);
+  t.match(refusal('ENOTFOUND', 'getaddrinfo'), /the name db cannot be resolved/);
+  t.match(refusal('08P01', 'no such user: ada'), /db:5432 refuses the role "ada"/, 'as PgBouncer says it');
+  t.match(refusal('08P01', 'no such database: notes'), /there is no database "notes"/);
+  t.match(refusal('08P01', 'server login failed'), /does not accept us now/);
+  t.match(explain(new Error('The server does not support SSL connections'), url), /TLS fails/);
+  t.match(explain(new Error('timeout expired'), url), /does not answer \(timeout expired\)/);
 });
 
 t.test('answers errors without their causes', async t => {

@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import { IS_NAMED } from '../credentials/password/stored-passwords.js';
-import { type Queryable, statement } from '../database/sql.js';
+import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 const set = (event: 'user_disabled' | 'user_enabled', disabledAt: string) =>

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { User } from '@latchkey/user-schema';
-import { problemAnswers } from '../http/problem-responses.js';
 
 export const meRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
@@ -9,7 +9,12 @@ export const meRoute: FastifyPluginAsyncTypebox = async app => {
     security: [{ bearer: [] }],
     response: { 200: User, ...problemAnswers(401, 503) },
   };
-  const options = { schema, onRequest: app.authenticate, preHandler: app.requireSession };
+  const options = {
+    config: { audience: 'browsers' as const },
+    schema,
+    onRequest: app.authenticate,
+    preHandler: app.requireSession,
+  };
   app.get('/auth/me', options, async (request, reply) => {
     return reply.send(request.account);
   });

@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { transact } from '@latchkey/service-kit/database';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { Credentials, SignedIn, SignUpHeaders } from '@latchkey/user-schema';
 import { hashCaller } from '../credentials/password/hash-caller.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
-import { transact } from '../database/sql.js';
 import { recordEvent } from '../events/recorder.js';
 import { logEvents, originOf } from '../events/request-events.js';
 import { IdempotencyKeyReusedError, UsernameTakenError } from '../http/errors.js';
-import { problemAnswers } from '../http/problem-responses.js';
 import { type SessionLimits, startSession } from '../sessions/start.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
@@ -22,7 +22,8 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 422, 429, 503) },
   };
   const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
-  app.post('/auth/sign-up', { schema, onRequest: app.admitHash(), preHandler }, async (request, reply) => {
+  const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };
+  app.post('/auth/sign-up', options, async (request, reply) => {
     const { username, password } = request.body;
     const header = request.headers['idempotency-key'];
     const keyHash = header === undefined ? undefined : hashKey(header);

@@ -1,7 +1,8 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import { IS_NAMED, PASSWORD, type StoredPassword } from '../credentials/password/stored-passwords.js';
-import { type Queryable, statement, utc } from '../database/sql.js';
+import { statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
 import { type SessionLimits, type Started, startSession } from '../sessions/start.js';

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { prepare } from '../config/development.js';
 import { type Config, loadSettings } from '../config/settings.js';
-import { migrate } from '../database/migrate.js';
+import { migrator } from '../database/migrate.js';
 import type { Origin } from '../events/recorder.js';
 
 /** What a command works with. */
@@ -25,7 +25,7 @@ export function withDatabase<T>(command: (context: Context) => Promise<T>): Prom
 export async function withConnection<T>(command: (context: Context) => Promise<T>): Promise<T> {
   const { config, release } = await prepare(loadSettings());
   try {
-    if (config.migrateOnStart) await migrate(config.databaseUrl);
+    if (config.migrateOnStart) await migrator.migrate(config.databaseUrl);
     const db = new pg.Client({ connectionString: config.databaseUrl, connectionTimeoutMillis: 5000 });
     // The query that waits then hears of it.
     db.on('error', () => undefined);

@@ -1,7 +1,7 @@
+import { provideDatabase } from '@latchkey/service-kit';
 import { Command } from 'commander';
-import { prepareDatabase } from '../config/development.js';
 import { loadSettings } from '../config/settings.js';
-import { assertRole, grantServing, migrate } from '../database/migrate.js';
+import { assertRole, grantServing, migrator } from '../database/migrate.js';
 
 /** `latchkey migrate` */
 export function migrateCommand(): Command {
@@ -12,10 +12,10 @@ export function migrateCommand(): Command {
     .option('--grant-to <role>', 'allow that role what the service does, and nothing else in the schema')
     .option('--json', 'print JSON')
     .action(async ({ grantTo, json }: { grantTo?: string; json?: boolean }) => {
-      const { databaseUrl, release } = await prepareDatabase(loadSettings(undefined, ['DATABASE_URL']));
+      const { databaseUrl, release } = await provideDatabase(loadSettings(undefined, ['DATABASE_URL']));
       try {
         if (grantTo !== undefined) await assertRole(databaseUrl, grantTo);
-        const applied = await migrate(databaseUrl);
+        const applied = await migrator.migrate(databaseUrl);
         if (grantTo !== undefined) await grantServing(databaseUrl, grantTo);
         if (json) return console.log(JSON.stringify({ applied, grantedTo: grantTo ?? null }, null, 2));
         console.log(applied.length > 0 ? `Applied ${applied.join(', ')}.` : 'The schema is up to date.');

@@ -1,4 +1,4 @@
-import type { Queryable } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
 import { InvalidClientError, InvalidRequestError } from '../http/errors.js';
 import { isClientSecret } from './secret.js';
 import { findClient, type StoredClient } from './stored-clients.js';

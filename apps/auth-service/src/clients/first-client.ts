@@ -1,6 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { FastifyBaseLogger } from 'fastify';
 import type { FirstClient } from '../config/settings.js';
-import type { Queryable } from '../database/sql.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { findDifferences } from './difference.js';
 import { hashClientSecret } from './secret.js';

@@ -1,6 +1,6 @@
 import formbody from '@fastify/formbody';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { describeError, type RequestError, toProblem } from '@latchkey/service-kit';
+import { describeError, type RequestError, toProblem } from '@latchkey/service-kit/http';
 import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { HttpSettings } from '../config/sections/http.js';
@@ -51,7 +51,7 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
     body: TokenRequest,
     response: { 200: ServiceToken, ...errors },
   };
-  app.post('/oauth/token', { schema: token }, async request => {
+  app.post('/oauth/token', { config: { audience: 'services' }, schema: token }, async request => {
     const client = await authenticateClient(app.pg, request.headers.authorization, request.body);
     if (request.body.grant_type !== 'client_credentials') throw new UnsupportedGrantTypeError();
     const asked = new Set(request.body.scope?.split(' ').filter(Boolean));
@@ -75,7 +75,7 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
     body: TokenQuery,
     response: { 200: Introspection, ...errors },
   };
-  app.post('/oauth/introspect', { schema: introspect }, async request => {
+  app.post('/oauth/introspect', { config: { audience: 'services' }, schema: introspect }, async request => {
     await authenticateClient(app.pg, request.headers.authorization, request.body);
     return inspector.introspect(request.body.token);
   });
@@ -86,7 +86,7 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
     body: TokenQuery,
     response: { 200: Revoked, ...errors },
   };
-  app.post('/oauth/revoke', { schema: revoke }, async (request, reply) => {
+  app.post('/oauth/revoke', { config: { audience: 'services' }, schema: revoke }, async (request, reply) => {
     const { id: clientId } = await authenticateClient(app.pg, request.headers.authorization, request.body);
     const found = await inspector.findSession(request.body.token);
     if (found === 'service') throw new UnsupportedTokenTypeError();

@@ -1,4 +1,5 @@
-import { epoch, type Queryable, statement, utc } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { epoch, statement, utc } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 /** A service that calls with credentials of its own. */

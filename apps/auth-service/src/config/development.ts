@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { keepSecret, type Prepared } from '@latchkey/service-kit';
+import { keepSecret, type Prepared, provideDatabase } from '@latchkey/service-kit';
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import { newClientSecret, parseSecrets } from './secrets.js';
 import type { Config, Settings } from './settings.js';
@@ -22,18 +22,6 @@ export async function prepare(settings: Settings): Promise<Prepared<Config>> {
           scopes: [REVOCATIONS_SCOPE],
         },
       };
-  const { databaseUrl, ...rest } = await prepareDatabase(settings);
+  const { databaseUrl, ...rest } = await provideDatabase(settings);
   return { config: { ...settings, ...firstClient, authSecrets, databaseUrl }, ...rest };
-}
-
-/** Starts the embedded database when no other is named. */
-export async function prepareDatabase({
-  databaseUrl,
-  dataDir,
-}: Settings): Promise<Omit<Prepared<Config>, 'config'> & { databaseUrl: string }> {
-  if (databaseUrl) return { databaseUrl, release: async () => undefined };
-  // A development dependency: the production image does not have it.
-  const { startPostgres } = await import('@latchkey/embedded-postgres');
-  const { url, home, stop } = await startPostgres(dataDir);
-  return { databaseUrl: url, folder: home, release: stop };
 }

@@ -1,12 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
-import { isDatabaseUnavailable } from '@latchkey/service-kit';
+import { connectionConfig, isDatabaseUnavailable, type Queryable, setLimits } from '@latchkey/service-kit/database';
 import fp from 'fastify-plugin';
 import pg from 'pg';
 import type { DatabaseSettings } from '../config/sections/database.js';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import { createOutageWatch } from './outage.js';
-import { LIMITS, QUERY_TIMEOUT_MS } from './pool.js';
-import type { Queryable } from './sql.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -32,7 +30,6 @@ declare module 'fastify' {
 }
 
 const CHANNEL = 'latchkey_auth';
-const CONNECT_TIMEOUT_MS = 2000;
 const RECONNECT_MS = 500;
 // Followers read every second; a pause of garbage collection or a slow statement is no outage.
 const AWAY_AFTER_MS = 3000;
@@ -57,13 +54,7 @@ export default fp<{ config: DatabaseSettings & Pick<SessionSettings, 'refreshGra
 
     /** Opens the connection; `lost` resolves when it is of no use any more. */
     const connect = async (): Promise<{ lost: Promise<void> }> => {
-      const client = new pg.Client({
-        connectionString: config.databaseUrl,
-        application_name: 'auth-service listener',
-        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-        query_timeout: QUERY_TIMEOUT_MS,
-        keepAlive: true,
-      });
+      const client = new pg.Client(connectionConfig(config.databaseUrl, 'auth-service listener'));
       const lost = new Promise<void>(resolve => {
         giveUp = resolve;
         client.once('end', resolve).on('error', () => resolve());
@@ -71,7 +62,7 @@ export default fp<{ config: DatabaseSettings & Pick<SessionSettings, 'refreshGra
       client.on('notification', ({ payload }) => followers.get(payload ?? '')?.());
       try {
         await client.connect();
-        await client.query(LIMITS);
+        await setLimits(client);
         await client.query(`LISTEN ${CHANNEL}`);
       } catch (error) {
         client.end().catch(() => undefined);

@@ -28,5 +28,5 @@ export default fp<{ config: DatabaseSettings & Pick<SessionSettings, 'refreshGra
       { ofDatabase: true },
     );
   },
-  { name: 'database', dependencies: ['health', 'metrics'] },
+  { name: 'database', dependencies: ['metrics'] },
 );

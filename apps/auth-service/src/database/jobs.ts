@@ -1,6 +1,6 @@
+import { transact } from '@latchkey/service-kit/database';
 import fp from 'fastify-plugin';
 import type { PoolClient } from 'pg';
-import { transact } from './sql.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import { uuidv7 } from 'uuidv7';
-import { type Queryable, statement } from '../database/sql.js';
+import { statement } from '../database/sql.js';
 import type { EventDetails, EventName } from './names.js';
 
 /** Who does something: an account, a client, the operator by the command line, or the service by itself. */

@@ -1,5 +1,5 @@
+import { addressOf } from '@latchkey/service-kit/http';
 import type { FastifyRequest } from 'fastify';
-import { addressOf } from '../http/caller-address.js';
 import type { Actor, Origin, RecordedEvent } from './recorder.js';
 
 const USER_AGENT_LENGTH = 256;

@@ -1,4 +1,5 @@
-import { type Queryable, utc } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { utc } from '../database/sql.js';
 
 /** An event as it is shown. */
 export type AuditEvent = {

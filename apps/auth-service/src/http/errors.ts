@@ -1,12 +1,11 @@
 import { createError } from '@fastify/error';
+import { BusyError } from '@latchkey/service-kit';
 import type { ProblemCode } from '@latchkey/user-schema';
 
 const define = (code: ProblemCode, message: string, status: number) => createError(code, message, status);
 
 export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
-export const DatabaseBusyError = define('service_unavailable', 'Too many requests wait for the database.', 503);
 export const DatabaseNotReadyError = define('service_unavailable', 'The database cannot be used.', 503);
-export const DrainingError = define('service_unavailable', 'The service is closing.', 503);
 export const HashFailedError = define('service_unavailable', 'The password could not be hashed.', 503);
 export const IdempotencyKeyReusedError = define(
   'idempotency_key_reused',
@@ -27,9 +26,7 @@ export const InvalidTokenError = define('invalid_token', 'The access token is no
 export const KeyNotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
-export const OverloadedError = define('service_unavailable', 'Too many passwords wait to be checked.', 503);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
-export const StaleError = define('service_unavailable', 'The database does not answer.', 503);
 export const ThrottleStoreError = define('service_unavailable', 'The throttles cannot be asked.', 503);
 export const TooManyRequestsError = define(
   'too_many_requests',
@@ -43,3 +40,20 @@ export const UnsupportedTokenTypeError = define(
   400,
 );
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);
+
+// Of errors that are made by a code, `instanceof` takes all with one code for the same. These are told from others.
+
+export class OverloadedError extends BusyError {
+  constructor() {
+    super('Too many passwords wait to be checked.');
+  }
+}
+
+export class StaleError extends Error {
+  readonly code = 'service_unavailable';
+  readonly statusCode = 503;
+
+  constructor() {
+    super('The database does not answer.');
+  }
+}

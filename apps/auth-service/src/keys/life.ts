@@ -1,6 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import { MAX_ACCESS_TOKEN_TTL_S, type TokenSettings } from '../config/sections/tokens.js';
-import type { Queryable } from '../database/sql.js';
 import { type Origin, recordEvent } from '../events/recorder.js';
 import { generateSealedKey, openKey, resealKey } from './signing-key.js';
 import {

@@ -1,8 +1,8 @@
+import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
 import type { Jwks, PublicJwk } from '@latchkey/user-schema';
 import type { FastifyBaseLogger } from 'fastify';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { TokenSettings } from '../config/sections/tokens.js';
-import { inTransaction, type Queryable } from '../database/sql.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
 import {
   type Claims,

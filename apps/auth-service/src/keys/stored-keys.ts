@@ -1,4 +1,5 @@
-import { type Queryable, utc } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { utc } from '../database/sql.js';
 import type { SealedKey } from './signing-key.js';
 
 /** Where a key is in its life. */

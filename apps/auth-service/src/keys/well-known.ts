@@ -16,7 +16,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
     summary: 'Public keys that verify access tokens (RFC 7517)',
     response: { 200: Jwks },
   };
-  app.get('/.well-known/jwks.json', { schema: jwks }, (_request, reply) => {
+  app.get('/.well-known/jwks.json', { logLevel: 'warn', schema: jwks }, (_request, reply) => {
     reply.headers(PUBLIC_HEADERS).send(app.signingKeys.jwks());
   });
 

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { MAX_REVOCATIONS_WAIT_S, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { untilGone } from '../http/caller-gone.js';
 import { InvalidRequestError } from '../http/errors.js';
-import { problemAnswers } from '../http/problem-responses.js';
 import { parseCursor } from './cursor.js';
 
 const Query = Type.Object(
@@ -30,7 +30,12 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     querystring: Query,
     response: { 200: Revocations, ...problemAnswers(400, 401, 403, 503) },
   };
-  const options = { schema, onRequest: app.authenticateService(REVOCATIONS_SCOPE) };
+  const options = {
+    config: { audience: 'services' as const },
+    logLevel: 'warn' as const,
+    schema,
+    onRequest: app.authenticateService(REVOCATIONS_SCOPE),
+  };
   app.get('/auth/revocations', options, async (request, reply) => {
     const { after, wait = '0' } = request.query;
     const cursor = after === undefined ? undefined : parseCursor(after);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
-import type { Queryable } from '../database/sql.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { StaleError } from '../http/errors.js';
 import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';

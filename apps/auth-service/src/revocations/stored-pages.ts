@@ -1,5 +1,6 @@
+import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
 import type { Revocation } from '@latchkey/user-schema';
-import { epoch, inTransaction, type Queryable, statement } from '../database/sql.js';
+import { epoch, statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 import { ENTRY, ENTRY_LENGTH } from './entries.js';
 

@@ -1,4 +1,5 @@
-import { type Queryable, statement } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { statement } from '../database/sql.js';
 
 const DELETE = statement<{ last: string | null }, { after: string; batch: number }>(`
   WITH seen AS (SELECT s.id, s.expires_at, s.revoked_at FROM auth.sessions s WHERE s.id > $after ORDER BY s.id LIMIT $batch),

@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, SignOutScope } from '@latchkey/user-schema';
-import { epoch, type Queryable, statement } from '../database/sql.js';
+import { epoch, statement } from '../database/sql.js';
 import { EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { IS_LIVE } from './session.js';
 

@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Session, Sessions } from '@latchkey/user-schema';
-import { type Queryable, statement, utc } from '../database/sql.js';
+import { statement, utc } from '../database/sql.js';
 import { IS_LIVE } from './session.js';
 
 type Values = { accountId: string; sessionId: string; most: number; after?: string | undefined };

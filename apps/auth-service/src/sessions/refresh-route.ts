@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
 import { originOf } from '../events/request-events.js';
 import { InvalidRefreshTokenError } from '../http/errors.js';
-import { problemAnswers } from '../http/problem-responses.js';
 import { refreshSession } from './refresh.js';
 import { parseRefreshToken } from './refresh-token.js';
 import type { Lifetimes } from './session.js';
@@ -16,7 +16,7 @@ export const refreshRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = as
     body: RefreshRequest,
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
   };
-  app.post('/auth/refresh', { schema }, async (request, reply) => {
+  app.post('/auth/refresh', { config: { audience: 'browsers' }, schema }, async (request, reply) => {
     const token = parseRefreshToken(request.body.refreshToken);
     if (!token) throw new InvalidRefreshTokenError();
     const presented = { ...token, seeds: app.refreshTokens.seeds(token) };

@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, User } from '@latchkey/user-schema';
-import { epoch, type Queryable, statement, utc } from '../database/sql.js';
+import { epoch, statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from './session.js';
 

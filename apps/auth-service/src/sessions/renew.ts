@@ -1,4 +1,5 @@
-import { type Queryable, statement } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { statement } from '../database/sql.js';
 import { IS_LIVE, type Lifetimes, newSalt, type SessionState, STATE } from './session.js';
 
 const RENEW = statement<SessionState, Lifetimes & { sessionId: string; salt: Buffer; credentialVersion: number }>(`

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { originOf } from '../events/request-events.js';
 import { NotFoundError } from '../http/errors.js';
-import { problemAnswers } from '../http/problem-responses.js';
 import { endSessions } from './end.js';
 import { listSessions } from './list.js';
 
@@ -20,7 +20,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
     querystring: SessionsQuery,
     response: { 200: Sessions, ...problemAnswers(400, 401, 503) },
   };
-  app.get('/auth/sessions', { schema: list }, async request => {
+  app.get('/auth/sessions', { config: { audience: 'browsers' }, schema: list }, async request => {
     const { after, limit = MAX_SESSIONS_PAGE } = request.query;
     const asking = { accountId: request.account.id, sessionId: request.claims.sid };
     return listSessions(app.pg, asking, { after, limit: Number(limit) });
@@ -32,7 +32,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
     params: SessionId,
     response: { 204: Type.Null({ description: 'The session is ended' }), ...problemAnswers(400, 401, 404, 503) },
   };
-  app.delete('/auth/sessions/:id', { schema: end }, async (request, reply) => {
+  app.delete('/auth/sessions/:id', { config: { audience: 'browsers' }, schema: end }, async (request, reply) => {
     const { account, params } = request;
     const selection = { accountId: account.id, sessionId: params.id.toLowerCase(), scope: 'current' as const };
     const done = await endSessions(

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { originOf } from '../events/request-events.js';
-import { problemAnswers } from '../http/problem-responses.js';
 import { endSessions } from './end.js';
 
 export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
@@ -16,6 +16,7 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     response: { 204: Type.Null({ description: 'The sessions are ended' }), ...problemAnswers(400, 401, 413, 415, 503) },
   };
   const options = {
+    config: { audience: 'browsers' as const },
     schema,
     onRequest: app.authenticate,
     // Everything in the body is optional, so the body is too.

@@ -1,6 +1,7 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation } from '@latchkey/user-schema';
 import type { SessionSettings } from '../config/sections/sessions.js';
-import { epoch, type Queryable, statement } from '../database/sql.js';
+import { epoch, statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { type Lifetimes, newSalt, newSessionId, type SessionState, STATE } from './session.js';
 

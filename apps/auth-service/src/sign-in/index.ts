@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
 import type { FastifyRequest } from 'fastify';
 import { hashCaller } from '../credentials/password/hash-caller.js';
@@ -12,7 +13,6 @@ import {
 import { recordEvent } from '../events/recorder.js';
 import { logEvents, originOf } from '../events/request-events.js';
 import { InvalidCredentialsError, OverloadedError } from '../http/errors.js';
-import { problemAnswers } from '../http/problem-responses.js';
 import { type SessionLimits, startSession } from '../sessions/start.js';
 
 export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> = async (app, { config }) => {
@@ -23,7 +23,8 @@ export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
   };
   const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
-  app.post('/auth/sign-in', { schema, onRequest: app.admitHash(), preHandler }, async (request, reply) => {
+  const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };
+  app.post('/auth/sign-in', options, async (request, reply) => {
     const { username, password } = request.body;
     const caller = hashCaller(request, reply, username);
 

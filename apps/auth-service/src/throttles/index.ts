@@ -1,11 +1,10 @@
-import { describeError, type RequestError } from '@latchkey/service-kit';
+import { addressOf, describeError, foldAddress, type RequestError } from '@latchkey/service-kit/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { deriveKey } from '../config/secrets.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { ServiceSettings } from '../config/sections/service.js';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
-import { addressOf, foldAddress } from '../http/caller-address.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../http/errors.js';
 import { createThrottles, type Outcome, type TakenAttempt, type Throttle } from './attempts.js';
 import type { Refusal } from './limit.js';

@@ -1,5 +1,5 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { FastifyBaseLogger } from 'fastify';
-import type { Queryable } from '../database/sql.js';
 import { settleAttempt, spendAttempt } from './postgres-store.js';
 import { connectRedis } from './redis.js';
 import { createRedisStore } from './redis-store.js';

@@ -1,4 +1,4 @@
-import type { Queryable } from '../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Claim, Count, Denial, Lease, Settlement } from './store.js';
 
 /** Takes an attempt of each claim, or of none. */

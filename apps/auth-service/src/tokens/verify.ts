@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { Type } from '@sinclair/typebox';
-import type { FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
-import { problemAnswers } from '../http/problem-responses.js';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 
 const Verified = Type.Unsafe<undefined>({
   type: 'null',
@@ -15,16 +15,17 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     security: [{ bearer: [] }],
     response: { 200: Verified, ...problemAnswers(401) },
   };
-  // Asked with every request that a gateway passes on, and hardly ever logged: it has no logger of its own.
+  // Asked with every request that a gateway passes on: one logger serves them all.
+  let log: FastifyBaseLogger | undefined;
   const options: RouteShorthandOptions = {
     schema,
-    onRequest: app.authenticate,
-    // The gateway hands a refusal on.
-    onError: (_request, reply, _error, done) => {
-      reply.headers(app.answerHeaders.forBrowsers);
-      done();
+    config: { audience: 'gateways' },
+    logLevel: 'warn',
+    childLoggerFactory: (logger, _bindings, options) => {
+      log ??= logger.child({}, options);
+      return log;
     },
-    childLoggerFactory: logger => logger,
+    onRequest: app.authenticate,
   };
   const tellWho = (request: FastifyRequest, reply: FastifyReply) => {
     reply

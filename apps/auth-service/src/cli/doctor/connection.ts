@@ -3,10 +3,9 @@ import { access } from 'node:fs/promises';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { describeRefusal, nameOf } from '@latchkey/service-kit';
+import { describeRefusal, kindOfDatabaseError, nameOf, type Queryable } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import type { Settings } from '../../config/settings.js';
-import type { Queryable } from '../../database/sql.js';
 import { type Finding, fail, warn } from './finding.js';
 
 /** A connection to the database that changes nothing there. */
@@ -89,7 +88,7 @@ async function connectTo(
       client,
       embedded,
       openAnother: open,
-      isLost: ({ message }) => ended || message === 'Query read timeout',
+      isLost: error => ended || kindOfDatabaseError(error) === 'silent',
       async read(what) {
         await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${STATEMENT_TIMEOUT_MS}`);
         try {
@@ -129,13 +128,13 @@ async function describeFailure(error: NodeJS.ErrnoException, client: pg.Client |
 
   const refusal = describeRefusal(error, where);
   if (refusal) return fail(NAME, refusal.detail, refusal.advice);
-  if (code === '42501') {
+  const kind = kindOfDatabaseError(error);
+  if (kind === 'not-allowed') {
     const advice = `Run: GRANT CONNECT ON DATABASE "${database}" TO "${user}"`;
     return fail(NAME, `the role "${user}" may not connect to the database "${database}"`, advice);
   }
-  if (/timeout|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/.test(`${code} ${message}`))
-    return describeSilence(host, port, place);
-  if (/Connection terminated/.test(message) || code === 'ECONNRESET') {
+  if (kind === 'silent') return describeSilence(host, port, place);
+  if (kind === 'disconnected') {
     return fail(
       NAME,
       `${place} hangs up at once`,

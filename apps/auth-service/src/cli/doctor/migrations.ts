@@ -1,14 +1,14 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { Settings } from '../../config/settings.js';
-import { findMigrations } from '../../database/migrate.js';
+import { migrator } from '../../database/migrate.js';
 import { SCHEMA } from '../../database/privileges.js';
-import type { Queryable } from '../../database/sql.js';
 import { type Finding, fail, ok, plural, warn } from './finding.js';
 
 const NAME = 'migrations';
 
 /** Looks whether the schema is the one that this version of the service knows. */
 export async function checkMigrations(db: Queryable, { migrateOnStart }: Settings): Promise<Finding[]> {
-  const { applied, pending, unknown } = await findMigrations(db);
+  const { applied, pending, unknown } = await migrator.findMigrations(db);
   const findings: Finding[] = [];
   if (pending.length > 0) {
     const detail = `${applied.length === 0 ? 'none was applied' : 'not all were applied'}; pending: ${pending.join(', ')}`;

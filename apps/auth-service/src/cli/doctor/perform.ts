@@ -1,4 +1,5 @@
 import { explain } from '@latchkey/service-kit';
+import { kindOfDatabaseError } from '@latchkey/service-kit/database';
 import { type Finding, fail, skip } from './finding.js';
 
 /** A check by the name that its findings go by. */
@@ -6,11 +7,6 @@ export type Check = { name: string; run: () => Finding[] | Promise<Finding[]> };
 
 // Checks have limits of their own; this is for what they did not think of.
 const LIMIT_MS = 15_000;
-
-// PostgreSQL's codes for a schema, table, column or function that is not there.
-const NOT_THERE = new Set(['3F000', '42P01', '42703', '42883']);
-const NOT_ALLOWED = '42501';
-const CANCELED = '57014';
 
 /** Runs a check, whatever happens, and not for ever. */
 export async function perform({ name, run }: Check): Promise<Finding[]> {
@@ -29,10 +25,15 @@ export async function perform({ name, run }: Check): Promise<Finding[]> {
 }
 
 function describeFault(name: string, error: unknown): Finding {
-  const { code = '' } = error as { code?: string };
-  // Other checks say so.
-  if (NOT_THERE.has(code)) return skip(name, 'the database is not migrated');
-  if (code === NOT_ALLOWED) return skip(name, 'the role may not read what it needs');
-  if (code === CANCELED) return skip(name, 'the database took too long to answer');
-  return fail(name, explain(error), 'Run it again; if that stays, it is a fault.');
+  switch (kindOfDatabaseError(error)) {
+    // Other checks say so.
+    case 'not-there':
+      return skip(name, 'the database is not migrated');
+    case 'not-allowed':
+      return skip(name, 'the role may not read what it needs');
+    case 'too-late':
+      return skip(name, 'the database took too long to answer');
+    default:
+      return fail(name, explain(error), 'Run it again; if that stays, it is a fault.');
+  }
 }

@@ -1,5 +1,5 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import { FUNCTIONS, SCHEMA, TABLE_PRIVILEGES, type TablePrivilege } from '../../database/privileges.js';
-import type { Queryable } from '../../database/sql.js';
 import type { Connection } from './connection.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 

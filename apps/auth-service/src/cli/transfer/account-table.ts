@@ -1,4 +1,5 @@
-import { type Queryable, statement, utc } from '../../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { statement, utc } from '../../database/sql.js';
 import type { Origin } from '../../events/recorder.js';
 
 /** An account that came from elsewhere. */

@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { link, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Queryable } from '../../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
 import { type ExportedAccount, readAccounts } from './account-table.js';
 import type { Format } from './rows.js';
 

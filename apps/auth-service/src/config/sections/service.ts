@@ -1,5 +1,4 @@
-import { defaultShutdownDelayMs, serviceSettings } from '@latchkey/service-kit';
-import { Type } from '@sinclair/typebox';
+import { portSetting, serviceDefaults, serviceSettings } from '@latchkey/service-kit';
 import { type SettingsOf, section } from '../section.js';
 
 const { NODE_ENV, HOST, LOG_LEVEL, SHUTDOWN_DELAY_MS, DATA_DIR } = serviceSettings;
@@ -9,16 +8,15 @@ export const service = section(
   {
     NODE_ENV,
     HOST,
-    PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
+    PORT: portSetting(3000),
     LOG_LEVEL,
     SHUTDOWN_DELAY_MS,
     DATA_DIR,
   },
   ({ nodeEnv, ...settings }, { production }) => ({
+    ...serviceDefaults(production),
     ...settings,
     production,
-    host: settings.host ?? (production ? '0.0.0.0' : '127.0.0.1'),
-    shutdownDelayMs: settings.shutdownDelayMs ?? defaultShutdownDelayMs(production),
   }),
 );
 export type ServiceSettings = SettingsOf<typeof service>;

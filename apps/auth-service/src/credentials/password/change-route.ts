@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { transact } from '@latchkey/service-kit/database';
+import { problemAnswers } from '@latchkey/service-kit/http';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
-import { transact } from '../../database/sql.js';
 import { recordEvent } from '../../events/recorder.js';
 import { logEvents, originOf } from '../../events/request-events.js';
 import { InvalidCredentialsError } from '../../http/errors.js';
-import { problemAnswers } from '../../http/problem-responses.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
 import { hashCaller } from './hash-caller.js';
@@ -19,6 +19,7 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
     response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
   };
   const options = {
+    config: { audience: 'browsers' as const },
     schema,
     onRequest: [app.authenticate, app.admitHash(({ claims }) => claims.username)],
     preHandler: app.requireSession,

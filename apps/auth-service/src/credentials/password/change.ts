@@ -1,4 +1,5 @@
-import { type Queryable, statement } from '../../database/sql.js';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { statement } from '../../database/sql.js';
 import type { Origin } from '../../events/recorder.js';
 import { type Ended, endSessions } from '../../sessions/end.js';
 import { renewSession } from '../../sessions/renew.js';

@@ -1,5 +1,5 @@
+import { addressOf, foldAddress } from '@latchkey/service-kit/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { addressOf, foldAddress } from '../../http/caller-address.js';
 import { untilGone } from '../../http/caller-gone.js';
 import type { HashCaller } from './hash-lane.js';
 import type { Owner } from './turns.js';

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { toProblem } from '@latchkey/service-kit';
+import { toProblem } from '@latchkey/service-kit/http';
 import type { onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { PasswordSettings } from '../../config/sections/passwords.js';

@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
-import { type Queryable, statement } from '../../database/sql.js';
+import { statement } from '../../database/sql.js';
 import { ACCOUNT } from '../../tokens/account.js';
 
 /** What proves an account, and whether it may sign in. */

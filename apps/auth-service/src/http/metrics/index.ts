@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { isDatabaseUnavailable, oneAtATime } from '@latchkey/service-kit';
+import { DatabaseBusyError, isDatabaseUnavailable } from '@latchkey/service-kit/database';
+import { oneAtATime } from '@latchkey/service-kit/http';
 import fp from 'fastify-plugin';
 import type { HttpSettings } from '../../config/sections/http.js';
 import type { ServiceSettings } from '../../config/sections/service.js';
 import { VERSION } from '../../config/version.js';
-import { DatabaseBusyError, OverloadedError, StaleError } from '../errors.js';
+import { OverloadedError, StaleError } from '../errors.js';
 import type { COUNTERS, HISTOGRAMS, Labels } from './definitions.js';
 import { addRequestDurations } from './request-durations.js';
 

@@ -1,0 +1,9 @@
+import { fileURLToPath } from 'node:url';
+import { createMigrator } from '@latchkey/service-kit/database';
+
+export const migrator = createMigrator({
+  schema: 'notes',
+  folder: fileURLToPath(new URL('../migrations', import.meta.url)),
+  // "notes" in ASCII.
+  lock: 0x6e6f746573,
+});

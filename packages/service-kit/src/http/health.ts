@@ -1,0 +1,58 @@
+import { createError } from '@fastify/error';
+import { Type } from '@sinclair/typebox';
+import type { FastifyInstance } from 'fastify';
+import { problemAnswers } from './problem-answers.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Adds a condition of `/readyz`. The check throws the error to answer with. A condition `ofDatabase` is left out when
+     * the caller says so: a gateway that left every replica out while the database is away would stop what does not need it.
+     */
+    requireForReadiness(check: () => unknown, options?: { ofDatabase?: boolean }): void;
+  }
+}
+
+const DrainingError = createError('service_unavailable', 'The service is closing.', 503);
+
+const Healthy = Type.Object({ status: Type.Literal('ok') });
+const Exclusion = Type.Object(
+  { exclude: Type.Optional(Type.Literal('database', { description: 'Leaves the database out' })) },
+  { additionalProperties: false },
+);
+
+/**
+ * Tells orchestrators and gateways how the service is.
+ *
+ * @returns what registers `/livez` and `/readyz`
+ */
+export function addHealth(app: FastifyInstance): () => void {
+  const conditions: { check: () => unknown; ofDatabase: boolean }[] = [];
+  app.decorate('requireForReadiness', (check, { ofDatabase = false } = {}) => {
+    conditions.push({ check, ofDatabase });
+  });
+  app.requireForReadiness(() => {
+    if (app.isDraining()) throw new DrainingError();
+  });
+
+  const tags = ['operations'];
+  const livez = { tags, summary: 'The process answers', response: { 200: Healthy } };
+  const readyz = {
+    tags,
+    summary: 'The service is not closing, and what it needs is there',
+    querystring: Exclusion,
+    response: { 200: Healthy, ...problemAnswers(400, 503) },
+  };
+  return () => {
+    app.get('/livez', { schema: livez, logLevel: 'warn' }, async () => ({ status: 'ok' }));
+    app.get<{ Querystring: { exclude?: 'database' } }>(
+      '/readyz',
+      { schema: readyz, logLevel: 'warn' },
+      async request => {
+        const isExcluded = request.query.exclude === 'database';
+        for (const { check, ofDatabase } of conditions) if (!ofDatabase || !isExcluded) await check();
+        return { status: 'ok' };
+      },
+    );
+  };
+}

@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto';
+import type {
+  FastifyError,
+  FastifyHttpOptions,
+  FastifyReply,
+  FastifyRequest,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import { stdSerializers } from 'pino';
+import { trustedProxies } from '../settings/trusted-proxies.js';
+import { addressOf } from './caller-address.js';
+import { answerClientError } from './client-error.js';
+import { createHttpServer } from './http-server.js';
+import { sendProblem } from './problem-handler.js';
+import { describeError } from './problems.js';
+import { infallible } from './serializers.js';
+import type { ServiceOptions } from './service.js';
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** Fastify's options: limits, logging, proxies, validation. */
+export function serverOptions(
+  { logLevel, logStream, trustProxy = [] }: ServiceOptions,
+  headers: Readonly<Record<string, string>>,
+): FastifyHttpOptions<RawServerDefault> {
+  const isTrusted = trustedProxies(trustProxy);
+
+  return {
+    bodyLimit: 16 * 1024,
+    // A migration, or waiting for another replica's, takes as long as it takes; the database has limits of its own.
+    pluginTimeout: 0,
+    serverFactory: createHttpServer,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    trustProxy: isTrusted,
+    clientErrorHandler: answerClientError,
+    // What is refused before routing, such as a path that is not well encoded, reaches neither hooks nor error handler.
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      sendProblem(request, reply.headers(headers).header('x-request-id', request.id), describeError(error));
+    },
+    // A gateway's id joins its log to ours; anybody else's could forge that.
+    genReqId: (request: RawRequestDefaultExpression) => {
+      const id = request.headers['x-request-id'];
+      const isTaken = typeof id === 'string' && REQUEST_ID.test(id) && isTrusted(request.socket.remoteAddress);
+      return isTaken ? id : randomUUID();
+    },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    logger: {
+      level: logLevel,
+      // PostgreSQL quotes whole rows and parameters there.
+      redact: { paths: ['err.detail', 'err.where'], remove: true },
+      serializers: infallible({
+        // The pattern of the route, not what was asked for: paths, query strings and bodies may hold secrets.
+        req: (request: FastifyRequest) => ({
+          method: request.method,
+          path: request.routeOptions.url,
+          remoteAddress: addressOf(request) ?? 'unknown',
+        }),
+        res: ({ statusCode }: FastifyReply) => ({ statusCode }),
+        err: stdSerializers.err,
+      }),
+      ...(logStream && { stream: logStream }),
+    },
+  };
+}
