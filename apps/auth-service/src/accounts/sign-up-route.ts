@@ -8,6 +8,7 @@ import { recordEvent } from '../events/recorder.js';
 import { logEvents, originOf } from '../events/request-events.js';
 import { IdempotencyKeyReusedError, UsernameTakenError } from '../http/errors.js';
 import { type SessionLimits, startSession } from '../sessions/start.js';
+import type { Attempt } from '../throttles/index.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
 
@@ -30,8 +31,9 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     const origin = originOf(request);
     const caller = hashCaller(request, reply, username);
 
-    const refuse = async (error: Error, reason: string, userId?: string): Promise<never> => {
+    const refuse = async (attempt: Attempt, error: Error, reason: string, userId?: string): Promise<never> => {
       logEvents(request, await recordEvent(app.pg, origin, 'sign_up_failed', { userId, details: { reason } }));
+      await attempt.failed();
       throw error;
     };
     const findEarlier = async () => keyHash && (await findSignUp(app.pg, username, keyHash));
@@ -40,10 +42,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     const repeat = (found: NonNullable<Awaited<ReturnType<typeof findEarlier>>>) =>
       app.throttles.guess(request, reply, { username }, async attempt => {
         const { id, createdAt, passwordHash, credentialVersion, sessionId } = found;
-        const refuseReuse = async (reason: string) => {
-          await attempt.failed();
-          return refuse(new IdempotencyKeyReusedError(), reason, id);
-        };
+        const refuseReuse = (reason: string) => refuse(attempt, new IdempotencyKeyReusedError(), reason, id);
         const { matches } = await app.passwords.verify(password, passwordHash, caller);
         if (!passwordHash || found.disabled || !matches) return refuseReuse(reasonOf(found));
         const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
@@ -69,10 +68,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
         }
         // The same caller may have taken the name meanwhile.
         const earlier = await findEarlier();
-        if (!earlier) {
-          await attempt.failed();
-          return refuse(new UsernameTakenError(), 'username_taken');
-        }
+        if (!earlier) return refuse(attempt, new UsernameTakenError(), 'username_taken');
         await attempt.withdraw();
         return repeat(earlier);
       });

@@ -7,7 +7,7 @@ const EXP_AT = BEFORE_SID + SID_LENGTH + BEFORE_EXP;
 export const ENTRY_LENGTH = EXP_AT + EXP_LENGTH + '},'.length;
 
 /** SQL of an entry: a {@link Revocation} as JSON, from the columns `session_id` and `expires_at`. */
-export const ENTRY = `'{"sid":"' || session_id || '","exp":' || date_part('epoch', expires_at)::bigint || '}'`;
+export const ENTRY = `'{"sid":"' || session_id || '","exp":' || floor(date_part('epoch', expires_at))::bigint || '}'`;
 
 /** How many entries a text holds. */
 export const countEntries = (entries: string): number => Math.ceil(entries.length / ENTRY_LENGTH);

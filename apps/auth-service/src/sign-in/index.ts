@@ -30,9 +30,9 @@ export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
 
     const signedIn = await app.throttles.guess(request, reply, { username }, async attempt => {
       const refuse = async (reason: string, userId: string | undefined): Promise<never> => {
-        await attempt.failed();
         const event = await recordEvent(app.pg, originOf(request), 'sign_in_failed', { userId, details: { reason } });
         logEvents(request, event);
+        await attempt.failed();
         throw new InvalidCredentialsError();
       };
 

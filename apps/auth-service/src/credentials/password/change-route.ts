@@ -35,10 +35,10 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
       const found = await findPasswordOf(app.pg, account.id);
       const { matches } = await app.passwords.verify(body.currentPassword, found?.passwordHash, caller);
       if (!found || !matches) {
-        await attempt.failed();
         const reason = found?.passwordHash ? 'wrong_password' : 'no_password';
         const subject = { userId: account.id, sessionId: claims.sid, details: { reason } };
         logEvents(request, await recordEvent(app.pg, origin, 'password_change_failed', subject));
+        await attempt.failed();
         throw new InvalidCredentialsError();
       }
       await app.checkNewPassword(request, attempt, {
