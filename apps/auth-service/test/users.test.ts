@@ -319,7 +319,7 @@ t.test('what is exported can be imported elsewhere, and signs in there', async t
   t.equal(stdout, readFileSync(join(dir, 'users.csv'), 'utf8'));
   const before = readFileSync(join(dir, 'users.ndjson'), 'utf8');
   t.equal((await latchkey('users export -')).stdout, before, '- is standard output, not a file');
-  t.match(await latchkey(`users export ${dir}/users.ndjson`), { code: 1, stderr: /there is such a file already/ });
+  t.match(await latchkey(`users export ${dir}/users.ndjson`), { code: 1, stderr: /the file exists/ });
   t.equal(readFileSync(join(dir, 'users.ndjson'), 'utf8'), before);
 });
 

@@ -4,11 +4,16 @@ import { link, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Queryable } from '@latchkey/service-kit/database';
-import { type ExportedAccount, readAccounts } from './account-table.js';
+import { stringify } from 'csv-stringify/sync';
+import { readAccounts } from './account-table.js';
 import type { Format } from './rows.js';
 
 const PIECE = 2000;
-const COLUMNS = ['id', 'username', 'passwordHash', 'createdAt', 'disabled'] as const;
+const CSV = {
+  columns: ['id', 'username', 'passwordHash', 'createdAt', 'disabled'],
+  record_delimiter: 'windows',
+  cast: { boolean: String },
+};
 
 /**
  * Writes all accounts to a new file, or to standard output.
@@ -23,10 +28,12 @@ export async function exportAccounts(
 ): Promise<number> {
   let count = 0;
   const pieces = async function* () {
-    if (format === 'csv') yield `${COLUMNS.join(',')}\r\n`;
+    if (format === 'csv') yield stringify([], { ...CSV, header: true });
     for await (const accounts of readAccounts(db, PIECE)) {
       count += accounts.length;
-      yield accounts.map(format === 'csv' ? toCsv : account => `${JSON.stringify(account)}\n`).join('');
+      yield format === 'csv'
+        ? stringify(accounts, CSV)
+        : accounts.map(account => `${JSON.stringify(account)}\n`).join('');
     }
   };
   const source = Readable.from(pieces());
@@ -35,7 +42,7 @@ export async function exportAccounts(
   return count;
 }
 
-/** The file appears when it is whole, and never in place of another. Nobody else may read it: it holds hashes. */
+/** Writes a draft and links it, so that the file is complete and replaces no other. Only its owner may read it: it holds hashes. */
 async function writeWhole(source: Readable, file: string, signal: AbortSignal): Promise<void> {
   const draft = `${file}.${randomUUID()}`;
   try {
@@ -43,16 +50,10 @@ async function writeWhole(source: Readable, file: string, signal: AbortSignal): 
     await link(draft, file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(`Cannot write ${file}: ${code === 'EEXIST' ? 'there is such a file already' : message}`);
+    throw new Error(`Cannot write ${file}: ${code === 'EEXIST' ? 'the file exists' : message}`);
   } finally {
     await rm(draft, { force: true });
   }
-}
-
-function toCsv(account: ExportedAccount): string {
-  const fields = COLUMNS.map(name => String(account[name] ?? ''));
-  // Argon2's parameters have commas.
-  return `${fields.map(field => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field)).join(',')}\r\n`;
 }
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
