@@ -10,7 +10,7 @@ import { passwordCommands } from './cli/passwords.js';
 import { settingsCommand } from './cli/settings.js';
 import { userCommands } from './cli/users.js';
 
-// Who has read enough, such as `head`, closes the pipe.
+// A reader such as `head` closes the pipe when it has read enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
   console.error(`latchkey: ${explain(error)}`);
@@ -19,7 +19,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const program = new Command('latchkey')
   .description(
-    'Runs the auth-service: its signing keys, clients, users and passwords, and whether all is well. Settings come from the environment, as for the service.',
+    'Operates the auth-service: signing keys, clients, users, passwords, audit events, migrations and checks. Takes the same environment variables as the service.',
   )
   .addCommand(keyCommands())
   .addCommand(clientCommands())

@@ -28,7 +28,7 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   ]);
 
   const again = await latchkey('clients create notes');
-  t.match(again, { code: 1, stdout: '', stderr: /There is a client notes already/ });
+  t.match(again, { code: 1, stdout: '', stderr: /The client notes exists already/ });
   t.match(await latchkey('clients create notes --if-missing'), { code: 0, stdout: '' });
 
   const rotated = JSON.parse((await latchkey('clients rotate notes --grace 0 --json')).stdout);
@@ -70,7 +70,7 @@ t.test(
     t.match(await create(' --scope b --scope a', mine), {
       code: 0,
       stdout: '',
-      stderr: /There is a client notes already/,
+      stderr: /The client notes exists already/,
     });
     t.match(await create('', mine), { code: 0 }, 'what is not named is not compared');
 
@@ -114,6 +114,11 @@ t.test('keys rotate while the service runs', async t => {
   t.equal((await latchkey(`keys retire ${old} --distrust`)).code, 0);
   await until(async () => (await kids()).join() === rotated[0].kid, 'the next key has taken over');
   t.match(await latchkey('keys retire nothing'), { code: 1, stdout: '', stderr: /There is no key nothing/ });
+  t.match(await latchkey(`keys retire ${old}`), {
+    code: 1,
+    stdout: '',
+    stderr: /The key .* is gone since .*Z: its tokens/,
+  });
 });
 
 t.test('events are read', async t => {
@@ -141,7 +146,7 @@ t.test('events are read', async t => {
   t.equal(JSON.parse((await latchkey('events --json --limit 1')).stdout).length, 1);
 });
 
-t.test('whoever has other secrets adds no key that the replicas cannot open', async t => {
+t.test('a process with other secrets adds no key that the replicas cannot open', async t => {
   const latchkey = commandLine(await startService(t));
   const other = `other:${Buffer.alloc(32, 9).toString('base64')}`;
   const refused = await latchkey('keys rotate', '', { AUTH_SECRETS: other });
@@ -171,6 +176,7 @@ t.test('mistakes are explained', async t => {
     ['clients create notes --secret-file -', /must have 32 to 256 characters/],
     ['clients create notes --secret-file /nowhere', /no such file/],
     ['events --limit 0', /must be a whole number from 1 to 10000/],
+    ['events --user nobody-here', /There is no account nobody-here\./],
     ['clients rotate nobody', /There is no client nobody/],
     ['clients disable nobody', /There is no client nobody/],
     ['keys list', /AUTH_SECRETS is required in production/, { AUTH_SECRETS: '' }],

@@ -158,7 +158,7 @@ t.test('a report counts the accounts by scheme, cost and secret', async t => {
     { scheme: 'bcrypt-hmac-sha384', cost: 5, secret: 'first', accounts: 2, state: outdated },
     { scheme: 'bcrypt-hmac-sha384', cost: 4, secret: 'second', accounts: 1, state: outdated },
     { scheme: 'bcrypt-hmac-sha384', secret: 'gone', state: 'cannot sign in: needs the secret "gone"' },
-    { scheme: 'unknown', cost: null, accounts: 1, state: 'cannot sign in: no form that is known here' },
+    { scheme: 'unknown', cost: null, accounts: 1, state: 'cannot sign in: unknown form' },
     { scheme: 'none', accounts: 1, state: 'no password' },
     { scheme: 'bcrypt_sha256', cost: 5, state: outdated },
     { scheme: 'argon2id', cost: 'm=65536,t=3,p=4', accounts: 1, state: outdated },

@@ -26,7 +26,7 @@ const MIN_SECRET_LENGTH = 32;
 
 /** `latchkey clients …` */
 export function clientCommands(): Command {
-  const clients = new Command('clients').description('services that call with credentials of their own');
+  const clients = new Command('clients').description('manage the services that have credentials of their own');
 
   clients
     .command('list')
@@ -40,38 +40,49 @@ export function clientCommands(): Command {
 
   clients
     .command('create')
-    .description('create a client and print its secret, once')
+    .description('create a client and print its secret; it cannot be shown again')
     .argument('<id>', 'A-Z a-z 0-9 . _ -')
-    .option('--scope <scope>', 'what it may ask for, such as revocations:read; once for each', collect, [])
-    .option('--secret-file <file>', 'take the secret from a file, or from standard input with -, instead of making one')
-    .option('--if-missing', 'leave a client alone that is there already with this secret and these scopes', false)
+    .option(
+      '--scope <scope>',
+      'scope that the client may request, such as revocations:read; repeat it for several',
+      collect,
+      [],
+    )
+    .option('--secret-file <file>', 'file with the secret, or - for standard input; by default a secret is generated')
+    .option('--if-missing', 'succeed when the client exists with this secret and these scopes', false)
     .option('--json', 'print JSON')
     .action(async (id: string, options: Json & Secret & { scope: string[]; ifMissing: boolean }) => {
       if (!CLIENT_ID.test(id)) throw new Error('A client id has 1 to 64 characters of A-Z a-z 0-9 . _ -.');
       const bad = options.scope.find(scope => !SCOPE.test(scope));
-      if (bad !== undefined) throw new Error(`"${bad}" is not a scope (RFC 6749 §3.3).`);
+      if (bad !== undefined)
+        throw new Error(
+          `"${bad}" is not a scope (RFC 6749 §3.3): use ASCII characters without spaces, quotes and backslashes.`,
+        );
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };
       await withDatabase(async ({ db, origin }) => {
         if (await insertClient(db, client, origin)) return printSecret(id, secret, options);
         const known = await findClient(db, id);
-        if (!options.ifMissing || !known) throw new Error(`There is a client ${id} already.`);
+        if (!options.ifMissing || !known) throw new Error(`The client ${id} exists already.`);
         const differences = findDifferences(known, {
           id,
           ...(options.secretFile !== undefined && { secret }),
           ...(client.scopes.length > 0 && { scopes: client.scopes }),
         });
-        if (differences.length > 0) throw new Error([`There is a client ${id} already.`, ...differences].join('\n'));
-        console.error(`There is a client ${id} already.`);
+        if (differences.length > 0) throw new Error([`The client ${id} exists already.`, ...differences].join('\n'));
+        console.error(`The client ${id} exists already.`);
       });
     });
 
   clients
     .command('rotate')
-    .description('give a client another secret and print it, once; the one before stays good for a while')
+    .description('give a client a new secret and print it; the old one stays valid for a grace period')
     .argument('<id>')
-    .option('--grace <seconds>', 'how long the secret before stays good', wholeSeconds, DAY_S)
-    .option('--secret-file <file>', 'take the secret from a file, or from standard input with -')
+    .option('--grace <seconds>', 'how long the old secret stays valid', wholeSeconds, DAY_S)
+    .option(
+      '--secret-file <file>',
+      'file with the new secret, or - for standard input; by default a secret is generated',
+    )
     .option('--json', 'print JSON')
     .action(async (id: string, options: Json & Secret & { grace: number }) => {
       const secret = await secretFor(options);
@@ -83,8 +94,8 @@ export function clientCommands(): Command {
     });
 
   for (const [name, disabled, description] of [
-    ['disable', true, 'give a client no more tokens; those it has expire within ACCESS_TOKEN_TTL_S'],
-    ['enable', false, 'give a disabled client tokens again'],
+    ['disable', true, 'disable a client: it gets no more tokens; those it has expire within ACCESS_TOKEN_TTL_S'],
+    ['enable', false, 'enable a disabled client: it gets tokens again'],
   ] as const) {
     clients
       .command(name)
@@ -110,15 +121,17 @@ async function secretFor({ secretFile }: Secret): Promise<string> {
   if (secretFile === undefined) return newClientSecret();
   const secret = (secretFile === '-' ? await text(process.stdin) : await readFile(secretFile, 'utf8')).trim();
   if (secret.length < MIN_SECRET_LENGTH || secret.length > 256) {
-    throw new Error(`The secret must have ${MIN_SECRET_LENGTH} to 256 characters, and be random.`);
+    throw new Error(
+      `The secret must have ${MIN_SECRET_LENGTH} to 256 characters, and it has ${secret.length}. Make a random one with: openssl rand -base64 32`,
+    );
   }
   return secret;
 }
 
-/** Inside the transaction: a secret that could not be shown is not set. One that the caller brought is not shown again. */
+/** Runs inside the transaction, so that a secret that cannot be printed is not stored. A secret from a file is not printed. */
 async function printSecret(id: string, secret: string, { json, secretFile }: Json & Secret): Promise<void> {
   const shown = { clientId: id, ...(secretFile === undefined && { clientSecret: secret }) };
   const lines = Object.entries(shown).map(([name, value]) => `${name.padEnd(12)}  ${value}`);
   await writeOut(json ? JSON.stringify(shown, null, 2) : lines.join('\n'));
-  if (secretFile === undefined) console.error('Keep the secret now: it cannot be shown again.');
+  if (secretFile === undefined) console.error('Store the secret now: it cannot be shown again.');
 }

@@ -4,7 +4,7 @@ import { type Config, loadSettings } from '../config/settings.js';
 import { migrator } from '../database/migrate.js';
 import type { Origin } from '../events/recorder.js';
 
-/** What a command works with. */
+/** What a command needs: a connection, the settings, and the origin of its audit events. */
 export type Context = { db: pg.Client; config: Config; origin: Origin };
 
 const ORIGIN: Origin = { requestId: null, address: null, userAgent: 'latchkey CLI', actor: 'operator' };
@@ -13,7 +13,7 @@ const ORIGIN: Origin = { requestId: null, address: null, userAgent: 'latchkey CL
 export function withDatabase<T>(command: (context: Context) => Promise<T>): Promise<T> {
   return withConnection(async context => {
     await context.db.query('BEGIN');
-    // Somebody else may be at it, and may never end.
+    // Another transaction may hold the lock and never end.
     await context.db.query("SET LOCAL lock_timeout = '10s'");
     const result = await command(context);
     await context.db.query('COMMIT');
@@ -21,19 +21,19 @@ export function withDatabase<T>(command: (context: Context) => Promise<T>): Prom
   });
 }
 
-/** Runs a command that makes its transactions itself. */
+/** Runs a command that begins and ends its transactions itself. */
 export async function withConnection<T>(command: (context: Context) => Promise<T>): Promise<T> {
   const { config, release } = await prepare(loadSettings());
   try {
     if (config.migrateOnStart) await migrator.migrate(config.databaseUrl);
     const db = new pg.Client({ connectionString: config.databaseUrl, connectionTimeoutMillis: 5000 });
-    // The query that waits then hears of it.
+    // pg emits `error` as well; the pending query already rejects.
     db.on('error', () => undefined);
     await db.connect();
     try {
       return await command({ db, config, origin: ORIGIN });
     } finally {
-      // What has not been committed is undone.
+      // Rolls back what was not committed.
       await db.end();
     }
   } finally {

@@ -12,9 +12,9 @@ const COLORS = { ok: 'green', warn: 'yellow', fail: 'red', skip: 'gray' } as con
 /** `latchkey doctor` */
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('check the installation as the service would see it, and say what to do; changes nothing')
+    .description('check settings, database, keys and PUBLIC_URL as the service sees them, and advise; changes nothing')
     .option('--json', 'print JSON')
-    .option('--strict', 'end with 1 for warnings too', false)
+    .option('--strict', 'exit with 1 on warnings too', false)
     .action(async ({ json, strict }: Options) => {
       const findings = await examine();
       const [failed, warned] = [count(findings, 'fail'), count(findings, 'warn')];
@@ -25,7 +25,7 @@ export function doctorCommand(): Command {
 }
 
 function toText(findings: Finding[]): string {
-  // Says no where NO_COLOR is set, too.
+  // hasColors() is false when NO_COLOR is set.
   const isColored = process.stdout.isTTY && process.stdout.hasColors();
   const paint = (status: Finding['status'], text: string) => (isColored ? styleText(COLORS[status], text) : text);
   const width = Math.max(...findings.map(({ name }) => name.length));

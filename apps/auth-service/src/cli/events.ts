@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { findPassword } from '../credentials/password/stored-passwords.js';
 import { listEvents } from '../events/trail.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
@@ -8,13 +9,16 @@ const MAX_LIMIT = 10_000;
 /** `latchkey events` */
 export function eventsCommand(): Command {
   return new Command('events')
-    .description('the latest audit events, the newest first')
-    .option('--user <name>', 'of one account only')
-    .option('--limit <number>', 'how many', limit, 50)
+    .description('list the latest audit events, newest first')
+    .option('--user <name>', 'only events of this account')
+    .option('--limit <number>', 'how many to list', limit, 50)
     .option('--json', 'print JSON')
-    .action(({ json, ...which }: { json?: boolean; user?: string; limit: number }) =>
+    .action(({ json, user, limit }: { json?: boolean; user?: string; limit: number }) =>
       withDatabase(async ({ db }) => {
-        printRows(await listEvents(db, which), { ...(json && { json }), empty: 'There are no events.' });
+        const account = user === undefined ? undefined : await findPassword(db, user);
+        if (user !== undefined && !account) throw new Error(`There is no account ${user}.`);
+        const events = await listEvents(db, { accountId: account?.id, limit });
+        printRows(events, { ...(json && { json }), empty: 'There are no events.' });
       }),
     );
 }

@@ -8,18 +8,18 @@ type Json = { json?: boolean };
 
 /** `latchkey keys …` */
 export function keyCommands(): Command {
-  const keys = new Command('keys').description('the keys that sign access tokens');
+  const keys = new Command('keys').description('manage the keys that sign access tokens');
 
   keys
     .command('list')
-    .description('list the keys and where they are in their life: next, active, retired, gone')
+    .description('list the keys with their states: next, active, retired or gone')
     .option('--json', 'print JSON')
     .action(async ({ json }: Json) => printKeys(await withDatabase(({ db }) => listKeys(db)), json));
 
   keys
     .command('rotate')
-    .description('add a key; the active one hands over to it when everybody can know it, and retires')
-    .option('--lead <seconds>', 'how long the key is published before it signs', wholeSeconds, KEY_LEAD_S)
+    .description('add a key: it is published now and signs after the lead, and the active key then retires')
+    .option('--lead <seconds>', 'how long the new key is published before it signs', wholeSeconds, KEY_LEAD_S)
     .option('--json', 'print JSON')
     .action(async ({ lead, json }: Json & { lead: number }) => {
       const after = await withDatabase(async ({ db, config, origin }) => {
@@ -31,9 +31,9 @@ export function keyCommands(): Command {
 
   keys
     .command('retire')
-    .description('take a key out now; an active one hands over to the next or a new one')
+    .description('retire a key now; the next key or a new one replaces an active key')
     .argument('<kid>', 'id of the key')
-    .option('--distrust', 'refuse the tokens that it has signed: for a key that has leaked', false)
+    .option('--distrust', 'refuse the tokens that the key has signed, as when it has leaked', false)
     .option('--json', 'print JSON')
     .action(async (kid: string, { distrust, json }: Json & { distrust: boolean }) => {
       const after = await withDatabase(async ({ db, config, origin }) => {
@@ -50,10 +50,10 @@ function printKeys(keys: Awaited<ReturnType<typeof listKeys>>, json: boolean | u
   const rows = keys.map(({ kid, state, publicJwk, activeFrom, retiredFrom, goneFrom, secretId }) => ({
     ...{ kid, state, algorithm: publicJwk.alg, activeFrom, retiredFrom, goneFrom, secretId },
   }));
-  printRows(rows, { ...(json && { json }), empty: 'There are no keys yet; the service makes one when it starts.' });
+  printRows(rows, { ...(json && { json }), empty: 'There are no keys yet. The service makes one when it starts.' });
 }
 
-/** Reads a number of seconds. */
+/** Parses a number of seconds. */
 export function wholeSeconds(text: string): number {
   if (!/^\d{1,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
   return Number(text);

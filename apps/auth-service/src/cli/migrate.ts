@@ -7,9 +7,9 @@ import { assertRole, grantServing, migrator } from '../database/migrate.js';
 export function migrateCommand(): Command {
   return new Command('migrate')
     .description(
-      'bring the schema of the database up to date; services of the version before go on working. Needs DATABASE_URL alone',
+      'apply the pending migrations; services of the version before continue to work. Needs only DATABASE_URL',
     )
-    .option('--grant-to <role>', 'allow that role what the service does, and nothing else in the schema')
+    .option('--grant-to <role>', 'grant this role the rights that the service needs in the schema, and no more')
     .option('--json', 'print JSON')
     .action(async ({ grantTo, json }: { grantTo?: string; json?: boolean }) => {
       const { databaseUrl, release } = await provideDatabase(loadSettings(undefined, ['DATABASE_URL']));
@@ -19,7 +19,7 @@ export function migrateCommand(): Command {
         if (grantTo !== undefined) await grantServing(databaseUrl, grantTo);
         if (json) return console.log(JSON.stringify({ applied, grantedTo: grantTo ?? null }, null, 2));
         console.log(applied.length > 0 ? `Applied ${applied.join(', ')}.` : 'The schema is up to date.');
-        if (grantTo !== undefined) console.log(`The role ${grantTo} may do what the service does.`);
+        if (grantTo !== undefined) console.log(`The role ${grantTo} has the rights that the service needs.`);
       } finally {
         await release();
       }

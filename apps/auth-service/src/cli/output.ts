@@ -1,13 +1,13 @@
 import Table from 'cli-table3';
 
-/** Writes to standard output and waits until that is done; rejects when it cannot be, as when nobody reads it. */
+/** Writes to standard output; resolves when it is written, and rejects when it cannot be, as on a full disk. */
 export function writeOut(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(`${text}\n`, error => (error ? reject(error) : resolve()));
   });
 }
 
-/** Prints rows for people, or for scripts when they asked for JSON. */
+/** Prints rows as a table, or as JSON. */
 export function printRows(rows: Record<string, unknown>[], { json, empty }: { json?: boolean; empty: string }): void {
   if (json) console.log(JSON.stringify(rows, null, 2));
   else console.log(rows.length === 0 ? empty : toTable(rows));
@@ -26,12 +26,12 @@ function toText(value: unknown): string {
   return printable(typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? ''));
 }
 
-/** What comes from elsewhere, such as a user agent, may hold what a terminal takes for a command. */
+/** Replaces control characters: text of a caller, such as a user agent, could hold commands for the terminal. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}]/gu, '\uFFFD');
 }
 
-// Columns and nothing else: easy to read, and to cut.
+// No lines, so that columns are easy to cut.
 const PLAIN = Object.fromEntries(
   ['top', 'bottom', 'left', 'right', 'mid']
     .flatMap(side => [side, `${side}-mid`, `${side}-left`, `${side}-right`])

@@ -18,7 +18,7 @@ const SAMPLES = 5;
 
 /** `latchkey passwords …` */
 export function passwordCommands(): Command {
-  const passwords = new Command('passwords').description('how passwords are hashed');
+  const passwords = new Command('passwords').description('measure and report how passwords are hashed');
 
   passwords
     .command('calibrate')
@@ -36,12 +36,13 @@ export function passwordCommands(): Command {
       else printRows(rows, { empty: '' });
       const rate = `${chosen?.medianMs} ms a hash, ${chosen?.signInsPerSecond} sign-ins/s on ${cores} cores`;
       console.error(`BCRYPT_COST=${bcryptCost}: ${rate}.`);
-      if (bcryptCost > within) console.error(`That is over the budget, but less than ${LEAST_COST} is not safe.`);
+      if (bcryptCost > within)
+        console.error(`That is over the budget of ${budget} ms, but a cost below ${LEAST_COST} is not safe.`);
     });
 
   passwords
     .command('report')
-    .description('count the accounts by how their passwords are hashed')
+    .description('count the accounts by scheme, cost and secret of their password hashes')
     .option('--json', 'print JSON')
     .action(({ json }: Json) =>
       withDatabase(async ({ db, config }) => {
@@ -53,14 +54,14 @@ export function passwordCommands(): Command {
   return passwords;
 }
 
-/** Measures costs until one takes longer than the budget, in this thread and so one at a time. */
+/** Measures rising costs, one after the other, until a hash takes longer than the budget. */
 async function measureCosts(budgetMs: number): Promise<Measured[]> {
   const progress = showProgress(MAX_COST - FIRST_COST);
   const measured: Measured[] = [];
   measureHash(FIRST_COST, 1);
   for (let cost = FIRST_COST; cost <= MAX_COST; cost += 1) {
     progress.update(cost - FIRST_COST, `cost ${cost}`);
-    // Lets the terminal show it.
+    // Lets the terminal draw the progress before the hash blocks this thread.
     await setImmediate();
     const medianMs = round(measureHash(cost, SAMPLES));
     measured.push({ cost, medianMs });
@@ -76,7 +77,7 @@ function describe({ head, hasHash, accounts }: HashCount, { authSecrets, bcryptC
   const known = authSecrets.map(({ id }) => id);
   const state = () => {
     if (!hasHash) return 'no password';
-    if (!found || excess) return 'cannot sign in: no form that is known here';
+    if (!found || excess) return 'cannot sign in: unknown form';
     if (pepperId !== null && !known.includes(pepperId)) return `cannot sign in: needs the secret "${pepperId}"`;
     const isCurrent = pepperId === known[0] && Number(cost) >= bcryptCost;
     return isCurrent ? 'current' : 'outdated: hashed again at the next sign-in';

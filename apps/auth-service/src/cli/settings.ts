@@ -3,13 +3,13 @@ import { Command } from 'commander';
 import { SECTIONS } from '../config/settings.js';
 import { printRows, writeOut } from './output.js';
 
-/** A setting as it is documented. */
+/** A setting in the documentation. */
 type Row = { section: string; variable: string; default: string; allowed: string; meaning: string };
 
 /** `latchkey settings` */
 export function settingsCommand(): Command {
   return new Command('settings')
-    .description('the settings that the service takes from the environment, with their defaults and limits')
+    .description('list the environment variables of the service, with their defaults and limits')
     .option('--json', 'print JSON')
     .option('--markdown', 'print the page docs/settings.md')
     .action(async ({ json, markdown }: { json?: boolean; markdown?: boolean }) => {
@@ -42,8 +42,8 @@ function withoutCode(row: Record<string, string>): Record<string, string> {
 
 const HEAD = `# Settings of auth-service
 
-Environment variables, checked at start; one that is invalid or misspelt is refused by name. \`latchkey settings\` prints them, and
-\`latchkey settings --markdown\` makes this page.`;
+The service reads environment variables and checks them when it starts: it refuses to start when one is invalid or misspelt, and
+names it. \`latchkey settings\` lists them; \`latchkey settings --markdown\` prints this page.`;
 
 function toMarkdown(rows: Row[]): string {
   const titles = [...new Set(rows.map(({ section }) => section))];

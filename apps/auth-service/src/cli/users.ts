@@ -27,37 +27,40 @@ const INTERRUPTED = 130;
 
 /** `latchkey users …` */
 export function userCommands(): Command {
-  const users = new Command('users').description('accounts');
+  const users = new Command('users').description('import, export, disable and enable accounts');
   const formatOption = () =>
-    new Option('--format <format>', 'by the name of the file otherwise').choices(['ndjson', 'csv']);
+    new Option('--format <format>', 'format of the file; by default, the one of its extension').choices([
+      'ndjson',
+      'csv',
+    ]);
 
   users
     .command('import')
-    .description('add the accounts of a file; those that are there already are left as they are')
+    .description('add the accounts of a file; existing accounts are not changed')
     .argument(
       '<file>',
-      'NDJSON or CSV, or - for standard input; members: username, passwordHash, id?, createdAt?, disabled?',
+      'NDJSON or CSV file, or - for standard input; members: username, passwordHash, id?, createdAt?, disabled?',
     )
     .addOption(formatOption())
-    .option('--dry-run', 'check every row, also against the accounts that are there, and add none')
+    .option('--dry-run', 'check every row, also against the existing accounts, and add none')
     .option(
       '--firebase-signer-key-file <file>',
-      'rows with a salt are Firebase’s, of the project with this base64_signer_key',
+      'file with the base64_signer_key of the Firebase project that rows with a salt come from',
     )
     .addOption(
-      new Option('--firebase-salt-separator <base64>', 'base64_salt_separator of the project')
+      new Option('--firebase-salt-separator <base64>', 'base64_salt_separator of the Firebase project')
         .default(base64('Bw=='), 'Bw==')
         .argParser(base64),
     )
-    .option('--firebase-rounds <number>', 'rounds of the project', positive, 8)
-    .option('--firebase-mem-cost <number>', 'mem_cost of the project', positive, 14)
+    .option('--firebase-rounds <number>', 'rounds of the Firebase project', positive, 8)
+    .option('--firebase-mem-cost <number>', 'mem_cost of the Firebase project', positive, 14)
     .option('--json', 'print JSON')
     .action(runImport);
 
   users
     .command('export')
-    .description('write all accounts with their hashes, as import reads them')
-    .argument('[file]', 'a new file, which only you may read; standard output otherwise, or with -')
+    .description('write all accounts with their password hashes, in the form that import reads')
+    .argument('[file]', 'file to create, readable by its owner only; by default, or with -, standard output')
     .addOption(formatOption())
     .action(async (file: string | undefined, options: { format?: Format }) => {
       const target = file === '-' ? undefined : file;
@@ -68,17 +71,19 @@ export function userCommands(): Command {
     });
 
   for (const [name, disabled, description] of [
-    ['disable', true, 'let an account sign in no more, and end its sessions'],
-    ['enable', false, 'let a disabled account sign in again'],
+    ['disable', true, 'disable an account: it cannot sign in, and its sessions end'],
+    ['enable', false, 'enable a disabled account: it can sign in again'],
   ] as const) {
     users
       .command(name)
       .description(description)
       .argument('<username>')
-      .action(async (username: string) => {
+      .option('--json', 'print JSON')
+      .action(async (username: string, { json }: { json?: boolean }) => {
         const changed = await withDatabase(({ db, origin }) => setDisabled(db, { username, disabled }, origin));
         if (changed === undefined) throw new Error(`There is no account ${username}.`);
-        console.error(`The account ${username} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
+        if (json) console.log(JSON.stringify({ username, disabled, changed }, null, 2));
+        else console.error(`The account ${username} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
       });
   }
 
@@ -97,11 +102,11 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
       reading: { secretIds: authSecrets.map(({ id }) => id), bcryptCost, ...(firebase && { firebase }) },
       dryRun,
       signal,
-      onProblem: (line, problem) => progress.say(`Line ${line} ${problem}.`),
+      onProblem: (line, problem) => progress.print(`Line ${line} ${problem}.`),
       onHighCost: cost => {
         const times = 2 ** (cost - bcryptCost);
-        progress.say(
-          `There are rows of bcrypt cost ${cost}: until the last of them is gone, every sign-in takes ${times} times as long as with BCRYPT_COST=${bcryptCost}.`,
+        progress.print(
+          `There are rows of bcrypt cost ${cost}: every sign-in takes ${times} times as long as with BCRYPT_COST=${bcryptCost} until each of these accounts has signed in.`,
         );
       },
       onProgress: ({ rows, added }) => progress.update(bytesRead(), `${rows} rows, ${added} added`),
@@ -111,19 +116,19 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
   if (json) console.log(JSON.stringify({ ...summary, dryRun }, null, 2));
   else printRows([summary], { empty: '' });
   if (dryRun) console.error('This was a dry run: nothing was added.');
-  if (signal.aborted) console.error('Interrupted; run it again to go on.');
+  if (signal.aborted) console.error('The import was interrupted. Run it again to continue.');
   if (signal.aborted) process.exitCode = INTERRUPTED;
   else if (summary.rejected + summary.conflicts > 0) process.exitCode = 1;
 }
 
-/** Aborts by Ctrl-C; a second one ends the process. */
+/** Aborts on the first signal, such as that of Ctrl-C; the second one ends the process. */
 function onInterrupt(): AbortSignal {
   const interrupt = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => interrupt.abort());
   return interrupt.signal;
 }
 
-/** Opens a file now, so that a missing one is told of before anything starts. */
+/** Opens a file before anything else starts, so that a missing one is reported first. */
 async function openInput(
   file: string,
 ): Promise<{ input: Readable; size: number | undefined; bytesRead: () => number }> {
@@ -141,7 +146,8 @@ async function openInput(
 
 function formatOf(file: string): Format {
   const format = FORMATS[extname(file).toLowerCase()];
-  if (!format) throw new Error(`Say which format ${file} has: --format ndjson or --format csv.`);
+  if (!format)
+    throw new Error(`The format of ${file} is not known by its extension: add --format ndjson or --format csv.`);
   return format;
 }
 

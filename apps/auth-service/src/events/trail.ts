@@ -15,17 +15,19 @@ export type AuditEvent = {
   details: Record<string, unknown> | null;
 };
 
-/** Lists the latest events, those of one account when it is named. */
-export async function listEvents(db: Queryable, which: { user?: string; limit: number }): Promise<AuditEvent[]> {
+/** Lists the latest events, of one account when it is given. */
+export async function listEvents(
+  db: Queryable,
+  { accountId, limit }: { accountId: string | undefined; limit: number },
+): Promise<AuditEvent[]> {
   const { rows } = await db.query<AuditEvent>(
     `SELECT ${utc('e.happened_at')} AS "happenedAt", e.event, u.username, e.actor, e.session_id AS "sessionId",
        e.client_id AS "clientId", host(e.address) AS address, e.user_agent AS "userAgent", e.request_id AS "requestId",
        e.details
      FROM auth.audit_events e LEFT JOIN auth.users u ON u.id = e.user_id
-     WHERE $1::text IS NULL
-       OR e.user_id = (SELECT id FROM auth.users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C"))
+     WHERE $1::uuid IS NULL OR e.user_id = $1
      ORDER BY e.id DESC LIMIT $2`,
-    [which.user, which.limit],
+    [accountId, limit],
   );
   return rows;
 }

@@ -89,8 +89,12 @@ export async function retireKey(
   await lockKeys(db);
   const keys = await listKeys(db);
   const key = keys.find(key => key.kid === kid);
-  if (!key || key.state === 'gone')
-    throw new KeyLifeError(`There is no key ${kid}. List the keys to see which there are.`);
+  if (!key) throw new KeyLifeError(`There is no key ${kid}. "latchkey keys list" shows the keys.`);
+  if (key.state === 'gone') {
+    throw new KeyLifeError(
+      `The key ${kid} is gone since ${key.goneFrom}: its tokens are refused, and nothing is left to do.`,
+    );
+  }
   if (key.state === 'retired' && !distrust) {
     throw new KeyLifeError(`The key ${kid} is retired already; its tokens are good until ${key.goneFrom}.`);
   }

@@ -4,17 +4,17 @@ import { causeOf } from './public-url.js';
 
 const NAME = 'breach-list';
 
-/** Asks the list of breached passwords for the worst of all, as the service does. */
+/** Looks a well-known password up in the list of breached passwords, as the service does. */
 export async function checkBreachList(baseUrl: string, timeoutMs: number): Promise<Finding[]> {
   const advice =
-    'New passwords are accepted unchecked meanwhile. Check PASSWORD_BREACH_URL, and whether this machine may go there.';
+    'Until then, new passwords are not checked against the list. Check PASSWORD_BREACH_URL, and whether this machine can reach it.';
   const before = performance.now();
   try {
     const isKnown = await isBreached('password', baseUrl, timeoutMs);
-    if (isKnown) return [ok(NAME, `it answers within ${duration(performance.now() - before)}`)];
-    return [warn(NAME, 'it answers, and does not know "password"', advice)];
+    if (isKnown) return [ok(NAME, `the list responds within ${duration(performance.now() - before)}`)];
+    return [warn(NAME, 'the list responds, but does not contain "password"', advice)];
   } catch (error) {
     if (error instanceof BreachListError) return [warn(NAME, error.message, advice)];
-    return [warn(NAME, `it does not answer (${causeOf(error)})`, advice)];
+    return [warn(NAME, `the list does not respond (${causeOf(error)})`, advice)];
   }
 }

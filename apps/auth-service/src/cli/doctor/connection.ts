@@ -13,11 +13,11 @@ export type Connection = {
   client: pg.Client;
   /** Opens another one like it. */
   openAnother(): Promise<pg.Client>;
-  /** Whether the server hung up, or is silent. */
+  /** Whether the server closed the connection, or does not respond. */
   isLost(error: Error): boolean;
-  /** Whether it is the one that npm brought, for development. */
+  /** Whether it is the embedded PostgreSQL, for development. */
   embedded: boolean;
-  /** Reads in a transaction of its own that cannot write. */
+  /** Reads in a read-only transaction. */
   read<T>(what: (db: Queryable) => Promise<T>): Promise<T>;
 };
 
@@ -30,14 +30,14 @@ const PROBE_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 5000;
 
 /**
- * Connects as the service does, and neither migrates nor makes anything. An embedded database that does not run is started
- * for as long as this takes, if there is one.
+ * Connects as the service does, without migrating or creating anything. An embedded database that exists and does not run is
+ * started, and stopped by `close()`.
  */
 export async function openConnection(settings: Settings): Promise<Opened> {
   const { databaseUrl, dataDir } = settings;
   if (databaseUrl) return connectTo(databaseUrl, { embedded: false, release: async () => undefined });
   if (!(await exists(join(dataDir, 'postgres', 'data', 'PG_VERSION')))) {
-    const advice = 'Start the service once, or set DATABASE_URL.';
+    const advice = 'Start the service once, which creates it, or set DATABASE_URL.';
     return { finding: warn(NAME, `there is no embedded database in ${dataDir} yet`, advice) };
   }
   try {
@@ -62,7 +62,7 @@ async function connectTo(
     return opened;
   };
   const close = async () => {
-    // A server that is silent does not say goodbye either.
+    // A server that does not respond does not close the connection either.
     await Promise.race([
       Promise.all(clients.map(one => one.end().catch(() => undefined))),
       setTimeout(1000, undefined, { ref: false }),
@@ -107,7 +107,7 @@ function makeClient(url: string): pg.Client {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: STATEMENT_TIMEOUT_MS + 1000,
   });
-  // The query that waits then hears of it.
+  // pg emits `error` as well; the pending query already rejects.
   client.on('error', () => undefined);
   return client;
 }
@@ -117,10 +117,10 @@ export function streamOf(client: pg.Client): NodeJS.WritableStream & { destroy()
   return (client.connection as unknown as { stream: ReturnType<typeof streamOf> }).stream;
 }
 
-/** Says at which step a connection failed. */
+/** Describes the step at which a connection failed. */
 async function describeFailure(error: NodeJS.ErrnoException, client: pg.Client | undefined): Promise<Finding> {
   const { code = '', message } = error;
-  if (!client) return fail(NAME, `DATABASE_URL cannot be used (${message})`, 'Mend it.');
+  if (!client) return fail(NAME, `DATABASE_URL cannot be used (${message})`, 'Correct DATABASE_URL.');
   const { host, port, user = '', database = '' } = client;
   const where = { host, port, user, database };
   const place = nameOf(where);
@@ -137,26 +137,35 @@ async function describeFailure(error: NodeJS.ErrnoException, client: pg.Client |
   if (kind === 'disconnected') {
     return fail(
       NAME,
-      `${place} hangs up at once`,
-      'Is it PostgreSQL that listens there? Check the port in DATABASE_URL.',
+      `${place} closes the connection at once`,
+      'Check the port in DATABASE_URL: another program than PostgreSQL may listen there.',
     );
   }
   return fail(NAME, `${place} cannot be used (${cause})`, 'Check DATABASE_URL.');
 }
 
-/** Says which step it is that takes too long. */
+/** Describes the step that takes too long. */
 async function describeSilence(host: string, port: number, place: string): Promise<Finding> {
   const resolved = await Promise.race([
     lookup(host).catch(() => undefined),
     setTimeout(PROBE_TIMEOUT_MS, undefined, { ref: false }),
   ]);
-  if (!resolved) return fail(NAME, `the name ${host} cannot be resolved in time`, 'Check DNS.');
+  if (!resolved)
+    return fail(
+      NAME,
+      `the name ${host} cannot be resolved within ${PROBE_TIMEOUT_MS / 1000} s`,
+      'Check the host in DATABASE_URL, and DNS.',
+    );
   if (await takesConnections(host, port)) {
     const advice =
-      'Is it PostgreSQL that listens there, and does it do anything? A pooler waits while its server is away.';
-    return fail(NAME, `${place} takes connections, but does not answer within ${CONNECT_TIMEOUT_MS / 1000} s`, advice);
+      'Check that PostgreSQL listens there, and that it is not overloaded. A pooler waits while its server is down.';
+    return fail(
+      NAME,
+      `${place} accepts connections, but does not respond within ${CONNECT_TIMEOUT_MS / 1000} s`,
+      advice,
+    );
   }
-  const advice = 'Check the host and port in DATABASE_URL, and the firewalls and network policies between.';
+  const advice = 'Check the host and port in DATABASE_URL, and the firewalls and network policies on the way.';
   return fail(NAME, `${place} cannot be reached within ${CONNECT_TIMEOUT_MS / 1000} s`, advice);
 }
 

@@ -9,7 +9,7 @@ const NEWEST = 18;
 const SAMPLES = 5;
 // Every refresh waits for one round trip, and a sign-in for three.
 const FAR_MS = 10;
-// One more, outside the pool, listens.
+// Without the one outside the pool, which listens.
 const CONNECTIONS = pg.defaults.poolSize ?? 10;
 
 type Facts = {
@@ -21,7 +21,7 @@ type Facts = {
   settings: Record<string, string>;
 };
 
-/** Looks at the server that was reached. */
+/** Checks the version, role and safety of the server. */
 export async function checkDatabase(connection: Connection): Promise<Finding[]> {
   const { host, port, user, database } = connection.client;
   const facts = await connection.read(async db => {
@@ -44,27 +44,35 @@ export async function checkDatabase(connection: Connection): Promise<Finding[]> 
 
   const findings: (Finding | false)[] = [
     version < OLDEST
-      ? fail(NAME, `PostgreSQL ${versionText} is too old`, `Update it to ${OLDEST} or newer.`)
+      ? fail(NAME, `PostgreSQL ${versionText} is too old`, `Upgrade it to ${OLDEST} or newer.`)
       : ok(NAME, `PostgreSQL ${versionText}, ${where}, as "${user}", ${duration(roundTripMs)} away`),
     version > NEWEST &&
-      warn(NAME, `this was not tried with PostgreSQL ${version}`, `Use one from ${OLDEST} to ${NEWEST}.`),
+      warn(NAME, `the service was not tested with PostgreSQL ${version}`, `Use a version from ${OLDEST} to ${NEWEST}.`),
     roundTripMs > FAR_MS &&
-      warn(NAME, `it is ${duration(roundTripMs)} away, which every request pays`, 'Run the service next to it.'),
+      warn(
+        NAME,
+        `a round trip takes ${duration(roundTripMs)}, which every request waits for`,
+        'Run the service close to the database.',
+      ),
     encoding !== 'UTF8' &&
       (encoding === 'SQL_ASCII' ? warn : fail)(
         NAME,
-        `its encoding is ${encoding}: not everything that clients send can be stored`,
-        `Make it anew: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.`,
+        `its encoding is ${encoding}, which cannot store everything that clients send`,
+        `Create another one: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.`,
       ),
-    standby && fail(NAME, 'it is a standby, which only reads', 'Let DATABASE_URL lead to the primary.'),
+    standby && fail(NAME, 'it is a standby, which is read-only', 'Set DATABASE_URL to the primary.'),
     readOnly &&
       fail(
         NAME,
-        'default_transaction_read_only is on: nobody can sign in',
+        'default_transaction_read_only is on: no account can sign in',
         `Turn it off for the role: ALTER ROLE "${user}" SET default_transaction_read_only = off.`,
       ),
     unsafe.length > 0 &&
-      warn(NAME, `a crash loses what was acknowledged: ${unsafe.join(' and ')} is off`, 'Turn it on.'),
+      warn(
+        NAME,
+        `a crash can lose acknowledged changes: ${unsafe.map(name => `${name}=off`).join(', ')}`,
+        'Set them to on.',
+      ),
     ...checkTls(connection),
   ];
   return findings.filter(finding => finding !== false);
@@ -82,23 +90,21 @@ async function measureRoundTrip({ client }: Connection): Promise<number> {
 
 function checkTls({ client }: Connection): Finding[] {
   const name = 'database-tls';
-  // Only a TLS socket says.
+  // Only a TLS socket has it.
   const { authorized } = streamOf(client);
-  if (authorized === true) return [ok(name, 'the connection is encrypted, and the certificate verified')];
+  if (authorized === true) return [ok(name, 'the connection is encrypted, and the certificate is verified')];
   if (authorized === false) {
-    const advice = 'Set sslmode=verify-full, and sslrootcert where the certificate is of an authority of your own.';
-    return [warn(name, 'the connection is encrypted, but anybody could be at its other end', advice)];
+    const advice = 'Set sslmode=verify-full, and sslrootcert when the certificate is of a private authority.';
+    return [warn(name, 'the connection is encrypted, but the certificate of the server is not verified', advice)];
   }
   if (isLoopback(client.host)) return [ok(name, 'not needed: the database is on this machine')];
-  const advice = 'Add ?sslmode=verify-full to DATABASE_URL, unless the network encrypts by itself.';
-  return [
-    warn(name, 'the connection is not encrypted: whoever is on the way can read and change what it carries', advice),
-  ];
+  const advice = 'Add ?sslmode=verify-full to DATABASE_URL, unless the network itself encrypts.';
+  return [warn(name, 'the connection is not encrypted: it can be read and changed on the network', advice)];
 }
 
 type Room = { max: number; used: number; roleLimit: number; roleUsed: number };
 
-/** Looks at how many connections there are. */
+/** Checks whether there are enough connections for a replica. */
 export async function checkConnections(connection: Connection): Promise<Finding[]> {
   const name = 'connections';
   const { max, used, roleLimit, roleUsed } = await connection.read(async db => {
@@ -114,14 +120,18 @@ export async function checkConnections(connection: Connection): Promise<Finding[
   const needed = CONNECTIONS + 1;
   const detail = `${used} of ${max} in use; a replica opens up to ${needed}`;
   if (roleLimit >= 0 && roleLimit < needed) {
-    const advice = `Run: ALTER ROLE … CONNECTION LIMIT, with ${needed} for each replica.`;
+    const advice = `Run ALTER ROLE … CONNECTION LIMIT with ${needed} for each replica.`;
     return [
-      warn(name, `the role may have ${roleLimit}, with ${roleUsed} in use; a replica opens up to ${needed}`, advice),
+      warn(
+        name,
+        `the role may have ${roleLimit}, of which ${roleUsed} are in use; a replica opens up to ${needed}`,
+        advice,
+      ),
     ];
   }
   if (max < needed) return [fail(name, detail, 'Raise max_connections.')];
   if (max - used < needed) {
-    const advice = 'Unless the replicas that run are among them, raise max_connections, or put a pooler between.';
+    const advice = 'Raise max_connections or use a pooler, unless the connections in use are of the running replicas.';
     return [warn(name, detail, advice)];
   }
   return [ok(name, `${detail}, so there is room for ${plural(Math.floor((max - used) / needed), 'replica')} more`)];

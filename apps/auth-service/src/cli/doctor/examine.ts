@@ -19,7 +19,7 @@ import { checkRights, checkRole } from './role.js';
 import { checkSecrets, checkSecretsInUse, findSecrets } from './secrets.js';
 import { checkSettings, readSettings } from './settings.js';
 
-/** Examines the installation that the environment, or another one, names; changes nothing. */
+/** Checks the installation that the environment describes; changes nothing. */
 export async function examine(env?: NodeJS.ProcessEnv): Promise<Finding[]> {
   const read = readSettings(env);
   if ('complaints' in read) return [...read.complaints, skip('other checks', 'the settings are not valid')];
@@ -41,7 +41,7 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
   let keys: StoredKey[] | undefined;
   let unreachable = 'client' in database ? undefined : 'the database was not reached';
 
-  /** A check that is left out when the database is not there, or not there any more. */
+  /** A check that is skipped when the database was not reached, or was lost. */
   const onDatabase = (name: string, run: (connection: Connection) => Promise<Finding[]>): Check => ({
     name,
     async run() {
@@ -49,12 +49,12 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
       try {
         return await run(database);
       } catch (error) {
-        if (database.isLost(error as Error)) unreachable = 'the database was lost';
+        if (database.isLost(error as Error)) unreachable = 'the connection to the database was lost';
         throw error;
       }
     },
   });
-  /** … or there is no secret yet. */
+  /** A check that is also skipped when there is no secret yet. */
   const withSecrets = (name: string, run: (connection: Connection, secrets: Secrets) => Promise<Finding[]>) =>
     onDatabase(name, async connection => (secrets ? run(connection, secrets) : [skip(name, 'there is no secret yet')]));
 

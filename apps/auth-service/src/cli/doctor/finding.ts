@@ -1,6 +1,6 @@
-/** What a check found. */
+/** The result of a check. */
 export type Finding = {
-  /** Stable, for scripts. */
+  /** Scripts rely on it. */
   name: string;
   status: 'ok' | 'warn' | 'fail' | 'skip';
   detail: string;
@@ -19,7 +19,7 @@ export const skip = (name: string, because: string): Finding => ({
   ...{ name, status: 'skip', detail: `skipped, because ${because}` },
 });
 
-/** For people: `0.4 ms`, `260 ms`, `1.5 s`, `3 days`. */
+/** Formats a duration: `0.4 ms`, `260 ms`, `1.5 s`, `3 days`. */
 export function duration(ms: number): string {
   if (ms >= 2 * 86_400_000) return `${Math.floor(ms / 86_400_000)} days`;
   return ms >= 1000 ? `${round(ms / 1000)} s` : `${round(ms)} ms`;

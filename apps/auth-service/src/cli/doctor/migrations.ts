@@ -6,26 +6,26 @@ import { type Finding, fail, ok, plural, warn } from './finding.js';
 
 const NAME = 'migrations';
 
-/** Looks whether the schema is the one that this version of the service knows. */
+/** Checks whether the schema is the one of this version of the service. */
 export async function checkMigrations(db: Queryable, { migrateOnStart }: Settings): Promise<Finding[]> {
   const { applied, pending, unknown } = await migrator.findMigrations(db);
   const findings: Finding[] = [];
   if (pending.length > 0) {
-    const detail = `${applied.length === 0 ? 'none was applied' : 'not all were applied'}; pending: ${pending.join(', ')}`;
+    const detail = `${applied.length === 0 ? 'none is applied' : 'not all are applied'}; pending: ${pending.join(', ')}`;
     if (!migrateOnStart) {
       findings.push(
-        fail(NAME, `${detail}; the service waits for them`, 'Run "latchkey migrate" with the migrating role.'),
+        fail(NAME, `${detail}; the service waits for them`, 'Run "latchkey migrate" as the role that owns the schema.'),
       );
     } else if (await mayMigrate(db)) {
-      findings.push(warn(NAME, detail, 'Run "latchkey migrate", or start the service, which does that.'));
+      findings.push(warn(NAME, detail, 'Run "latchkey migrate", or start the service, which applies them.'));
     } else {
-      const advice = 'Run "latchkey migrate" with the migrating role, and set MIGRATE_ON_START=false here.';
-      findings.push(fail(NAME, `${detail}; and this role may not apply them`, advice));
+      const advice = 'Run "latchkey migrate" as the role that owns the schema, and set MIGRATE_ON_START=false here.';
+      findings.push(fail(NAME, `${detail}; this role may not apply them`, advice));
     }
   }
   if (unknown.length > 0) {
-    const detail = `a newer version of the service has been here: this one does not know ${unknown.join(', ')}`;
-    findings.push(warn(NAME, detail, 'Update this one, unless you are going back on purpose.'));
+    const detail = `a newer version of the service has migrated: this one does not know ${unknown.join(', ')}`;
+    findings.push(warn(NAME, detail, 'Upgrade the service, unless you went back on purpose.'));
   }
   if (findings.length > 0) return findings;
   return [ok(NAME, `${plural(applied.length, 'migration')} applied, up to ${applied.at(-1)}`)];

@@ -2,15 +2,15 @@ import type pg from 'pg';
 import type { Connection } from './connection.js';
 import { type Finding, ok, warn } from './finding.js';
 
-/** What stands between the service and the database. */
+/** The pooler between the service and the database, by its mode. */
 export type Pooling = 'none' | 'sessions' | 'transactions';
 
 const PROBES = 5;
 const LIMITS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'];
 
 /**
- * Finds a pooler without asking it: it gives process ids of its own to its clients. One that pools transactions lets two
- * connections that are idle by turns share one server process.
+ * Detects a pooler by its process ids: it gives its clients ids of its own. With a pooler of transactions, two connections
+ * that are idle in turn share one server process.
  */
 export async function detectPooling({ client, openAnother }: Connection): Promise<Pooling> {
   const claimed = (client as pg.Client & { processID: number }).processID;
@@ -27,19 +27,19 @@ async function backendPid(client: pg.Client): Promise<number> {
   return rows[0]?.pid as number;
 }
 
-/** Tells of the pooler, and whether statements have limits behind it. */
+/** Reports the pooler, and whether statements have limits behind it. */
 export async function checkPooling(connection: Connection): Promise<Finding[]> {
   const pooling = await detectPooling(connection);
   if (pooling === 'none') {
-    return [ok('pooler', 'none'), ok('limits', 'the service sets those that the role lacks')];
+    return [ok('pooler', 'there is none'), ok('limits', 'the service sets the limits that the role does not have')];
   }
   const { user } = connection.client;
   const findings = [
     pooling === 'sessions'
-      ? ok('pooler', 'there is one, and it pools sessions')
-      : ok('pooler', 'there is one that pools transactions: replicas hear of changes by asking, every 1 to 2 s'),
+      ? ok('pooler', 'there is one that pools sessions')
+      : ok('pooler', 'there is one that pools transactions: replicas poll for changes, every 1 to 2 s'),
   ];
-  // What a session begins with, whatever others have set in it since.
+  // `reset_val` is the value at the start of a session, whatever other clients have set since.
   const missing = await connection.read(async db => {
     const { rows } = await db.query<{ name: string }>(
       `SELECT name FROM pg_settings WHERE name = ANY ($1) AND reset_val = '0' ORDER BY name`,
@@ -48,13 +48,13 @@ export async function checkPooling(connection: Connection): Promise<Finding[]> {
     return rows.map(({ name }) => name);
   });
   if (pooling === 'sessions' || missing.length === 0)
-    return [...findings, ok('limits', 'in force behind the pooler too')];
+    return [...findings, ok('limits', 'the role has limits, which apply behind the pooler too')];
   const advice = missing.map(name => `ALTER ROLE "${user}" SET ${name} = '${name === 'lock_timeout' ? 2 : 5}s'`);
   return [
     ...findings,
     warn(
       'limits',
-      `the role has no ${missing.join(', ')}; what the service sets reaches only some connections of the pooler`,
+      `the role has no ${missing.join(', ')}, and what the service sets reaches only some connections of the pooler`,
       `Run: ${advice.join('; ')}. Then reconnect the pooler.`,
     ),
   ];

@@ -6,10 +6,10 @@ import { type Finding, fail, ok, warn } from './finding.js';
 type Powers = { role: string; powers: string[] };
 type Right = { table: string; privilege: TablePrivilege | 'TRUNCATE'; granted: boolean };
 
-/** Looks at what the role may do, that it should not. */
+/** Checks whether the role has more powers than serving needs. */
 export async function checkRole({ embedded, read }: Connection): Promise<Finding[]> {
   const name = 'role';
-  if (embedded) return [ok(name, 'that of the embedded database, which may do anything')];
+  if (embedded) return [ok(name, 'the superuser of the embedded database')];
   const { rows } = await read(db =>
     db.query<Powers>(
       `SELECT rolname AS role, array_remove(ARRAY[
@@ -26,13 +26,13 @@ export async function checkRole({ embedded, read }: Connection): Promise<Finding
     ),
   );
   const { role, powers } = rows[0] as Powers;
-  if (powers.length === 0) return [ok(name, `"${role}" is an ordinary one, and does not own the schema`)];
+  if (powers.length === 0) return [ok(name, `"${role}" has no special powers, and does not own the schema`)];
   const advice =
-    'Split the roles: migrate with the one that owns the schema, by "latchkey migrate --grant-to ROLE", and serve with that ROLE and MIGRATE_ON_START=false.';
+    'Use two roles: run "latchkey migrate --grant-to ROLE" as the one that owns the schema, and serve as ROLE with MIGRATE_ON_START=false. With one role for each service, as in docker-compose.yml, ownership is expected.';
   return [warn(name, `"${role}" ${powers.join(', ')}: more than serving needs`, advice)];
 }
 
-/** Compares what the role may do with what the service does. */
+/** Compares the rights of the role with those that the service needs. */
 export async function checkRights(db: Queryable): Promise<Finding[]> {
   const name = 'rights';
   const { rows: schemas } = await db.query<{ role: string; owns: boolean; usage: boolean }>(
@@ -62,13 +62,13 @@ export async function checkRights(db: Queryable): Promise<Finding[]> {
     ...functions.filter(({ call }) => FUNCTIONS.some(known => known === call)).map(({ call }) => `EXECUTE on ${call}`),
   ];
   if (missing.length > 0) {
-    const advice = `Run "latchkey migrate --grant-to ${schema.role}" with the role that owns the schema.`;
+    const advice = `Run "latchkey migrate --grant-to ${schema.role}" as the role that owns the schema.`;
     return [fail(name, `"${schema.role}" lacks ${missing.join('; ')}`, advice)];
   }
   const surplus = list(rights.filter(right => right.granted && !isNeeded(right) && right.table in TABLE_PRIVILEGES));
-  // An owner may do all of it; that is said already.
-  if (schema.owns || surplus.length === 0) return [ok(name, 'enough for everything that the service does')];
-  const advice = `Take them back with REVOKE … FROM "${schema.role}".`;
+  // An owner has every right, which the role check reports.
+  if (schema.owns || surplus.length === 0) return [ok(name, 'the role has the rights that the service needs')];
+  const advice = `Remove them with REVOKE … FROM "${schema.role}".`;
   return [warn(name, `"${schema.role}" has more than the service needs: ${surplus.join('; ')}`, advice)];
 }
 

@@ -8,10 +8,10 @@ import { duration, type Finding, ok, plural, warn } from './finding.js';
 
 const NAME = 'secrets';
 const IN_USE = 'secrets-in-use';
-// 32 random bytes with fewer different ones do not happen.
+// 32 random bytes have more distinct values than this.
 const LEAST_DIFFERENT = 16;
 
-/** The secrets that the service would use; `undefined` when it would make one first. */
+/** The secrets that the service uses; `undefined` when it would first make one. */
 export async function findSecrets({ authSecrets, dataDir }: Settings): Promise<Secrets | undefined> {
   if (authSecrets) return authSecrets;
   const file = join(dataDir, 'auth-secrets');
@@ -22,21 +22,21 @@ export async function findSecrets({ authSecrets, dataDir }: Settings): Promise<S
   return kept === undefined ? undefined : parseSecrets(kept);
 }
 
-/** Looks at the secrets themselves. */
+/** Checks whether the secrets look random. */
 export function checkSecrets(secrets: Secrets | undefined, { authSecrets, dataDir }: Settings): Finding[] {
-  if (!secrets) return [ok(NAME, `none yet: the service makes one in ${dataDir}`)];
+  if (!secrets) return [ok(NAME, `there is none yet; the service makes one in ${dataDir} when it starts`)];
   const sizes = secrets.map(({ id, key }, n) => `"${id}" of ${key.length} bytes${n === 0 ? ', the current one' : ''}`);
   const source = authSecrets ? '' : `, kept in ${dataDir}`;
   const weak = secrets.filter(({ key }) => new Set(key).size < LEAST_DIFFERENT || isText(key));
   return [
     ok(NAME, `${sizes.join('; ')}${source}`),
     ...weak.map(({ id }) =>
-      warn(NAME, `the secret "${id}" does not look random`, 'Change it for one of: openssl rand -base64 32'),
+      warn(NAME, `the secret "${id}" does not look random`, 'Replace it by one made with: openssl rand -base64 32'),
     ),
   ];
 }
 
-/** Compares the secrets with what needs them. */
+/** Compares the secrets with the passwords and keys that need them. */
 export function checkSecretsInUse(
   secrets: Secrets,
   keys: StoredKey[],
@@ -61,14 +61,14 @@ export function checkSecretsInUse(
       warn(
         IN_USE,
         `no password and no key needs the secret "${id}"`,
-        `If it is the new one, put it in front; if it is the old one, take it out once it has been behind for ${duration(refreshTokenTtlS * 1000)}: until then sessions may need it.`,
+        `If it is the new secret, move it to the front of AUTH_SECRETS. If it is the old one, remove it ${duration(refreshTokenTtlS * 1000)} after it was moved behind: until then sessions may need it.`,
       ),
     ),
     ...lost.map(({ secretId, accounts }) =>
       warn(
         IN_USE,
-        `${plural(accounts, 'account')} cannot sign in: their passwords need the secret "${secretId}", which is not in AUTH_SECRETS`,
-        'Add it behind the current one.',
+        `${plural(accounts, 'account')} cannot sign in: the password hashes need the secret "${secretId}", which is not in AUTH_SECRETS`,
+        'Add this secret to AUTH_SECRETS, behind the current one.',
       ),
     ),
   ];
@@ -76,7 +76,7 @@ export function checkSecretsInUse(
 
 const isIdle = ({ passwords, keys }: { passwords: number; keys: number }) => passwords === 0 && keys === 0;
 
-/** Whether bytes are something that somebody has typed. */
+/** Whether bytes are printable ASCII, as typed text is. */
 function isText(key: Buffer): boolean {
   return key.every(byte => byte >= 0x20 && byte < 0x7f);
 }

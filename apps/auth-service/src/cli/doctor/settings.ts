@@ -8,7 +8,7 @@ import { isLoopback } from './hosts.js';
 const NAME = 'settings';
 const LONG_TOKEN_S = 3600;
 
-/** Reads the settings as the service does, or says everything that is wrong with them. */
+/** Reads the settings as the service does, or lists everything that is invalid. */
 export function readSettings(env?: NodeJS.ProcessEnv): { settings: Settings } | { complaints: Finding[] } {
   try {
     return { settings: loadSettings(env) };
@@ -18,7 +18,7 @@ export function readSettings(env?: NodeJS.ProcessEnv): { settings: Settings } | 
   }
 }
 
-/** Looks for settings that are valid, and dangerous. */
+/** Looks for settings that are valid but dangerous. */
 export function checkSettings(settings: Settings): Finding[] {
   const { production, publicUrl, port, metricsPort, hashWorkers, logLevel, bcryptCost, accessTokenTtlS } = settings;
   const cores = availableParallelism();
@@ -29,49 +29,55 @@ export function checkSettings(settings: Settings): Finding[] {
       !isLoopback(hostname) &&
       warn(
         'NODE_ENV',
-        'this is not production, yet PUBLIC_URL is for others than this machine',
-        'Set NODE_ENV=production: it refuses development defaults.',
+        'it is not production, but PUBLIC_URL is not on this machine',
+        'Set NODE_ENV=production, which refuses development defaults.',
       ),
     (username !== '' || password !== '') &&
       fail(
         'PUBLIC_URL',
-        'it holds a username or a password, and is public: every token names it',
-        'Take them out, and change the password.',
+        'it has a username or a password, and every token contains PUBLIC_URL',
+        'Remove them from PUBLIC_URL, and change the password.',
       ),
     production &&
       protocol !== 'https:' &&
       (isLoopback(hostname) ? warn : fail)(
         'PUBLIC_URL',
-        'it is not https: passwords and tokens travel in the clear',
-        'Let the gateway speak TLS, and set PUBLIC_URL to that.',
+        `${publicUrl} is not https: passwords and tokens are sent in plain text`,
+        isLoopback(hostname)
+          ? 'Expected where only this machine uses the service. Otherwise terminate TLS at the gateway, and set PUBLIC_URL to its https URL.'
+          : 'Terminate TLS at the gateway, and set PUBLIC_URL to its https URL.',
       ),
     !settings.throttle.enabled &&
-      warn('THROTTLE_ENABLED', 'the throttles are off: passwords can be guessed without limit', 'Take it out.'),
+      warn(
+        'THROTTLE_ENABLED',
+        'the throttles are off: passwords can be guessed without limit',
+        'Remove THROTTLE_ENABLED.',
+      ),
     bcryptCost < LEAST_COST &&
       warn(
         'BCRYPT_COST',
-        `${bcryptCost} is cheap to guess against`,
-        `Set it to ${LEAST_COST} at the least; "latchkey passwords calibrate" proposes one for this machine.`,
+        `a cost of ${bcryptCost} makes guesses at stolen hashes cheap`,
+        `Set BCRYPT_COST to ${LEAST_COST} or more; "latchkey passwords calibrate" proposes one for this machine.`,
       ),
     accessTokenTtlS > LONG_TOKEN_S &&
       warn(
         'ACCESS_TOKEN_TTL_S',
-        `access tokens live ${duration(accessTokenTtlS * 1000)}: whoever verifies them without the feed of revocations accepts stolen ones for that long`,
-        'Set it to 3600 or less; clients refresh by themselves.',
+        `access tokens live for ${duration(accessTokenTtlS * 1000)}: a verifier without the revocation feed accepts a stolen one for that long`,
+        'Set ACCESS_TOKEN_TTL_S to 3600 or less; clients refresh by themselves.',
       ),
     production &&
       (logLevel === 'debug' || logLevel === 'trace') &&
-      warn('LOG_LEVEL', `${logLevel} is a lot to log in production`, 'Set it to info.'),
+      warn('LOG_LEVEL', `${logLevel} logs a lot in production`, 'Set LOG_LEVEL=info.'),
     hashWorkers !== undefined &&
       hashWorkers > cores &&
       warn(
         'HASH_WORKERS',
-        `${hashWorkers} workers share ${cores} cores: every sign-in takes longer, and no more of them get done`,
-        `Set it to ${cores} or less, or take it out.`,
+        `${hashWorkers} workers share ${cores} cores: each sign-in takes longer, and there are no more of them a second`,
+        `Set HASH_WORKERS to ${cores} or less, or remove it.`,
       ),
     metricsPort !== undefined &&
       metricsPort === port &&
-      fail('METRICS_PORT', `it is ${port}, as PORT is: the service cannot start`, 'Set it to another one.'),
+      fail('METRICS_PORT', `it is ${port}, like PORT: the service cannot start`, 'Set METRICS_PORT to another port.'),
   ];
   return findings.filter(finding => finding !== false);
 }

@@ -9,16 +9,16 @@ import type { FileRow } from './rows.js';
 /** Members of a row, and columns of a CSV file. Firebase's rows have a `salt` too. */
 export const COLUMNS = { required: ['username', 'passwordHash'], optional: ['id', 'createdAt', 'disabled', 'salt'] };
 
-/** What rows are read by. */
+/** How rows are read: the secrets and the cost of this installation, and the Firebase project, if any. */
 export type Reading = { secretIds: string[]; bcryptCost: number; firebase?: FirebaseProject };
 
-/** Why a row is not an account. Never shows what the row holds, which may be a hash in the wrong column. */
+/** A row is not a valid account. The message never quotes the row, which may have a hash in the wrong column. */
 export class BadRowError extends Error {}
 
 const usernames = TypeCompiler.Compile(Username);
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const BASE64 = /^[A-Za-z0-9+/_-]{4,}={0,2}$/;
-// Also with a space and with whole hours, as PostgreSQL prints it.
+// PostgreSQL prints a space in place of T, and offsets of whole hours.
 const TIME = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?(Z|[+-]\d\d(?::?\d\d)?)$/i;
 const TRUTH = new Map<unknown, boolean>([
   ...[true, 'true', 't', '1'].map(value => [value, true] as const),
@@ -26,7 +26,7 @@ const TRUTH = new Map<unknown, boolean>([
 ]);
 
 /**
- * Reads an account.
+ * Reads an account from a row.
  *
  * @throws BadRowError
  */
@@ -34,14 +34,14 @@ export function readAccount(row: FileRow, reading: Reading): GivenAccount & { li
   if ('problem' in row) throw new BadRowError(row.problem);
   const { id, username, passwordHash, salt, createdAt, disabled, ...others } = row.members;
   const extra = Object.keys(others).find(name => /^\w{1,32}$/.test(name));
-  if (Object.keys(others).length > 0) throw new BadRowError(`has a member that is unknown${extra ? `: ${extra}` : ''}`);
+  if (Object.keys(others).length > 0) throw new BadRowError(`has an unknown member${extra ? `: ${extra}` : ''}`);
   if (typeof username !== 'string' || !usernames.Check(username)) {
     throw new BadRowError('has no valid username: 3 to 64 characters of A-Z a-z 0-9 . _ @ + -');
   }
   const hasId = id !== undefined && id !== null && id !== '';
   if (hasId && !(typeof id === 'string' && UUID.test(id))) throw new BadRowError('has an id that is not a UUID');
   const isDisabled = TRUTH.get(disabled);
-  if (isDisabled === undefined) throw new BadRowError('has "disabled" that is neither true nor false');
+  if (isDisabled === undefined) throw new BadRowError('has a "disabled" that is neither true nor false');
   return {
     ...{ line: row.line, id: hasId ? id.toLowerCase() : uuidv7(), hasId, username },
     passwordHash: readHash(passwordHash, salt, reading),
@@ -50,9 +50,10 @@ export function readAccount(row: FileRow, reading: Reading): GivenAccount & { li
   };
 }
 
-/** An account without a hash, or with Django's mark for an unusable one, cannot sign in with a password. */
+/** Returns `null` for an account without a hash, or with Django's mark of an unusable one: it cannot sign in with a password. */
 function readHash(given: unknown, salt: unknown, { firebase, ...accepts }: Reading): string | null {
-  if (given === undefined) throw new BadRowError('has no passwordHash; for an account without a password, it is null');
+  if (given === undefined)
+    throw new BadRowError('has no passwordHash; it must be null for an account without a password');
   if (given === null || given === '') return null;
   if (typeof given !== 'string') throw new BadRowError('has a passwordHash that is not text');
   if (given.startsWith('!')) return null;
@@ -64,7 +65,7 @@ function readHash(given: unknown, salt: unknown, { firebase, ...accepts }: Readi
 }
 
 function readFirebaseHash(hash: string, salt: unknown, project: FirebaseProject | undefined): string {
-  if (!project) throw new BadRowError('has a salt of its own: for Firebase, give --firebase-signer-key-file');
+  if (!project) throw new BadRowError('has a salt, as Firebase’s rows have: add --firebase-signer-key-file');
   if (typeof salt !== 'string' || !BASE64.test(salt) || !BASE64.test(hash)) {
     throw new BadRowError('has a passwordHash or a salt that is not base64');
   }
@@ -78,10 +79,10 @@ function readTime(given: unknown): string | null {
   const [, year, month, day, time, fraction = '0', zone = ''] = TIME.exec(String(given)) ?? [];
   const offset = zone.replace(/^([+-]\d\d):?(\d\d)?$/, (_, hours, minutes = '00') => `${hours}:${minutes}`);
   const at = new Date(`${year}-${month}-${day}T${time}.${fraction.padEnd(3, '0')}${offset.toUpperCase()}`);
-  // JavaScript takes the 30th of February for the first of March.
+  // JavaScript reads the 30th of February as the first of March.
   const isDay = new Date(`${year}-${month}-${day}T00:00:00Z`).getUTCDate() === Number(day);
   if (Number.isNaN(at.getTime()) || !isDay || at.getTime() < 0 || at.getUTCFullYear() > 9999) {
-    throw new BadRowError('has a createdAt that is not a time by RFC 3339, of 1970 or later');
+    throw new BadRowError('has a createdAt that is not an RFC 3339 time of 1970 or later');
   }
   return at.toISOString();
 }

@@ -2,35 +2,35 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import { statement, utc } from '../../database/sql.js';
 import type { Origin } from '../../events/recorder.js';
 
-/** An account that came from elsewhere. */
+/** An account of a file. */
 export type GivenAccount = {
   id: string;
-  /** It came with the account; otherwise it is a new one. */
+  /** Whether `id` is in the file; otherwise it was generated. */
   hasId: boolean;
   username: string;
   passwordHash: string | null;
-  /** RFC 3339, UTC; now when nobody knows. */
+  /** RFC 3339, UTC; `null` means now. */
   createdAt: string | null;
   disabled: boolean;
 };
 
-/** Why an account of a file did not become one here; `unchanged`: it is one already. */
+/** Why an account of a file was not added; `unchanged`: it exists already. */
 export type Leftover = 'unchanged' | 'username_taken' | 'id_taken' | 'other_hash' | 'other_state' | 'changing';
 
-/** Where accounts go: into the table, or for a dry run into one that lives as long as the transaction. */
+/** The table that accounts are added to: the real one, or for a dry run one that is dropped with the transaction. */
 export type Target = 'auth.users' | 'pg_temp.dry_users';
 
 const FOLDED = 'lower(username COLLATE "C")';
 
-/** Makes the table of a dry run. */
+/** Creates the table of a dry run. */
 export async function createDryTable(db: Queryable): Promise<void> {
   await db.query(`CREATE TEMP TABLE dry_users (LIKE auth.users INCLUDING DEFAULTS INCLUDING INDEXES) ON COMMIT DROP`);
 }
 
 /**
- * Adds those accounts whose names and ids are free.
+ * Adds the accounts whose names and ids are free.
  *
- * @returns those that were not added
+ * @returns the accounts that were not added
  */
 export async function insertAccounts<A extends GivenAccount>(
   db: Queryable,
@@ -55,11 +55,11 @@ export async function insertAccounts<A extends GivenAccount>(
     ],
   );
   const added = new Set(rows.map(({ id, username }) => `${id} ${username}`));
-  // Of two that are the same, one was added.
+  // Of two equal accounts, one was added.
   return accounts.filter(({ id, username }) => !added.delete(`${id} ${username}`));
 }
 
-/** Says what became of accounts that were not added, in their order. */
+/** Says why accounts were not added, in their order. */
 export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], target: Target): Promise<Leftover[]> {
   const known = (where: string) =>
     target === 'auth.users'
@@ -88,7 +88,7 @@ export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], ta
   return rows.map(({ verdict }) => verdict);
 }
 
-/** Records an import so far: the same event again and again, so that one that was killed is told of too. */
+/** Records an import so far. Each batch updates the same event, so that a killed import is recorded too. */
 export async function recordImport(
   db: Queryable,
   id: string,
@@ -103,12 +103,12 @@ const RECORD_IMPORT = statement<never, Origin & { id: string; details: Record<st
   VALUES ($id, $requestId, $address, $userAgent, $actor, 'users_imported', $details)
   ON CONFLICT (id) DO UPDATE SET details = excluded.details`);
 
-/** Tells the replicas that hashes may have become dearer. */
+/** Notifies the replicas that the highest bcrypt cost may have risen. */
 export async function notifyPasswordCosts(db: Queryable): Promise<void> {
   await db.query(`SELECT pg_notify('latchkey_auth', 'password_costs')`);
 }
 
-/** An account as an export shows it. */
+/** An account of an export. */
 export type ExportedAccount = {
   id: string;
   username: string;
@@ -117,7 +117,7 @@ export type ExportedAccount = {
   disabled: boolean;
 };
 
-/** Reads all accounts as of one moment, in the transaction of `db`, a piece at a time. */
+/** Reads all accounts, `size` at a time, as of one moment: in the transaction of `db`. */
 export async function* readAccounts(db: Queryable, size: number): AsyncIterable<ExportedAccount[]> {
   await db.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   let after: string | null = null;

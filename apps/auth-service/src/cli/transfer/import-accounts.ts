@@ -14,42 +14,47 @@ import {
 } from './account-table.js';
 import type { FileRow } from './rows.js';
 
-/** How an import went, in rows. */
+/** The result of an import, in rows. */
 export type ImportSummary = {
   rows: number;
   added: number;
-  /** They were accounts here already, just so. */
+  /** They exist as accounts with the same name, hash and state. */
   unchanged: number;
-  /** An account here says otherwise, and was left as it is. */
+  /** They differ from an existing account, which is not changed. */
   conflicts: number;
-  /** They are no accounts. */
+  /** They are not valid accounts. */
   rejected: number;
 };
 
 export type ImportOptions = {
   reading: Reading;
   dryRun: boolean;
-  /** Ends it behind the rows that were begun. */
+  /** Ends the import after the current batch. */
   signal: AbortSignal;
-  /** Hears of each row that did not become an account. */
+  /** Called for each row that was not added, in the order of the lines. */
   onProblem: (line: number, problem: string) => void;
-  /** Told the bcrypt cost of rows that cost more than new hashes, before they are added; again when others cost still more. */
+  /** Called before rows are added whose bcrypt cost is higher than that of new hashes, and again for a still higher one. */
   onHighCost: (cost: number) => void;
   onProgress: (summary: ImportSummary) => void;
 };
 
+type Problem = { line: number; problem: string };
+type Batch = { accounts: (GivenAccount & { line: number })[]; problems: Problem[] };
+
 const BATCH = 1000;
+const newBatch = (): Batch => ({ accounts: [], problems: [] });
 const CONFLICTS: Record<Exclude<Leftover, 'unchanged'>, string> = {
   username_taken: 'has the username of another account',
   id_taken: 'has the id of another account',
-  other_hash: 'is an account here with another password hash, as after a sign-in; that was kept',
-  other_state: 'is an account here that is disabled there and not here, or the other way round; it was left so',
-  changing: 'is an account that was changed just now; run the import again',
+  other_hash:
+    'has another password hash than the account of this name, as after a sign-in; an import does not change it',
+  other_state: 'differs in "disabled" from the account of this name; an import does not change it',
+  changing: 'names an account that is being changed; run the import again',
 };
 
 /**
- * Adds the accounts of a file, a batch a transaction, and changes none that is there. So it may be killed, run again and
- * run twice at once; a dry run does all of it in a table of its own.
+ * Adds the accounts of a file, one transaction for each batch, and changes no existing account. It may be killed and run
+ * again, or run twice at once. A dry run does the same in a temporary table.
  */
 export async function importAccounts(
   db: pg.Client,
@@ -62,28 +67,29 @@ export async function importAccounts(
   const target = dryRun ? 'pg_temp.dry_users' : 'auth.users';
   const eventId = uuidv7();
 
-  const addBatch = async (batch: (GivenAccount & { line: number })[]) => {
-    const cost = Math.max(...batch.map(({ passwordHash }) => readBcryptHash(passwordHash ?? '')?.cost ?? 0));
+  const addBatch = async ({ accounts, problems }: Batch) => {
+    const cost = Math.max(...accounts.map(({ passwordHash }) => readBcryptHash(passwordHash ?? '')?.cost ?? 0));
     if (cost > highestCost) {
       highestCost = cost;
       onHighCost(cost);
     }
     if (!dryRun) await db.query('BEGIN');
-    const left = await insertAccounts(db, batch, target);
+    const left = await insertAccounts(db, accounts, target);
     const verdicts = left.length > 0 ? await judgeLeftovers(db, left, target) : [];
-    summary.added += batch.length - left.length;
-    for (const [i, { line }] of left.entries()) {
+    const conflicts = left.flatMap(({ line }, i) => {
       const verdict = verdicts[i] as Leftover;
-      if (verdict === 'unchanged') summary.unchanged += 1;
-      else {
-        summary.conflicts += 1;
-        onProblem(line, CONFLICTS[verdict]);
-      }
-    }
+      return verdict === 'unchanged' ? [] : [{ line, problem: CONFLICTS[verdict] }];
+    });
+    summary.added += accounts.length - left.length;
+    summary.unchanged += left.length - conflicts.length;
+    summary.conflicts += conflicts.length;
+    summary.rejected += problems.length;
     if (!dryRun) {
       await recordImport(db, eventId, origin, summary);
       await db.query('COMMIT');
     }
+    const all = [...problems, ...conflicts].sort((a, b) => a.line - b.line);
+    for (const { line, problem } of all) onProblem(line, problem);
     onProgress(summary);
   };
 
@@ -91,19 +97,18 @@ export async function importAccounts(
     await db.query('BEGIN');
     await createDryTable(db);
   }
-  let batch: (GivenAccount & { line: number })[] = [];
+  let batch = newBatch();
   for await (const row of rows) {
     summary.rows += 1;
     try {
-      batch.push(readAccount(row, reading));
+      batch.accounts.push(readAccount(row, reading));
     } catch (error) {
       if (!(error instanceof BadRowError)) throw error;
-      summary.rejected += 1;
-      onProblem(row.line, error.message);
+      batch.problems.push({ line: row.line, problem: error.message });
     }
-    if (batch.length >= BATCH) {
+    if (batch.accounts.length + batch.problems.length >= BATCH) {
       await addBatch(batch);
-      batch = [];
+      batch = newBatch();
     }
     if (signal.aborted) break;
   }

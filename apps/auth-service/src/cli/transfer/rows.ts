@@ -3,21 +3,21 @@ import { type CsvError, parse } from 'csv-parse';
 
 export type Format = 'ndjson' | 'csv';
 
-/** A row of a file, as it stands there: its members, or why it cannot be read. */
+/** A row of a file: its members as they are written, or why it cannot be read. */
 export type FileRow = { line: number } & ({ members: Record<string, unknown> } | { problem: string });
 
-// No row of ours comes near; a file without line ends must not fill the memory.
+// Much more than an account needs; a file without line ends must not fill the memory.
 const MAX_ROW_BYTES = 65_536;
 const NEWLINE = 10;
 
-/** The columns that a CSV file names in its first line. */
+/** The columns that the first line of a CSV file names. */
 export type Columns = { required: string[]; optional: string[] };
 
 type Parsed = { record: string[]; info: { lines: number } };
-/** An error, and how many rows came before it. */
+/** An error, with the number of lines and records before it. */
 type Broken = CsvError & { lines: number; records: number };
 
-/** Reads the rows of a file one by one, in as little memory as one takes. */
+/** Reads the rows of a file one by one; only one is in memory. */
 export function readRows(input: Readable, format: Format, columns: Columns): AsyncIterable<FileRow> {
   return format === 'ndjson' ? readNdjson(input) : readCsv(input, columns);
 }
@@ -44,7 +44,7 @@ async function* readNdjson(input: Readable): AsyncIterable<FileRow> {
   }
 }
 
-/** Yields lines without their ends; nothing in place of one that is too long. */
+/** Yields lines without their ends, and `undefined` in place of a line that is too long. */
 async function* splitLines(input: AsyncIterable<Buffer>): AsyncIterable<Buffer | undefined> {
   let parts: Buffer[] = [];
   let length = 0;
@@ -79,8 +79,8 @@ async function* readCsv(input: Readable, columns: Columns): AsyncIterable<FileRo
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: MAX_ROW_BYTES,
-    // What stands behind a misplaced quote could be anything, such as an account that somebody wrote into a field.
-    // So that is the end; the rows before it are still on their way.
+    // After a misplaced quote, the content of a field could be read as rows. So reading ends there; the rows before it are
+    // still emitted.
     skip_records_with_error: true,
     on_skip: error => {
       if (broken) return undefined;
@@ -99,33 +99,33 @@ async function* readCsv(input: Readable, columns: Columns): AsyncIterable<FileRo
     if (header) yield toRow(record, header, info.lines);
     else header = checkHeader(record, columns);
   }
-  if (broken) yield { line: broken.lines, problem: `${explainCsv(broken)}; nothing from there on was read` };
+  if (broken) yield { line: broken.lines, problem: `${explainCsv(broken)}; the rest of the file was not read` };
 }
 
 function toRow(fields: string[], header: string[], line: number): FileRow {
   if (fields.length !== header.length) {
-    return { line, problem: `has ${fields.length} columns where the first line names ${header.length}` };
+    return { line, problem: `has ${fields.length} columns, but the first line names ${header.length}` };
   }
   return { line, members: Object.fromEntries(header.map((name, i) => [name, fields[i]])) };
 }
 
 function checkHeader(header: string[], { required, optional }: Columns): string[] {
-  const advice = `It must name the columns: ${required.join(', ')}, and as you like ${optional.join(', ')}.`;
+  const advice = `It must name the columns ${required.join(', ')}, and may name ${optional.join(', ')}.`;
   const at = header.findIndex(name => ![...required, ...optional].includes(name));
   if (at !== -1) {
-    // Where the names are missing, an account's data stands there.
+    // A file without column names has an account's data there, which must not be shown.
     const name = /^[a-z_]{1,32}$/i.test(header[at] as string) ? ` ("${header[at]}")` : '';
-    throw new Error(`The first line is wrong at column ${at + 1}${name}. ${advice}`);
+    throw new Error(`The first line names an unknown column: column ${at + 1}${name}. ${advice}`);
   }
   const twice = new Set(header).size !== header.length;
   if (twice || !required.every(name => header.includes(name))) {
-    throw new Error(`The first line ${twice ? 'has a name twice' : 'lacks a name'}. ${advice}`);
+    throw new Error(`The first line ${twice ? 'names a column twice' : 'lacks a required column'}. ${advice}`);
   }
   return header;
 }
 
 function explainCsv({ code }: CsvError): string {
-  if (code === 'CSV_QUOTE_NOT_CLOSED') return 'has a quote that is never closed';
+  if (code === 'CSV_QUOTE_NOT_CLOSED') return 'has a quote that is not closed';
   if (code === 'CSV_MAX_RECORD_SIZE') return `is longer than ${MAX_ROW_BYTES} bytes; perhaps a quote is not closed`;
-  return 'has a quote where none may stand (RFC 4180)';
+  return 'has a quote where RFC 4180 does not allow one';
 }
