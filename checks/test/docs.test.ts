@@ -1,11 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { authSettings, latchkey } from './services.js';
 
 const CHECK_FILES = fileURLToPath(new URL('../../scripts/check-files.js', import.meta.url));
-const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const ROOT = new URL('../../', import.meta.url);
+const read = (path: string) => readFileSync(new URL(path, ROOT), 'utf8');
+/** As GitHub makes the anchor of a heading. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w -]/g, '')
+    .replaceAll(' ', '-');
 const FOLDERS: Record<string, string> = {
   auth: 'apps/auth-service',
   notes: 'apps/notes-service',
@@ -36,22 +43,39 @@ t.test('the ASVS table names each requirement once, in order, and tests that the
   }
 });
 
-t.test('links between the documents lead somewhere', async t => {
-  for (const [path, dir] of [
-    ['docs/security.md', 'docs/'],
-    ['SECURITY.md', ''],
-  ] as const) {
-    for (const [, target = '', anchor] of read(path).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
-      const there = read(target === '' ? path : dir + target);
-      const headings = [...there.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
-        heading
-          .toLowerCase()
-          .replace(/[^\w -]/g, '')
-          .replaceAll(' ', '-'),
-      );
-      if (anchor) t.ok(headings.includes(anchor), `${path}: ${target}#${anchor}`);
+t.test('links between the documents lead to files and headings that exist', async t => {
+  const pages = [
+    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md'],
+    ...readdirSync(new URL('docs', ROOT), { recursive: true, encoding: 'utf8' })
+      .filter(name => name.endsWith('.md'))
+      .map(name => `docs/${name}`),
+  ];
+  for (const page of pages) {
+    for (const [link, target = '', anchor] of read(page).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
+      const url = new URL(target, new URL(page, ROOT));
+      t.ok(existsSync(url), `${page}: ${link}`);
+      if (anchor === undefined) continue;
+      const headings = [...readFileSync(target === '' ? new URL(page, ROOT) : url, 'utf8').matchAll(/^#+ (.*)$/gm)];
+      t.ok(headings.map(([, heading = '']) => anchorOf(heading)).includes(anchor), `${page}: ${link}`);
     }
   }
+});
+
+t.test('the files on the path of a request exist', async t => {
+  const sources = ['apps/auth-service/src', 'packages/service-kit/src'].flatMap(folder =>
+    readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' }).map(file => `${folder}/${file}`),
+  );
+  const path =
+    read('docs/design.md')
+      .split(/^## /m)
+      .find(section => section.startsWith('The path of a request')) ?? '';
+  const named = [...path.matchAll(/`([\w/-]+\.ts)`/g)].map(([, file = '']) => file.replace(/^kit\//, ''));
+  t.ok(named.length > 50);
+  for (const file of named)
+    t.ok(
+      sources.some(source => source.endsWith(`/${file}`)),
+      file,
+    );
 });
 
 t.test('lint refuses tracked files that belong to nothing', async t => {
