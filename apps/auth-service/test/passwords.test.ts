@@ -235,8 +235,8 @@ t.test('a breached password is refused, without being told to anybody', async t 
   const troubles: [name: string, misbehave: (response: ServerResponse) => void, message: RegExp][] = [
     ['that is slow', () => undefined, /timeout/],
     ['that sends elsewhere', response => response.writeHead(302, elsewhere).end(), /fetch failed/],
-    ['without an end', response => void Readable.from(endless()).pipe(response), /more than a list can be/],
-    ['that is broken', response => response.writeHead(500).end(), /answers 500/],
+    ['without an end', response => void Readable.from(endless()).pipe(response), /larger than a list can be/],
+    ['that is broken', response => response.writeHead(500).end(), /responded 500/],
   ];
   for (const [name, trouble, message] of troubles) {
     misbehave = trouble;
