@@ -25,7 +25,7 @@ export async function startFlood(url: string, body: object, perSecond: number, s
 }
 
 /**
- * So many people who sign in again and again, from a process of its own. Whoever is refused waits as told if patient, and
+ * So many people who sign in again and again, from a process of its own. One who is refused waits as told if patient, and
  * comes back at once if not.
  *
  * @returns what ends it and tells what came of it, in how many seconds

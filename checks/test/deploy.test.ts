@@ -181,7 +181,7 @@ t.test('nothing is allowed that is not needed', async t => {
   }
 });
 
-t.test('whoever ends the service gives it the time to close', async t => {
+t.test('the orchestrator gives the service the time to close', async t => {
   const needs = Number(settings['SHUTDOWN_DELAY_MS']) / 1000 + CLOSE_WITHIN_S;
   t.ok(pod.terminationGracePeriodSeconds > needs);
   for (const name of ['auth-service', 'notes-service'])

@@ -211,7 +211,7 @@ t.test('preflights are answered for the methods that a route has', async t => {
   );
 });
 
-t.test('whoever is not listed hears nothing of it', async t => {
+t.test('an origin that is not listed gets no CORS headers', async t => {
   const service = await startService(t, { corsOrigins: [APP] });
   const strangers = [
     'https://evil.example',

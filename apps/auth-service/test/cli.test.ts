@@ -180,7 +180,7 @@ t.test('mistakes are explained', async t => {
     ['clients rotate nobody', /There is no client nobody/],
     ['clients disable nobody', /There is no client nobody/],
     ['keys list', /AUTH_SECRETS is required in production/, { AUTH_SECRETS: '' }],
-    ['keys list', /database does not answer .*DATABASE_URL/, { DATABASE_URL: 'postgresql://x:canary@127.0.0.1:1/x' }],
+    ['keys list', /database does not respond .*DATABASE_URL/, { DATABASE_URL: 'postgresql://x:canary@127.0.0.1:1/x' }],
   ];
   for (const [args, message, env] of cases) {
     const { code, stdout, stderr } = await latchkey(args, '', env);

@@ -122,7 +122,7 @@ t.test('a connection gets one response at a time, however many it asks for', asy
   if (process.platform === 'linux') {
     await until(async () => countOpen(bundle) === 5, 'one is sent on each');
     await pause(300);
-    t.equal(countOpen(bundle), 5, 'and no more');
+    t.ok(countOpen(bundle) <= 5, 'and no more');
     for (const socket of unread) socket.resetAndDestroy();
     await until(async () => countOpen(bundle) === 0, 'all are closed');
   }

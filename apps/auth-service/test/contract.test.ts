@@ -300,7 +300,7 @@ const stories: Record<string, (t: Test, target: Target) => Promise<void>> = {
     const all = await client.revocations(token);
     t.ok(
       all.revoked.some(({ sid }) => sid === sidOf(first.token)),
-      'whoever comes later hears of it too',
+      'a later reader gets it too',
     );
   },
 

@@ -370,11 +370,11 @@ t.test('works through PgBouncer, a transaction at a time', { skip: withoutPgBoun
   const leaving = people[0]?.body.token as string;
   const signOut = { method: 'POST', headers: { authorization: `Bearer ${leaving}` } };
   t.equal((await call(`${one.base}/auth/sign-out`, signOut)).status, 204);
-  await until(async () => (await get(`${two.base}/auth/verify`, leaving)).status === 401, 'the other hears of it');
+  await until(async () => (await get(`${two.base}/auth/verify`, leaving)).status === 401, 'the other replica knows');
   const latchkey = commandLine({ config: { ...one.config, databaseUrl: bouncerUrl } } as Service);
   t.match(await latchkey('keys rotate --lead 0'), { code: 0 });
   const kids = async ({ base }: Service) => (await get(`${base}/.well-known/jwks.json`)).body.keys.length;
-  await until(async () => (await kids(one)) === 2 && (await kids(two)) === 2, 'both hear of the new key');
+  await until(async () => (await kids(one)) === 2 && (await kids(two)) === 2, 'both know the new key');
 });
 
 /** A network between the service and a port of this machine, which can swallow what is sent. */

@@ -515,7 +515,7 @@ t.test('Redis', { skip: withoutRedis }, async t => {
   await admin.config('SET', 'requirepass', 'canary-right');
   t.match(await look(redis.url.replace('//', '//:canary-wrong@')), [{ status: 'fail', detail: /WRONGPASS|NOAUTH/ }]);
   await redis.stop();
-  t.match(await look(redis.url), [{ status: 'fail', detail: /Redis does not answer .*ECONNREFUSED/ }]);
+  t.match(await look(redis.url), [{ status: 'fail', detail: /Redis does not respond .*ECONNREFUSED/ }]);
 });
 
 t.test('the list of breached passwords', async t => {

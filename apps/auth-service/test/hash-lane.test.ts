@@ -24,7 +24,7 @@ t.test('hashes and compares', async t => {
   t.match(lane.state(), { waiting: 0, running: 0, predictedWaitMs: 0 });
 });
 
-t.test('refuses at once whoever would wait too long, and takes others as they come', async t => {
+t.test('refuses at once a caller that would wait too long, and takes others as they come', async t => {
   const lane = createHashLane({ workers: 1, maxWaitMs: 500 });
   t.teardown(() => lane.close());
   const order: number[] = [];
@@ -266,7 +266,7 @@ t.test('a hog that knows its password leaves honest people their sign-ins', asyn
   t.same(statuses, new Array(10).fill(200), 'from an address of their own, and from that of the hog');
 });
 
-t.test('comparisons follow the dearest row', async t => {
+t.test('comparisons cost as much as the row of the highest cost', async t => {
   const { base, sql, app } = await startService(t, { bcryptCost: 4 });
   const credentials = newCredentials();
   await post(`${base}/auth/sign-up`, credentials);

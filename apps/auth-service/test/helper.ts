@@ -121,9 +121,9 @@ export async function startWire(t: Test, databaseUrl: string) {
     for (const socket of sockets) socket.destroy();
   };
   t.teardown(cut);
-  const mend = async () => {
+  const repair = async () => {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
   };
-  return { url: url.href, cut, mend };
+  return { url: url.href, cut, repair };
 }

@@ -93,7 +93,7 @@ t.test('labels are bounded, whatever callers send', async t => {
 
 t.test('the state of the database shows', async t => {
   const metricsPort = await getPort({ host: '127.0.0.1' });
-  const { url, cut, mend } = await startWire(t, await createDatabase());
+  const { url, cut, repair } = await startWire(t, await createDatabase());
   const { base } = await startService(t, { metricsPort, databaseUrl: url });
   const { value } = reader(metricsPort);
   const known = async (sample: string) => (await value(sample)) ?? Number.NaN;
@@ -114,7 +114,7 @@ t.test('the state of the database shows', async t => {
   await until(async () => (await known('latchkey_database_connections_lost_total')) > 0, 'a lost connection');
   await until(async () => (await known('latchkey_ready')) === 0, 'not ready');
   t.ok((await known('latchkey_revocations_age_seconds')) >= 5);
-  await mend();
+  await repair();
   await until(async () => (await known('latchkey_ready')) === 1, 'ready again');
 });
 

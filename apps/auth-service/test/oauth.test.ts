@@ -256,7 +256,7 @@ t.test('the feed tells whose sessions have ended, on every replica', async t => 
   t.equal((await get(`${second.base}/auth/verify`, user.token)).status, 401, 'and the replica refuses it itself');
   t.same((await read(second, { after: news.cursor })).revoked, [], 'each once');
   t.same((await read(first, { after: start.cursor })).revoked, [{ sid, exp }], 'a cursor is good on every replica');
-  t.same((await read(first)).revoked, [{ sid, exp }], 'newcomers hear of it too');
+  t.same((await read(first)).revoked, [{ sid, exp }], 'new readers get it too');
 
   const pause = performance.now();
   t.same((await read(second, { after: news.cursor, wait: '1' })).revoked, []);
@@ -424,7 +424,7 @@ t.test(
   },
 );
 
-t.test('whoever hangs up, or a service that closes, leaves nobody waiting', async t => {
+t.test('no reader waits on after its connection or the service has closed', async t => {
   const service = await startService(t);
   const { grant } = await newClient(service);
   const headers = { authorization: `Bearer ${(await grant()).body.access_token}` };
@@ -458,7 +458,7 @@ t.test('the client of a development environment never takes the place of another
   const other = { id: 'notes-service', secretHash: hashClientSecret(theirs), graceS: 0 };
   await replaceClientSecret(service.app.pg, other, origin);
   const restarted = await startService(t, { ...service.config, firstClient });
-  t.equal(await grant(theirs), 200, 'whoever has its secret goes on');
+  t.equal(await grant(theirs), 200, 'callers with its secret go on');
   t.equal(await grant(mine), 401);
   t.match(restarted.logs.join(''), /another secret.*clients rotate notes-service.*development settings/);
   t.notMatch(restarted.logs.join(''), mine);

@@ -217,7 +217,7 @@ t.test('a breached password is refused, without being told to anybody', async t 
   });
   await signUp('short');
   t.equal(asked.length, 1, 'what is refused anyway is not asked about');
-  t.match(asked[0], /^\/range\/[0-9A-F]{5}$/, 'it hears five characters of a hash');
+  t.match(asked[0], /^\/range\/[0-9A-F]{5}$/, 'it is told five characters of a hash');
   const { status, body } = await signUp('open sesame 42');
   t.equal(status, 201);
   const change = await call(`${base}/auth/password`, {

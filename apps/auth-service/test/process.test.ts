@@ -204,7 +204,7 @@ t.test('without a database it brings its own, which outlives a crash', async t =
 
   second.child.kill('SIGTERM');
   t.equal(await second.exit, 0);
-  t.equal((await get(`${await third.base}/readyz`)).status, 200, 'whoever shares the database keeps it');
+  t.equal((await get(`${await third.base}/readyz`)).status, 200, 'a process that shares the database keeps it');
   third.child.kill('SIGINT');
   t.equal(await third.exit, 0);
 });
@@ -308,7 +308,7 @@ t.test('neither a caller that never ends nor a second signal holds it up', async
   const twice = run(t, t.testdir(), { ...env, SHUTDOWN_DELAY_MS: '60000' });
   await twice.base;
   twice.child.kill('SIGTERM');
-  await until(async () => /closing/.test(twice.output()), 'it has heard the first signal');
+  await until(async () => /closing/.test(twice.output()), 'it has taken the first signal');
   const before = performance.now();
   twice.child.kill('SIGTERM');
   t.equal(await twice.exit, 1);

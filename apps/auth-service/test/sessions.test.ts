@@ -459,7 +459,7 @@ t.test('a changed password ends every other session', async t => {
   t.equal(changed.status, 200);
   t.equal((await get(`${service.base}/auth/me`, other.token)).status, 401);
   t.equal((await get(`${service.base}/auth/me`, changed.body.token)).status, 200);
-  t.equal((await refresh(service, first.refreshToken)).status, 401, 'whoever has copied a token has nothing');
+  t.equal((await refresh(service, first.refreshToken)).status, 401, 'a copied token is worth nothing');
   t.equal((await get(`${service.base}/auth/me`, changed.body.token)).status, 200, 'and ends nothing');
   t.equal((await refresh(service, changed.body.refreshToken)).status, 200);
   t.equal((await post(`${service.base}/auth/sign-in`, credentials)).status, 401);

@@ -50,27 +50,30 @@ async function startTwo(t: Test, overrides: Partial<Config> = {}): Promise<[Serv
   return [one, await startService(t, { ...overrides, databaseUrl, authSecrets })];
 }
 
-t.test('whoever lost the answer asks again, anywhere, and gets the account and the session', async t => {
-  const [one, other] = await startTwo(t);
-  const credentials = newCredentials();
-  const key = randomUUID();
-  const socket = send(one, credentials, key);
-  await until(async () => (await counts(one, credentials)).users === 1, 'the account is there');
-  socket.destroy();
+t.test(
+  'a sign-up whose response was lost may be repeated at any replica, and gets the account and the session',
+  async t => {
+    const [one, other] = await startTwo(t);
+    const credentials = newCredentials();
+    const key = randomUUID();
+    const socket = send(one, credentials, key);
+    await until(async () => (await counts(one, credentials)).users === 1, 'the account is there');
+    socket.destroy();
 
-  const again = await signUp(other, credentials, `"${key}"`);
-  t.equal(again.status, 201);
-  t.equal(again.headers.get('cache-control'), 'no-store');
-  const third = await signUp(one, { ...credentials, username: credentials.username.toUpperCase() }, key);
-  t.equal(third.status, 201, 'without the quotes, and in another case');
-  t.same(third.body.user, again.body.user);
-  t.equal(third.body.user.username, credentials.username);
-  t.equal(third.body.refreshToken, again.body.refreshToken);
-  t.same(await counts(one, credentials), { users: 1, sessions: 1 });
-  t.match(segment(third.body.token, 1), { sub: again.body.user.id, sid: sidOf(again) });
-  t.same((await get(`${one.base}/auth/me`, third.body.token)).body, again.body.user);
-  t.equal((await post(`${other.base}/auth/refresh`, { refreshToken: again.body.refreshToken })).status, 200);
-});
+    const again = await signUp(other, credentials, `"${key}"`);
+    t.equal(again.status, 201);
+    t.equal(again.headers.get('cache-control'), 'no-store');
+    const third = await signUp(one, { ...credentials, username: credentials.username.toUpperCase() }, key);
+    t.equal(third.status, 201, 'without the quotes, and in another case');
+    t.same(third.body.user, again.body.user);
+    t.equal(third.body.user.username, credentials.username);
+    t.equal(third.body.refreshToken, again.body.refreshToken);
+    t.same(await counts(one, credentials), { users: 1, sessions: 1 });
+    t.match(segment(third.body.token, 1), { sub: again.body.user.id, sid: sidOf(again) });
+    t.same((await get(`${one.base}/auth/me`, third.body.token)).body, again.body.user);
+    t.equal((await post(`${other.base}/auth/refresh`, { refreshToken: again.body.refreshToken })).status, 200);
+  },
+);
 
 t.test('whenever the connection breaks, the next try gets one account and one session', async t => {
   const service = await startService(t);

@@ -285,7 +285,7 @@ t.test('what could not be given back while the database was away is given back w
   };
   t.equal((await signIn(service, username, password, address)).status, 503);
   service.app.passwords.verify = verify;
-  await wire.mend();
+  await wire.repair();
   const unsettled = async () =>
     (await service.sql(`SELECT key FROM auth.throttle_counters WHERE leases <> '{}'`)).rows.map(({ key }) => key);
   await until(async () => (await unsettled().catch(() => ['away'])).length === 0, 'it is given back');
@@ -522,7 +522,7 @@ t.test('sign-ups from an address are counted, whether the username is free or no
   t.match(await signIn(service, first.body.user.username, 'open sesame 42', address), { status: 200 });
 });
 
-t.test('whoever signs in correctly is not throttled by that', async t => {
+t.test('correct sign-ins are not throttled', async t => {
   const small = { quota: 3, windowS: 3600 };
   const service = await startThrottled(t, { pair: small, account: small, address: small });
   const { username, password, address } = await signUp(service);
@@ -560,7 +560,7 @@ t.test('guesses at the current password count on the account; the session has an
   for (let i = 0; i < 5; i++) await guesses(service, 1, owner.username);
   t.equal((await guess(service, owner.username, newAddress())).status, 429);
   const changed = await changePassword(service, owner.token, owner.password, 'new password 42');
-  t.equal(changed.status, 200, 'whoever holds a session may still change the password');
+  t.equal(changed.status, 200, 'a caller with a session may still change the password');
 });
 
 t.test('a spent quota opens again after the wait that it told, and waits longer the next time', async t => {
@@ -713,7 +713,7 @@ t.test('without its Redis the service answers 503 at once, until it is back', { 
     t.equal((await signIn(service, username, password, address)).status, 200);
   }
   await redis.stop();
-  await t.rejects(startThrottled(t, {}, { redisUrl: redis.url }), { message: /Redis does not answer .*REDIS_URL/ });
+  await t.rejects(startThrottled(t, {}, { redisUrl: redis.url }), { message: /Redis does not respond .*REDIS_URL/ });
 });
 
 t.test(

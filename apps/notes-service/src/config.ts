@@ -13,7 +13,7 @@ const Environment = Type.Object({
   ...serviceSettings,
   PORT: portSetting(3001),
   AUTH_URL: Type.Optional(
-    Type.String({ pattern: '^https?://', description: 'Where auth-service answers this service' }),
+    Type.String({ pattern: '^https?://', description: 'Where this service reaches auth-service' }),
   ),
   AUTH_ISSUER: Type.Optional(Type.String({ description: 'Issuer of the tokens, the PUBLIC_URL of auth-service' })),
   AUTH_CLIENT_ID: Type.Optional(Type.String({ minLength: 1, description: 'Client of this service at auth-service' })),
@@ -28,7 +28,7 @@ const Environment = Type.Object({
     Type.String({
       enum: ['open', 'closed'],
       default: 'open',
-      description: 'What to do beyond that: `open` accepts tokens, `closed` answers 503',
+      description: 'What to do beyond that: `open` accepts tokens, `closed` responds 503',
     }),
   ),
 });
@@ -45,7 +45,7 @@ export type Config = {
   logLevel: string;
   authUrl: string;
   authIssuer: string;
-  /** Without it, sessions that end are not heard of. */
+  /** Without it, the service does not know which sessions have ended. */
   authClient?: ServiceCredentials;
   authMaxStalenessS: number;
   authOnStale: 'open' | 'closed';

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { AuthProblemError, createAuthClient } from '@latchkey/auth-client';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { User } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { WithConfig } from './config.js';
@@ -13,7 +13,7 @@ const Profile = Type.Object({ user: User, noteCount: Type.Integer() });
 export const profileRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const auth = createAuthClient({ baseUrl: config.authUrl, timeoutMs: 3000 });
 
-  const schema = { response: { 200: Profile, ...problemAnswers(401) } };
+  const schema = { response: { 200: Profile, ...problemResponses(401) } };
   app.get('/notes/profile', { schema, onRequest: app.authenticate }, async request => {
     const token = request.headers.authorization?.slice('Bearer '.length).trim() ?? '';
     const [user, noteCount] = await Promise.all([

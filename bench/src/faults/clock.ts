@@ -9,7 +9,7 @@ import { call, sleep } from './calls.js';
 const PASSWORD = 'open sesame 42';
 const BRIEF_TTL_S = 10;
 const GRACE_S = 10;
-// How long a replica may take to hear that a session has ended.
+// How long a replica may take to know that a session has ended.
 const HEARD_WITHIN_MS = 2000;
 const ROUNDS = 3;
 

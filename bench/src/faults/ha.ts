@@ -78,7 +78,7 @@ async function befall(database: HaDatabase, fault: Fault, load: Load): Promise<T
   const { lastsS = 0 } = fault;
   await sleep(Math.max(0, begin + lastsS * 1000 - performance.now()));
   const endedAt = performance.now();
-  await fault.mend(leader);
+  await fault.repair(leader);
   await database.becomeWhole();
   return {
     toPromotion: promotedAt - begin,

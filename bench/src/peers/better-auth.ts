@@ -28,7 +28,7 @@ export async function startBetterAuth(cost: number, cookieCache: boolean, onEnd:
   return {
     name: cookieCache ? 'Better Auth, cookie cache' : 'Better Auth',
     signIn,
-    // It answers 200 with null to whoever has no session.
+    // Its response to a caller without a session is 200 with null.
     check: checker(`${url}/api/auth/get-session`, { headers: { cookie: cookie.join('; ') } }, credentials.email),
   };
 }

@@ -306,7 +306,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       ['a long target', `GET /auth/${'z'.repeat(20_000)} HTTP/1.1${CRLF}Host: x${CRLF}${CRLF}`, [400, 414, 431]],
     ];
     for (const [name, text, expected] of cases) {
-      // Many at once, for it is a race whether a gateway hears the refusal before the end of the connection.
+      // Many at once, for it is a race whether a gateway reads the refusal before the end of the connection.
       for (let i = 0; i < 5; i++) {
         const answers = await Promise.all(Array.from({ length: 8 }, () => sendRaw(base, text)));
         for (const answer of answers) {
@@ -349,7 +349,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     const [brokenAuth, brokenNotes] = [await startRecorder(t, breakOff), await startRecorder(t, breakOff)];
     const { token, user } = await signUp();
 
-    // Each with a gateway that has heard of no failure yet; which replica is the first one it asks, it decides.
+    // Each with a gateway that has seen no failure yet; the gateway decides which replica it asks first.
     const attempt = async (path: string, init: { method: string; body: unknown; headers?: Record<string, string> }) => {
       const base = await gateway.start(t, {
         auth: path.startsWith('/auth/') ? [brokenAuth.url, auth.url] : [auth.url],

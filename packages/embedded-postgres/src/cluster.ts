@@ -80,14 +80,14 @@ async function initialise(cluster: Cluster): Promise<void> {
   await rename(draft, data);
 }
 
-/** The port that a running server of this cluster answers on, waiting while it starts or stops. */
+/** The port that a running server of this cluster listens on, waiting while it starts or stops. */
 async function runningPort(data: string): Promise<number | undefined> {
   for (let attempt = 0; attempt < 600; attempt++) {
     const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
     const pid = Number(lines[0]);
     if (!pid || !isAlive(pid)) return undefined;
     const port = Number(lines[3]);
-    if (lines[7]?.trim() === 'ready') return (await answers(port)) ? port : undefined;
+    if (lines[7]?.trim() === 'ready') return (await isListening(port)) ? port : undefined;
     await setTimeout(50);
   }
   throw new Error(`PostgreSQL in ${data} neither starts nor stops. End the process in postmaster.pid and try again.`);
@@ -158,7 +158,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function answers(port: number): Promise<boolean> {
+async function isListening(port: number): Promise<boolean> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1');
     socket.once('error', () => resolve(false));

@@ -1,5 +1,5 @@
 /**
- * Refuses a request because too many wait already. It is answered with 503 and not logged: it is no fault, and comes by the
+ * Refuses a request because too many wait already. The response is 503, and it is not logged: it is no fault, and comes by the
  * thousand.
  */
 export class BusyError extends Error {

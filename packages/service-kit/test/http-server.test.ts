@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerClientError } from '../src/http/client-error.js';
+import { respondToClientError } from '../src/http/client-error.js';
 import { createHttpServer } from '../src/http/http-server.js';
 import { infallible } from '../src/http/serializers.js';
 
@@ -11,7 +11,7 @@ const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
 async function start(t: Test, listener: RequestListener, prepare?: (server: Server) => void): Promise<number> {
   const server = createHttpServer(listener);
-  server.on('clientError', answerClientError);
+  server.on('clientError', respondToClientError);
   prepare?.(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -78,7 +78,7 @@ t.test('says at which step a connection failed', async t => {
   t.match(refusal('08P01', 'no such database: notes'), /there is no database "notes"/);
   t.match(refusal('08P01', 'server login failed'), /does not accept us now/);
   t.match(explain(new Error('The server does not support SSL connections'), url), /TLS fails/);
-  t.match(explain(new Error('timeout expired'), url), /does not answer \(timeout expired\)/);
+  t.match(explain(new Error('timeout expired'), url), /does not respond \(timeout expired\)/);
 });
 
 t.test('answers errors without their causes', async t => {
@@ -114,7 +114,7 @@ t.test('explains why a service cannot start', async t => {
     explain(Object.assign(error('EADDRINUSE', ''), { port: 80, address: '::' })),
     /Port 80 of :: is in use. Set PORT/,
   );
-  t.match(explain(error('ECONNREFUSED', 'connect ECONNREFUSED')), /does not answer \(connect ECONNREFUSED\)/);
+  t.match(explain(error('ECONNREFUSED', 'connect ECONNREFUSED')), /does not respond \(connect ECONNREFUSED\)/);
   t.match(explain(error('28P01', 'password authentication failed')), /refuses us .*DATABASE_URL/);
   const both = Object.assign(new AggregateError([new Error('::1'), new Error('127.0.0.1')]), { code: 'ECONNREFUSED' });
   t.match(explain(both), /::1.*127\.0\.0\.1/);

@@ -6,7 +6,7 @@ export const SignedIn = Type.Object({
   token: Type.String({ description: 'Access token: a JWT as in RFC 9068' }),
   tokenType: Type.Literal('Bearer'),
   expiresIn: Type.Integer({ description: 'Lifetime of the access token, in seconds' }),
-  refreshToken: Type.String({ description: 'Good for one refresh; the answer has the next' }),
+  refreshToken: Type.String({ description: 'Good for one refresh; its response has the next' }),
   refreshExpiresIn: Type.Integer({ description: 'How long the session lives without a refresh, in seconds' }),
   user: User,
 });

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { User } from '@latchkey/user-schema';
 
 export const meRoute: FastifyPluginAsyncTypebox = async app => {
@@ -7,7 +7,7 @@ export const meRoute: FastifyPluginAsyncTypebox = async app => {
     tags: ['auth'],
     summary: 'Who is signed in',
     security: [{ bearer: [] }],
-    response: { 200: User, ...problemAnswers(401, 503) },
+    response: { 200: User, ...problemResponses(401, 503) },
   };
   const options = {
     config: { audience: 'browsers' as const },

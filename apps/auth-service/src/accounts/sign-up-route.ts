@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { Credentials, SignedIn, SignUpHeaders } from '@latchkey/user-schema';
 import { hashCaller } from '../credentials/password/hash-caller.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
@@ -17,10 +17,10 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     tags: ['auth'],
     summary: 'Sign up',
     description:
-      'With an `Idempotency-Key` the call may be sent again when its answer was lost, for 24 hours: the same username and password are then answered 201 with the same account, and with the same session and refresh token unless that session has been refreshed or has ended, when a new one begins. Another password is answered 422. Another username makes it another key.',
+      'With an `Idempotency-Key` the call may be repeated when its response was lost, for 24 hours: the same username and password are then answered 201 with the same account, and with the same session and refresh token unless that session has been refreshed or has ended, when a new one begins. Another password is answered 422. Another username makes it another key.',
     headers: SignUpHeaders,
     body: Credentials,
-    response: { 201: SignedIn, ...problemAnswers(400, 409, 413, 415, 422, 429, 503) },
+    response: { 201: SignedIn, ...problemResponses(400, 409, 413, 415, 422, 429, 503) },
   };
   const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
   const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };

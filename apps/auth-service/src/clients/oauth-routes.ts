@@ -28,13 +28,14 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
   await app.register(formbody);
 
   app.setErrorHandler<RequestError>((error, request, reply) => {
-    const answer = describeError(error);
-    if (answer.status === 415) answer.detail = 'Send the body as Content-Type: application/x-www-form-urlencoded.';
+    const described = describeError(error);
+    if (described.status === 415)
+      described.detail = 'Send the body as Content-Type: application/x-www-form-urlencoded.';
     if (error instanceof InvalidClientError) request.log.info({ event: 'client_refused' }, 'client_refused');
-    if (answer.status >= 500) request.log.error({ err: error }, answer.code);
-    const problem = toProblem(answer, request.id);
-    const body: OAuthProblem = { ...problem, error: answer.code, error_description: answer.detail };
-    return reply.status(answer.status).headers(answer.headers).type('application/json').send(body);
+    if (described.status >= 500) request.log.error({ err: error }, described.code);
+    const problem = toProblem(described, request.id);
+    const body: OAuthProblem = { ...problem, error: described.code, error_description: described.detail };
+    return reply.status(described.status).headers(described.headers).type('application/json').send(body);
   });
   app.addHook('onRequest', async (_request, reply) => {
     // RFC 6749 §5.1 wants it beside `Cache-Control: no-store`.

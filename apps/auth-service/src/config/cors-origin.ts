@@ -6,7 +6,7 @@ export function judgeOrigin(text: string): string | undefined {
   if (!url || !/^https?:$/.test(url.protocol)) return 'is not an origin, such as https://app.example.com';
   if (url.origin !== text) return `is not how browsers write it: ${url.origin}`;
   if (text.includes('*')) return 'has a wildcard; name each origin';
-  // Whoever is on the way could put a script of theirs into the page.
+  // Anyone on the network path could put a script into the page.
   if (url.protocol === 'http:' && !LOOPBACK.test(url.hostname)) return 'is not safe without TLS: use https';
   return undefined;
 }

@@ -54,6 +54,6 @@ export class StaleError extends Error {
   readonly statusCode = 503;
 
   constructor() {
-    super('The database does not answer.');
+    super('The database does not respond.');
   }
 }

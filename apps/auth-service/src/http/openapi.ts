@@ -64,7 +64,7 @@ export default fp<{ config: HttpSettings }>(
     });
     let document: Buffer | undefined;
     app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
-      // Made once, and shared by all answers: it is large.
+      // Made once, and shared by all responses: it is large.
       document ??= Buffer.from(JSON.stringify(app.swagger()));
       reply.type('application/json; charset=utf-8').send(document);
     });

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { MAX_REVOCATIONS_WAIT_S, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { untilGone } from '../http/caller-gone.js';
@@ -28,7 +28,7 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     description: `A page at a time: while \`more\` is true, read on from the cursor at once. Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
     security: [{ service: [REVOCATIONS_SCOPE] }],
     querystring: Query,
-    response: { 200: Revocations, ...problemAnswers(400, 401, 403, 503) },
+    response: { 200: Revocations, ...problemResponses(400, 401, 403, 503) },
   };
   const options = {
     config: { audience: 'services' as const },
@@ -41,8 +41,8 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     const cursor = after === undefined ? undefined : parseCursor(after);
     if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
     const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
-    const answer = await app.revocations.read(cursor, waitMs, untilGone(reply));
-    // As bytes, which Fastify's types do not know for a JSON answer.
-    return reply.type('application/json').send(answer as never);
+    const page = await app.revocations.read(cursor, waitMs, untilGone(reply));
+    // As bytes, which Fastify's types do not know for a JSON response.
+    return reply.type('application/json').send(page as never);
   });
 };

@@ -24,7 +24,7 @@ export default fp(
     );
     app.gauge(
       'latchkey_ready',
-      'Whether it is not closing, tokens can be signed and the database has answered lately',
+      'Whether it is not closing, tokens can be signed and the database has responded lately',
       () => Number(!app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < FRESH_WITHIN_MS),
     );
     await app.register(revocationsRoute);

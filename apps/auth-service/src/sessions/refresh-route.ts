@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
 import { originOf } from '../events/request-events.js';
 import { InvalidRefreshTokenError } from '../http/errors.js';
@@ -14,7 +14,7 @@ export const refreshRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = as
     description:
       'Within the grace period a used token gives the same successor again, so a request whose response was lost may be repeated; an outage of the database does not count. An older one is taken for stolen and ends the session.',
     body: RefreshRequest,
-    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 503) },
+    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 503) },
   };
   app.post('/auth/refresh', { config: { audience: 'browsers' }, schema }, async (request, reply) => {
     const token = parseRefreshToken(request.body.refreshToken);

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { originOf } from '../events/request-events.js';
@@ -18,7 +18,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
     ...common,
     summary: 'List sessions, the newest first, in pages',
     querystring: SessionsQuery,
-    response: { 200: Sessions, ...problemAnswers(400, 401, 503) },
+    response: { 200: Sessions, ...problemResponses(400, 401, 503) },
   };
   app.get('/auth/sessions', { config: { audience: 'browsers' }, schema: list }, async request => {
     const { after, limit = MAX_SESSIONS_PAGE } = request.query;
@@ -30,7 +30,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
     ...common,
     summary: 'End a session',
     params: SessionId,
-    response: { 204: Type.Null({ description: 'The session is ended' }), ...problemAnswers(400, 401, 404, 503) },
+    response: { 204: Type.Null({ description: 'The session is ended' }), ...problemResponses(400, 401, 404, 503) },
   };
   app.delete('/auth/sessions/:id', { config: { audience: 'browsers' }, schema: end }, async (request, reply) => {
     const { account, params } = request;

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
@@ -13,7 +13,10 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     security: [{ bearer: [] }],
     body: SignOutRequest,
     'x-optional-body': true,
-    response: { 204: Type.Null({ description: 'The sessions are ended' }), ...problemAnswers(400, 401, 413, 415, 503) },
+    response: {
+      204: Type.Null({ description: 'The sessions are ended' }),
+      ...problemResponses(400, 401, 413, 415, 503),
+    },
   };
   const options = {
     config: { audience: 'browsers' as const },

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
 import type { FastifyRequest } from 'fastify';
 import { hashCaller } from '../credentials/password/hash-caller.js';
@@ -20,7 +20,7 @@ export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     tags: ['auth'],
     summary: 'Sign in',
     body: Credentials,
-    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
+    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
   };
   const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
   const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };

@@ -45,6 +45,6 @@ export async function connectRedis(
     return { redis, close };
   } catch (error) {
     close();
-    throw new Error(`Redis does not answer (${(cause ?? (error as Error)).message}). Check REDIS_URL.`);
+    throw new Error(`Redis does not respond (${(cause ?? (error as Error)).message}). Check REDIS_URL.`);
   }
 }

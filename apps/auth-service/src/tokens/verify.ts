@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { Type } from '@sinclair/typebox';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 
@@ -13,7 +13,7 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     tags: ['gateway'],
     summary: 'Forward authentication for gateways; no database access',
     security: [{ bearer: [] }],
-    response: { 200: Verified, ...problemAnswers(401) },
+    response: { 200: Verified, ...problemResponses(401) },
   };
   // Asked with every request that a gateway passes on: one logger serves them all.
   let log: FastifyBaseLogger | undefined;

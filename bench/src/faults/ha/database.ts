@@ -26,7 +26,7 @@ export type Fault = {
   inject(leader: Node): Promise<void>;
   /** How long it lasts, when it does not end by itself. */
   lastsS?: number;
-  mend(node: Node): Promise<void>;
+  repair(node: Node): Promise<void>;
 };
 
 /** The node that takes writes, other than one that does not count. */

@@ -15,7 +15,7 @@ const run = promisify(execFile);
 // Every account can enter it, whatever TMPDIR says, and names of sockets in it are short enough.
 const PARENT = '/tmp';
 const PREFIX = 'latchkey-ha-';
-/** What may run in a lab; whoever reads a log there is left alone. */
+/** What may run in a lab; other programs that have a file there open are left alone. */
 const PROGRAM = /^(etcd|haproxy|patroni|pgbouncer|postgres|pg_ctl|pg_rewind|pg_basebackup)$/;
 
 /** A temporary folder and the programs that run in it, as an account without rights, which PostgreSQL insists on. */

@@ -31,7 +31,7 @@ const SESSIONS = 8;
 const PAUSE_MS = 100;
 const CHECK_EVERY_MS = 20;
 
-/** Puts load on all replicas. Whoever is told to try again does so soon, and at another replica. */
+/** Puts load on all replicas. A refused request is repeated soon, at another replica. */
 export async function startLoad(urls: string[]): Promise<Load> {
   const began = performance.now();
   const passed = () => `after ${seconds(performance.now() - began)}`;

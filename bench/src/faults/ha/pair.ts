@@ -78,14 +78,14 @@ export async function startPair(): Promise<HaDatabase> {
           await crash(serverOf(leader).postgres);
           await promote(otherThan(leader));
         },
-        mend: copy,
+        repair: copy,
       },
       'switched over': {
         async inject(leader) {
           await serverOf(leader).postgres.halt('fast');
           await promote(otherThan(leader));
         },
-        mend: copy,
+        repair: copy,
       },
       [`leader frozen for ${FROZEN_S} s`]: {
         async inject(leader) {
@@ -93,7 +93,7 @@ export async function startPair(): Promise<HaDatabase> {
           await promote(otherThan(leader));
         },
         lastsS: FROZEN_S,
-        async mend(node) {
+        async repair(node) {
           resume(frozen);
           await copy(node);
         },

@@ -8,7 +8,7 @@ import { type Lab, openLab } from './lab.js';
 
 const run = promisify(execFile);
 
-/** How long a leader that is not heard of stays in office, in seconds: the least that Patroni's manual allows. */
+/** How long a leader that does not renew its lock stays leader, in seconds: the least that Patroni's manual allows. */
 const TTL_S = 20;
 /** Longer than that, so that another one leads when it wakes up. */
 const FROZEN_S = 30;
@@ -80,7 +80,7 @@ export async function startPatroni(): Promise<HaDatabase> {
     faults: {
       'leader killed': {
         inject: ({ name }) => lab.signal(name, 'SIGKILL'),
-        mend: node => start(memberOf(node)),
+        repair: node => start(memberOf(node)),
       },
       'switched over': {
         async inject(node) {
@@ -89,12 +89,12 @@ export async function startPatroni(): Promise<HaDatabase> {
           const answer = await fetch(`${memberOf(node).api}/switchover`, { method: 'POST', headers, body });
           if (!answer.ok) throw new Error(`Patroni refuses to switch over: ${await answer.text()}`);
         },
-        mend: async () => undefined,
+        repair: async () => undefined,
       },
       [`leader frozen for ${FROZEN_S} s`]: {
         inject: ({ name }) => lab.signal(name, 'SIGSTOP'),
         lastsS: FROZEN_S,
-        mend: ({ name }) => lab.signal(name, 'SIGCONT'),
+        repair: ({ name }) => lab.signal(name, 'SIGCONT'),
       },
     },
   };

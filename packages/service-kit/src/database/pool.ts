@@ -17,14 +17,14 @@ export interface DatabasePoolOptions {
   migrateOnStart?: boolean;
 }
 
-/** Refuses whoever would wait for a connection behind too many others. */
+/** Refuses a caller that would wait for a connection behind too many others. */
 export class DatabaseBusyError extends BusyError {
   constructor() {
     super('Too many requests wait for the database.');
   }
 }
 
-// A database that answers serves as many within a fraction of a second.
+// A database that responds serves as many within a fraction of a second.
 const MAX_WAITING = 500;
 
 /** Applies the migrations, or waits until somebody has, and opens the pool, `app.pg`. */

@@ -59,7 +59,7 @@ export function describeRefusal(error: NodeJS.ErrnoException, place: DatabasePla
       };
     case 'tls':
       return {
-        detail: `${name} answers, but TLS fails (${cause})`,
+        detail: `${name} accepts connections, but TLS fails (${cause})`,
         advice: 'Check sslmode and sslrootcert in DATABASE_URL, and the certificate of the server.',
       };
     case 'no-database':

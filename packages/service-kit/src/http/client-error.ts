@@ -6,7 +6,7 @@ import { currentExchange } from './one-at-a-time.js';
 import { toProblem } from './problems.js';
 import { SECURITY_HEADERS } from './response-headers.js';
 
-const ANSWERS: Record<string, [status: number, code: ProblemCode, detail: string]> = {
+const RESPONSES: Record<string, [status: number, code: ProblemCode, detail: string]> = {
   HPE_HEADER_OVERFLOW: [431, 'headers_too_large', 'The header fields are larger than 16 KiB.'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'request_timeout', 'The request did not arrive in time.'],
 };
@@ -17,7 +17,7 @@ export function describeClientError(errorCode = ''): {
   headers: Record<string, string | number>;
   body: string;
 } {
-  const [status, code, detail] = ANSWERS[errorCode] ?? [400, 'invalid_request', 'This is not a valid HTTP request.'];
+  const [status, code, detail] = RESPONSES[errorCode] ?? [400, 'invalid_request', 'This is not a valid HTTP request.'];
   const body = JSON.stringify(toProblem({ status, code, detail }, randomUUID()));
   const headers = {
     ...SECURITY_HEADERS,
@@ -29,10 +29,10 @@ export function describeClientError(errorCode = ''): {
 }
 
 /**
- * Answers what is not HTTP at all, as `clientErrorHandler` of a server. The error is not to be logged: it holds the raw
+ * Responds to what is not HTTP at all, as `clientErrorHandler` of a server. The error is not to be logged: it holds the raw
  * bytes, and they may hold secrets.
  */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+export function respondToClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const { request, response } = currentExchange(socket) ?? {};
   // The client would take the response for that to another request, or for a part of it.
   const isMistakable = request?.complete === true || response?.headersSent === true;

@@ -1,12 +1,12 @@
 import { createError } from '@fastify/error';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { problemAnswers } from './problem-answers.js';
+import { problemResponses } from './problem-responses.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Adds a condition of `/readyz`. The check throws the error to answer with. A condition `ofDatabase` is left out when
+     * Adds a condition of `/readyz`. The check throws the error to respond with. A condition `ofDatabase` is left out when
      * the caller says so: a gateway that left every replica out while the database is away would stop what does not need it.
      */
     requireForReadiness(check: () => unknown, options?: { ofDatabase?: boolean }): void;
@@ -36,12 +36,12 @@ export function addHealth(app: FastifyInstance): () => void {
   });
 
   const tags = ['operations'];
-  const livez = { tags, summary: 'The process answers', response: { 200: Healthy } };
+  const livez = { tags, summary: 'The process responds', response: { 200: Healthy } };
   const readyz = {
     tags,
     summary: 'The service is not closing, and what it needs is there',
     querystring: Exclusion,
-    response: { 200: Healthy, ...problemAnswers(400, 503) },
+    response: { 200: Healthy, ...problemResponses(400, 503) },
   };
   return () => {
     app.get('/livez', { schema: livez, logLevel: 'warn' }, async () => ({ status: 'ok' }));

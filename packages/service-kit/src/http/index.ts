@@ -3,7 +3,7 @@ export { addressOf, foldAddress } from './caller-address.js';
 export type {} from './draining.js';
 export type {} from './health.js';
 export { oneAtATime } from './one-at-a-time.js';
-export { problemAnswers } from './problem-answers.js';
+export { problemResponses } from './problem-responses.js';
 export { describeError, type RequestError, toProblem } from './problems.js';
 export type { Audience } from './response-headers.js';
 export { createService, type ServiceOptions } from './service.js';

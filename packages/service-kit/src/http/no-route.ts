@@ -1,5 +1,5 @@
 import type { FastifyInstance, HTTPMethods } from 'fastify';
-import type { ErrorAnswer } from './problems.js';
+import type { ErrorResponse } from './problems.js';
 
 /** The methods that there is a route for. */
 export function methodsAt(app: FastifyInstance, url: string): string[] {
@@ -9,10 +9,10 @@ export function methodsAt(app: FastifyInstance, url: string): string[] {
   return methods.filter(method => app.findRoute({ url: path, method: method as HTTPMethods }));
 }
 
-/** Decides how a request that no route takes is answered: 405 where another method would do, otherwise 404. */
-export function describeNoRoute(app: FastifyInstance, { method, url }: { method: string; url: string }): ErrorAnswer {
+/** Describes the response to a request that no route takes: 405 where another method would do, otherwise 404. */
+export function describeNoRoute(app: FastifyInstance, { method, url }: { method: string; url: string }): ErrorResponse {
   const allowed = methodsAt(app, url);
-  // A route that found nothing itself may be answered so too.
+  // A route that found nothing itself may get it too.
   if (allowed.length === 0 || allowed.includes(method)) {
     return { status: 404, code: 'not_found', detail: 'There is nothing here.', headers: {} };
   }

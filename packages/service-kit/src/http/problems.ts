@@ -2,8 +2,8 @@ import { STATUS_CODES } from 'node:http';
 import { PROBLEM_CODES, type Problem, type ProblemCode, type ProblemItem } from '@latchkey/user-schema';
 import { isDatabaseUnavailable } from '../database/error-kinds.js';
 
-/** How an error is answered. */
-export interface ErrorAnswer {
+/** The response to an error. */
+export interface ErrorResponse {
   status: number;
   code: ProblemCode;
   /** For people. */
@@ -38,8 +38,8 @@ const RETRY_AFTER_S = '1';
 const MAX_ERRORS = 10;
 const MAX_POINTER_LENGTH = 100;
 
-/** Decides how an error is answered. Never shows the cause of a fault of ours: log the error for that. */
-export function describeError(error: RequestError): ErrorAnswer {
+/** Describes the response to an error. Never shows the cause of a fault of ours: log the error for that. */
+export function describeError(error: RequestError): ErrorResponse {
   const known = FASTIFY_ERRORS[error.code ?? ''];
   if (known) return { status: known[0], code: known[1], detail: known[2], headers: {} };
   if (error.validation) return describeValidation(error.validation, error.validationContext ?? 'body');
@@ -63,12 +63,15 @@ export function describeError(error: RequestError): ErrorAnswer {
 }
 
 /** Makes a problem object (RFC 9457). */
-export function toProblem({ status, code, detail, errors }: Omit<ErrorAnswer, 'headers'>, requestId: string): Problem {
+export function toProblem(
+  { status, code, detail, errors }: Omit<ErrorResponse, 'headers'>,
+  requestId: string,
+): Problem {
   const title = STATUS_CODES[status] ?? 'Error';
   return { type: `urn:latchkey:problem:${code}`, title, status, detail, code, requestId, ...(errors && { errors }) };
 }
 
-function describeValidation(validation: NonNullable<RequestError['validation']>, context: string): ErrorAnswer {
+function describeValidation(validation: NonNullable<RequestError['validation']>, context: string): ErrorResponse {
   const errors = validation.slice(0, MAX_ERRORS).map(toItem);
   const where = `${context}${errors[0]?.pointer.replaceAll('/', '.')}`;
   return { status: 400, code: 'invalid_request', detail: `${where} ${errors[0]?.detail}.`, headers: {}, errors };

@@ -10,7 +10,7 @@ import type {
 import { stdSerializers } from 'pino';
 import { trustedProxies } from '../settings/trusted-proxies.js';
 import { addressOf } from './caller-address.js';
-import { answerClientError } from './client-error.js';
+import { respondToClientError } from './client-error.js';
 import { createHttpServer } from './http-server.js';
 import { sendProblem } from './problem-handler.js';
 import { describeError } from './problems.js';
@@ -34,7 +34,7 @@ export function serverOptions(
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     trustProxy: isTrusted,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: respondToClientError,
     // What is refused before routing, such as a path that is not well encoded, reaches neither hooks nor error handler.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       sendProblem(request, reply.headers(headers).header('x-request-id', request.id), describeError(error));

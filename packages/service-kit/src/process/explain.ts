@@ -18,7 +18,7 @@ export function explain(error: unknown, databaseUrl = ''): string {
   const kind = kindOfDatabaseError(error);
   if (kind === 'login-refused' || kind === 'no-database')
     return `The database refuses us (${message}). Check DATABASE_URL.`;
-  if (isDatabaseUnavailable(error)) return `The database does not answer (${message}). Check DATABASE_URL.`;
+  if (isDatabaseUnavailable(error)) return `The database does not respond (${message}). Check DATABASE_URL.`;
   if (kind === 'not-allowed') {
     return `The database role may not do that (${message}). Migrate with the role that owns the schema, latchkey migrate --grant-to ROLE, and serve as that ROLE with MIGRATE_ON_START=false.`;
   }

@@ -36,8 +36,8 @@ export interface Steps<Config> {
 
 // Connections that were accepted last have sent their requests by then.
 const LINGER_MS = 250;
-// Whoever still sends or reads by then is cut off.
-const ANSWER_WITHIN_MS = 10_000;
+// Connections that are still open by then are cut off.
+const RESPOND_WITHIN_MS = 10_000;
 // A service that has not closed by then is ended.
 const CLOSE_WITHIN_MS = 13_000;
 
@@ -108,7 +108,7 @@ async function start<Config extends RunnableConfig>(
       // Behind the event loop's poll, which has just taken what was waiting to be accepted: the rest is reset.
       await setImmediate();
       await stopAccepting(app.server);
-      const cut = setTimeout(() => app.server.closeAllConnections(), ANSWER_WITHIN_MS);
+      const cut = setTimeout(() => app.server.closeAllConnections(), RESPOND_WITHIN_MS);
       await app.close();
       clearTimeout(cut);
       await release();

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
-import { problemAnswers } from '@latchkey/service-kit/http';
+import { problemResponses } from '@latchkey/service-kit/http';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
 import { recordEvent } from '../../events/recorder.js';
 import { logEvents, originOf } from '../../events/request-events.js';
@@ -16,7 +16,7 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
     summary: 'Change the password; every other session ends',
     security: [{ bearer: [] }],
     body: PasswordChange,
-    response: { 200: SignedIn, ...problemAnswers(400, 401, 413, 415, 429, 503) },
+    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
   };
   const options = {
     config: { audience: 'browsers' as const },

@@ -29,8 +29,8 @@ export const COUNTERS = {
     labels: ['limit'],
     from: LIMITS,
   },
-  latchkey_breach_check_failures_total: { help: 'Times the list of breached passwords did not answer' },
-  latchkey_database_errors_total: { help: 'Requests answered with 503 because the database could not be used' },
+  latchkey_breach_check_failures_total: { help: 'Times the list of breached passwords did not respond' },
+  latchkey_database_errors_total: { help: 'Responses 503 because the database could not be used' },
   latchkey_database_refusals_total: {
     help: 'Requests refused because too many waited for a database connection',
   },

@@ -21,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-// Prometheus needs one or two; whoever opens more must not hold up the service.
+// Prometheus needs one or two connections; more must not hold up the service.
 const MAX_CONNECTIONS = 20;
 const TIMEOUT_MS = 5000;
 

@@ -5,16 +5,16 @@ type Labels = { method: string; route: string; status: number };
 type Series = { labels: Labels; counts: number[]; sum: number };
 
 const NAME = 'latchkey_http_request_duration_seconds';
-const HELP = 'How long answers took, by the pattern of the route';
+const HELP = 'How long responses took, by the pattern of the route';
 // The feed of ended sessions waits up to 30 seconds by design.
 const BOUNDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 /**
- * A histogram of how long answers took, counted by hand: prom-client's own would cost every token check a fifth more.
+ * A histogram of how long responses took, counted by hand: prom-client's own would cost every token check a fifth more.
  * Its labels are such that callers cannot make more of them: patterns of routes, never paths.
  *
- * @returns what takes note of an answer
+ * @returns what takes note of a response
  */
 export function addRequestDurations(registry: Registry): (request: FastifyRequest, reply: FastifyReply) => void {
   const series = new Map<string, Series>();
