@@ -54,11 +54,13 @@ t.test('a front end reads what is for browsers, and nothing else', async t => {
 
   const preflight = (url: string, origin = APP) =>
     app.inject({ method: 'OPTIONS', url, headers: { origin, 'access-control-request-method': 'GET' } });
-  t.match(await preflight('/browsers'), { statusCode: 204, headers: { 'access-control-allow-methods': 'GET, HEAD' } });
+  t.match(await preflight('/browsers'), {
+    statusCode: 204,
+    headers: { 'access-control-allow-methods': /GET/, 'access-control-max-age': '7200' },
+  });
   t.equal((await preflight('/browsers', 'https://evil.example')).statusCode, 405);
-  t.equal((await preflight('/nothing')).statusCode, 404);
-  t.equal((await app.inject({ method: 'OPTIONS', url: '/browsers', headers: { origin: APP } })).statusCode, 405);
-  t.equal((await app.inject({ method: 'OPTIONS', url: '/nothing', headers: { origin: APP } })).statusCode, 404);
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/browsers' })).statusCode, 405);
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/nothing' })).statusCode, 404);
 });
 
 t.test('a quiet route logs its faults alone, and no more than the service does', async t => {

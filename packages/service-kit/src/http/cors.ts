@@ -1,9 +1,14 @@
-import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
-import { methodsAt } from './no-route.js';
-import { audienceOf } from './response-headers.js';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** `false` keeps a route from pages of other origins. */
+    cors?: false;
+  }
+}
+
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE';
 const ALLOWED_HEADERS = 'authorization, content-type, idempotency-key, traceparent, tracestate';
 const EXPOSED_HEADERS = 'ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id';
 // Chromium keeps it no longer.
@@ -11,28 +16,28 @@ const PREFLIGHT_MAX_AGE_S = 7200;
 
 type CrossOriginOptions = { origins: readonly string[] };
 
-/** Lets the front ends of these origins call the routes for browsers, and read their responses, errors too (Fetch, §3.3). */
+/**
+ * Lets the front ends of these origins call the routes for browsers, and read their responses, errors too (Fetch, §3.3). A
+ * preflight tells nothing of a route: it is the response to the request itself that is kept from a page.
+ */
 export const crossOrigin: FastifyPluginAsync<CrossOriginOptions> = fp(
   async (app: FastifyInstance, options: CrossOriginOptions) => {
     const origins = new Set(options.origins);
     if (origins.size === 0) return;
 
+    // Few services have any.
+    const { default: cors } = await import('@fastify/cors');
     await app.register(cors, {
-      delegator: (request, done) => {
-        const { is404, method, url, headers } = request;
-        const methods = method === 'OPTIONS' ? methodsAt(app, url) : [];
-        // A preflight tells nothing of the route; it is the response to the request itself that is kept from a page.
-        const isForBrowsers = is404 || methods.length > 0 || audienceOf(request) === 'browsers';
-        done(null, {
-          origin: isForBrowsers && headers.origin !== undefined && origins.has(headers.origin),
-          preflight: 'access-control-request-method' in headers,
-          strictPreflight: false,
-          methods,
-          allowedHeaders: ALLOWED_HEADERS,
-          exposedHeaders: EXPOSED_HEADERS,
-          maxAge: PREFLIGHT_MAX_AGE_S,
-        });
-      },
+      origin: (origin, done) => done(null, origin !== undefined && origins.has(origin)),
+      methods: METHODS,
+      allowedHeaders: ALLOWED_HEADERS,
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: PREFLIGHT_MAX_AGE_S,
+      strictPreflight: false,
+    });
+    // Behind the route for preflights, which is for all.
+    app.addHook('onRoute', route => {
+      if (route.config?.audience !== 'browsers') route.config = { ...route.config, cors: false };
     });
   },
   { name: 'cross-origin' },

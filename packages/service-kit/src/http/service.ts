@@ -1,4 +1,4 @@
-import { type FastifyInstance, fastify, type LogLevel } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import { type DestinationStream, levels } from 'pino';
 import { crossOrigin } from './cors.js';
 import { draining } from './draining.js';
@@ -37,8 +37,7 @@ export async function createService(
   try {
     // A route that is to be quieter than the service must not be louder where the service is quieter still.
     app.addHook('onRoute', route => {
-      if (route.logLevel && rankOf(route.logLevel) < rankOf(options.logLevel))
-        route.logLevel = options.logLevel as LogLevel;
+      if (route.logLevel && rankOf(route.logLevel) <= rankOf(options.logLevel)) delete route.logLevel;
     });
     await app.register(responseHeaders, { headers });
     await app.register(crossOrigin, { origins: options.corsOrigins ?? [] });
