@@ -29,7 +29,7 @@ const signOut = ({ base }: Service, token: string, body: object = {}) =>
 t.test('a session is refreshed, each token once', async t => {
   const service = await startService(t);
   const first = await signUp(service);
-  t.equal(first.refreshExpiresIn, 86_400);
+  t.equal(first.refreshExpiresIn, service.config.refreshTokenTtlS);
   const { sid } = segment(first.token, 1);
   t.match(first.refreshToken, new RegExp(`^${sid}\\.0\\.[\\w-]{43}$`));
 

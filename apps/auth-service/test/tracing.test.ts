@@ -37,9 +37,9 @@ t.test('a request is a span by its route, with its queries below, and its log li
     attributes: { 'http.route': '/auth/sign-up', 'http.response.status_code': 201, 'http.request.method': 'POST' },
   });
   t.equal(span.attributes['latchkey.request_id'], answer.headers.get('x-request-id'));
-  await until(async () => childrenOf(span).length >= 2, 'the children');
-  const query = childrenOf(span).find(({ name }) => /^pg.query:/.test(name));
-  t.match(query?.attributes['db.query.text'], /INSERT INTO auth.users/);
+  const isInsert = ({ attributes }: { attributes: Record<string, unknown> }) =>
+    /INSERT INTO auth.users/.test(String(attributes['db.query.text']));
+  await until(async () => childrenOf(span).some(isInsert), 'the queries are its children');
   const lines = logs.filter(line => /"reqId"/.test(line));
   t.ok(lines.length >= 3);
   for (const line of lines) t.match(JSON.parse(line), { trace_id: traceId, span_id: span.spanId });
