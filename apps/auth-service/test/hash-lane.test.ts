@@ -63,7 +63,7 @@ t.test('a thread that dies is replaced, and its caller told to come back', async
   const lane = createHashLane({ workers: 1, maxWaitMs: 10_000, worker: `${dir}/worker.mjs` });
   t.teardown(() => lane.close());
   t.equal(await lane.run(hash(4), 4, anybody), 'done');
-  await t.rejects(lane.run(hash(13), 13, anybody), { code: 'service_unavailable' });
+  await t.rejects(lane.run(hash(13), 13, anybody), { code: 'SERVICE_UNAVAILABLE' });
   t.equal(await lane.run(hash(4), 4, anybody), 'done');
 });
 
