@@ -4,7 +4,7 @@ import type { SecretsSettings } from '../../config/sections/secrets.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changeRoute } from './change-route.js';
 import hashing from './hashing-plugin.js';
-import policy from './policy-plugin.js';
+import policy from './policy.js';
 
 /** Passwords: hashed and compared in threads of their own, judged when they are new, changed by their owner. */
 export default fp<{ config: PasswordSettings & SecretsSettings & Lifetimes }>(

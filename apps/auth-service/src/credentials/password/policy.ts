@@ -1,5 +1,12 @@
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { PasswordSettings } from '../../config/sections/passwords.js';
+import { PasswordRejectedError } from '../../http/errors.js';
+import type { Attempt } from '../../throttles/index.js';
+import { isBreached } from './breach-list.js';
+
 /** Why a new password is refused. */
-export type Rejection = {
+type Rejection = {
   reason: 'too_short' | 'too_long' | 'common' | 'contains_username' | 'breached';
   detail: string;
 };
@@ -13,16 +20,60 @@ function commonPasswords(): Promise<Set<string>> {
   return common;
 }
 
+/** A new password: whose it is to be, and where it stands in the body. */
+type NewPassword = { password: string; of: { username: string }; pointer: string };
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Judges the new password of a request. The attempt fails when the list of breached passwords had to be asked for a
+     * password that is refused: that costs a request to somebody else.
+     *
+     * @throws PasswordRejectedError with the reason
+     */
+    checkNewPassword(request: FastifyRequest, attempt: Attempt, password: NewPassword): Promise<void>;
+  }
+}
+
+const BREACHED: Rejection = {
+  reason: 'breached',
+  detail: 'The password is in a list of passwords that were stolen elsewhere.',
+};
+
+/** Decides which new passwords are good enough. */
+export default fp<{ config: PasswordSettings }>(
+  async (app, { config }) => {
+    const { passwordMinLength, passwordBreachUrl: baseUrl, passwordBreachTimeoutMs: timeoutMs } = config;
+
+    const isListed = async (request: FastifyRequest, password: string): Promise<boolean> => {
+      if (baseUrl === undefined) return false;
+      try {
+        return await isBreached(password, baseUrl, timeoutMs);
+      } catch (error) {
+        app.count('latchkey_breach_check_failures_total');
+        // A sign-up must not depend on somebody else's service.
+        request.log.warn({ err: error, event: 'breach_check_failed' }, 'cannot ask the list of breached passwords');
+        return false;
+      }
+    };
+
+    app.decorate('checkNewPassword', async (request, attempt, { password, of, pointer }) => {
+      const rejection = await judgePassword(password, of.username, passwordMinLength);
+      if (rejection) throw rejected(rejection, pointer);
+      if (!(await isListed(request, password))) return;
+      await attempt.failed();
+      throw rejected(BREACHED, pointer);
+    });
+  },
+  { name: 'password-policy', dependencies: ['metrics'] },
+);
+
 /**
  * Judges a new password by NIST SP 800-63B-4 §3.1.1.2: length and what everybody would guess, no composition rules.
  *
  * @param minLength in Unicode code points
  */
-export async function judgePassword(
-  password: string,
-  username: string,
-  minLength: number,
-): Promise<Rejection | undefined> {
+async function judgePassword(password: string, username: string, minLength: number): Promise<Rejection | undefined> {
   const length = [...password].length;
   const folded = password.toLowerCase();
   if (length < minLength) {
@@ -36,4 +87,8 @@ export async function judgePassword(
     return { reason: 'contains_username', detail: 'The password contains the username.' };
   }
   return undefined;
+}
+
+function rejected({ reason, detail }: Rejection, pointer: string): Error {
+  return Object.assign(new PasswordRejectedError(detail), { errors: [{ pointer, detail, reason }] });
 }
