@@ -190,7 +190,11 @@ t.test('a hash that does not end is given up, and its thread replaced', async t 
   const hanging = [1, 2].map(() => lane.run(hash(5), 5, anybody).catch(error => error));
   const patient = [1, 2, 3, 4].map(() => lane.run(hash(4), 4, anybody));
   for (const error of await Promise.all(hanging)) {
-    t.match(error, { statusCode: 503, code: 'SERVICE_UNAVAILABLE', cause: { cause: { message: /^No result after \d+ ms/ } } });
+    t.match(error, {
+      statusCode: 503,
+      code: 'SERVICE_UNAVAILABLE',
+      cause: { cause: { message: /^No result after \d+ ms/ } },
+    });
   }
   t.same(await Promise.all(patient), ['done', 'done', 'done', 'done'], 'both threads are there again');
   t.match(lane.state(), { waiting: 0, running: 0 });
