@@ -49,6 +49,8 @@ export async function setStage(settings: Record<string, string> = {}, given?: Da
     PUBLIC_URL: ISSUER,
     BCRYPT_COST: '4',
     THROTTLE_ENABLED: 'false',
+    // An account that signs in again and again must not end the session whose token is checked beside it.
+    SESSIONS_PER_ACCOUNT: '10000',
     LOG_LEVEL: 'warn',
     ...settings,
   };
