@@ -50,8 +50,8 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
           (await resumeSession(app.pg, sessionId, config, origin)) ??
           (await startSession(app.pg, proof, 'sign_in', config, origin)) ??
           (await refuseReuse('changed_meanwhile'));
-        await attempt.succeeded();
         app.announce(request, session);
+        await attempt.succeeded();
         return app.issueTokens({ id, username: found.username, createdAt }, session.session);
       });
 
@@ -62,8 +62,8 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
         const account = { username, passwordHash, keyHash };
         const added = await transact(app.pg, client => signUp(client, account, config, origin));
         if (added) {
-          await attempt.succeeded();
           app.announce(request, added);
+          await attempt.succeeded();
           return app.issueTokens(added.account, added.session);
         }
         // The same caller may have taken the name meanwhile.

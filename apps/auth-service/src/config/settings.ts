@@ -54,6 +54,7 @@ const ADVICE = {
   AUTH_SECRETS: 'Make one with: echo "1:$(openssl rand -base64 32)"',
   PUBLIC_URL: 'Set it to the URL that clients use, such as https://auth.example.com.',
 };
+
 /**
  * Reads and checks the settings.
  *

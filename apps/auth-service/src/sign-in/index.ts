@@ -48,8 +48,8 @@ export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
       const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
       const started = await startSession(app.pg, proof, 'sign_in', config, originOf(request));
       if (!started) return refuse('changed_meanwhile', id);
-      await attempt.succeeded();
       app.announce(request, started);
+      await attempt.succeeded();
       return app.issueTokens({ id, username: found.username, createdAt }, started.session);
     });
     return reply.send(signedIn);

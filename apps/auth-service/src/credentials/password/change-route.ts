@@ -56,8 +56,8 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
         if (error instanceof InvalidCredentialsError) await attempt.failed();
         throw error;
       });
-      await attempt.succeeded();
       app.announce(request, changed);
+      await attempt.succeeded();
       return app.issueTokens(account, changed.session);
     });
     return reply.send(signedIn);
