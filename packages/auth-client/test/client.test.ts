@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { type AuthClientError, createAuthClient, isAuthClientError } from '../src/index.js';
 
+const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
+
 const credentials = { username: 'helloworld', password: 'open sesame 42' };
 const user = {
   id: '01a20b2e-4a43-7235-b259-7ff0cab3d9d5',
@@ -235,7 +237,7 @@ t.test('the credentials of a service are sent as RFC 6749 says', async t => {
 });
 
 t.test('reads the feed of ended sessions, and gives it the time that it may wait', async t => {
-  const piece = { cursor: '7', revoked: [{ sid: 's1', exp: 1 }], keys: ['k1'] };
+  const piece = { cursor: '7', revoked: [{ sid: sessionId(1), exp: 1 }], keys: ['k1'] };
   const urls: unknown[] = [];
   const { baseUrl } = await peer(t, ({ url }, response) => {
     urls.push(url);

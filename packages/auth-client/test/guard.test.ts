@@ -5,6 +5,8 @@ import t, { type Test } from 'tap';
 import { type AuthGuardError, type AuthGuardOptions, authGuard, type VerifierOptions } from '../src/fastify.js';
 import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
 
+const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
+
 const ISSUER = 'https://auth.example.com';
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -25,7 +27,7 @@ const claims = (more: object = {}) => ({
     sub: 'u1',
     client_id: 'latchkey',
     jti: 'j1',
-    sid: 's1',
+    sid: sessionId(1),
     id: 'u1',
     username: 'ada',
   },
@@ -302,7 +304,7 @@ t.test('ends with the app', async t => {
   await new Promise(resolve => setTimeout(resolve, 200));
   await app.close();
   const before = asked;
-  auth.endSession('s1');
+  auth.endSession(sessionId(1));
   await new Promise(resolve => setTimeout(resolve, 300));
   t.ok(before > 0);
   t.equal(asked, before);

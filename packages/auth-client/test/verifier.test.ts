@@ -3,6 +3,8 @@ import t, { type Test } from 'tap';
 import { createVerifier, type ServiceCredentials, type Verifier, type VerifierOptions } from '../src/index.js';
 import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
 
+const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
+
 type Fetch = TestIssuer['fetch'];
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
@@ -265,8 +267,8 @@ t.test('the token of an ended session is rejected at once', async t => {
 
 t.test('a verifier that starts later knows the sessions that ended before', async t => {
   const auth = createTestIssuer();
-  auth.endSession('s1');
-  const token = auth.token({ sid: 's1' });
+  auth.endSession(sessionId(1));
+  const token = auth.token({ sid: sessionId(1) });
   const { verifier } = start(t, { auth, client: auth.client });
   await t.rejects(verifier.verify(token), { code: 'ended_session' }, 'the first page is awaited');
 });
@@ -292,7 +294,11 @@ t.test('a set of keys that differs from the announced ones is not fetched in a l
   let cursor = 0;
   const fetch = meddle(auth, path =>
     path === '/auth/revocations'
-      ? Response.json({ cursor: `${++cursor}`, revoked: [{ sid: `s${cursor}`, exp: now() + 60 }], keys: ['other'] })
+      ? Response.json({
+          cursor: `${++cursor}`,
+          revoked: [{ sid: sessionId(cursor), exp: now() + 60 }],
+          keys: ['other'],
+        })
       : undefined,
   );
   const { verifier, count } = start(t, { auth, client: auth.client, fetch });
@@ -373,7 +379,7 @@ t.test('the first verification waits for the feed, but not for ever', async t =>
 t.test(
   'a feed that is invalid, refuses, floods or repeats itself is read again after a pause, and reported once',
   async t => {
-    const page = { cursor: 'same', revoked: [{ sid: 's0', exp: now() + 600 }], keys: [] };
+    const page = { cursor: 'same', revoked: [{ sid: sessionId(0), exp: now() + 600 }], keys: [] };
     const responses: [name: string, respond: () => Response, code: string][] = [
       ['garbage', () => Response.json({ cursor: 5 }), 'unexpected_answer'],
       ['a page', () => new Response('<html>'), 'unexpected_answer'],
@@ -407,8 +413,8 @@ t.test(
         t.match(warnings, [{ code }], name);
         t.equal(warnings.length, 1, name);
         broken = false;
-        auth.endSession('s1');
-        await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), `${name}: recovery`);
+        auth.endSession(sessionId(1));
+        await until(async () => !(await accepts(verifier, auth.token({ sid: sessionId(1) }))), `${name}: recovery`);
       }),
     );
   },
@@ -447,11 +453,11 @@ t.test('a cursor that the service rejects is dropped', async t => {
   const { verifier, count } = start(t, { auth, client: auth.client, fetch, maxStalenessMs: 3000 });
   await until(() => count('/auth/revocations') >= 2, 'the second request');
   forget = true;
-  auth.endSession('s1');
-  await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), 'the revocation');
+  auth.endSession(sessionId(1));
+  await until(async () => !(await accepts(verifier, auth.token({ sid: sessionId(1) }))), 'the revocation');
   forget = false;
-  auth.endSession('s2');
-  await until(async () => !(await accepts(verifier, auth.token({ sid: 's2' }))), 'the next revocation');
+  auth.endSession(sessionId(2));
+  await until(async () => !(await accepts(verifier, auth.token({ sid: sessionId(2) }))), 'the next revocation');
 });
 
 t.test('a client that is refused is reported at once, and delays no verification', async t => {
@@ -492,8 +498,8 @@ t.test('a client that is made later is accepted then', async t => {
   const { verifier } = start(t, { auth, client: auth.client, fetch });
   await t.rejects(verifier.ready(), { code: 'invalid_client' });
   isThere = true;
-  auth.endSession('s1');
-  await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), 'the revocation');
+  auth.endSession(sessionId(1));
+  await until(async () => !(await accepts(verifier, auth.token({ sid: sessionId(1) }))), 'the revocation');
   await verifier.ready();
 });
 
@@ -543,15 +549,15 @@ t.test('the secret of the client may change', async t => {
 t.test('an entry outlives the tokens that it ends, also when the clock is set back', async t => {
   const auth = createTestIssuer({ accessTokenTtlS: 2 });
   const { verifier } = start(t, { auth, client: auth.client });
-  const token = auth.token({ sid: 's1' });
-  auth.endSession('s1');
+  const token = auth.token({ sid: sessionId(1) });
+  auth.endSession(sessionId(1));
   await until(async () => !(await accepts(verifier, token)), 'the revocation');
   const real = Date.now;
   t.teardown(() => {
     Date.now = real;
   });
   Date.now = () => real() + 30_000;
-  auth.endSession('s2');
+  auth.endSession(sessionId(2));
   await sleep(100);
   Date.now = real;
   await t.rejects(verifier.verify(token), { code: 'ended_session' });
@@ -627,6 +633,6 @@ t.test('a callback that throws does not stop it', async t => {
   });
   await until(() => thrown.length > 0, 'the error');
   broken = false;
-  auth.endSession('s1');
-  await until(async () => !(await accepts(verifier, auth.token({ sid: 's1' }))), 'the revocation');
+  auth.endSession(sessionId(1));
+  await until(async () => !(await accepts(verifier, auth.token({ sid: sessionId(1) }))), 'the revocation');
 });

@@ -8,7 +8,7 @@ export const MAX_REVOCATIONS_WAIT_S = 30;
 
 /** A session that has ended and whose access tokens may still live. */
 export const Revocation = Type.Object({
-  sid: Type.String({ description: 'Id of the session, the claim `sid` of its tokens' }),
+  sid: Type.String({ format: 'uuid', description: 'Id of the session, the claim `sid` of its tokens' }),
   exp: Type.Integer({ description: 'When its last access token expires, in seconds since 1970' }),
 });
 export type Revocation = Static<typeof Revocation>;

@@ -9,9 +9,6 @@ export const ENTRY_LENGTH = EXP_AT + EXP_LENGTH + '},'.length;
 /** SQL of an entry: a {@link Revocation} as JSON, from the columns `session_id` and `expires_at`. */
 export const ENTRY = `'{"sid":"' || session_id || '","exp":' || floor(date_part('epoch', expires_at))::bigint || '}'`;
 
-/** How many entries a text holds. */
-export const countEntries = (entries: string): number => Math.ceil(entries.length / ENTRY_LENGTH);
-
 /** Calls with each entry of a text; twice as quick as parsing it. */
 export function forEachEntry(entries: string, call: (revocation: Revocation) => void): void {
   for (let at = 0; at < entries.length; at += ENTRY_LENGTH) {

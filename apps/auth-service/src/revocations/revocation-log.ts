@@ -1,5 +1,5 @@
-import type { Revocation } from '@latchkey/user-schema';
-import { countEntries, ENTRY_LENGTH, forEachEntry } from './entries.js';
+import { createSessionExpiries, type Revocation, type SessionExpiries } from '@latchkey/user-schema';
+import { ENTRY_LENGTH, forEachEntry } from './entries.js';
 import { MARGIN_S, PAGE_SIZE, type StoredPage } from './stored-pages.js';
 
 /** What a reader of the log is given: entries with commas between them, and how far they go. */
@@ -30,40 +30,40 @@ export type RevocationLog = {
   prune(): void;
 };
 
-// So that pruning never takes long.
-const PRUNED_AT_ONCE = 4 * PAGE_SIZE;
-
 /** A page, and until when it is in force: a time of `performance.now()`. */
 type Page = { position: number; entries: string; until: number };
 
 /** Keeps the pages of the feed as they were read, and the ids of their sessions. */
 export function createRevocationLog(): RevocationLog {
-  const expiries = new Map<string, number>();
+  let expiries = createSessionExpiries();
+  // What was known at the last restart.
+  let before: SessionExpiries | undefined;
   let pages: Page[] = [];
   let end = 0;
   // How far the database's clock is ahead of `performance.now()`.
   let clockOffsetMs = Date.now() - performance.now();
-  // What was known at the last restart and has not been appended since.
-  let unseen: Set<string> | undefined;
 
+  const missing = () => {
+    const found: Revocation[] = [];
+    const now = performance.now();
+    before?.forEach((sid, exp) => {
+      if (!expiries.has(sid) && untilOf(exp) >= now) found.push({ sid, exp });
+    });
+    return found;
+  };
   const untilOf = (exp: number) => (exp + MARGIN_S) * 1000 - clockOffsetMs;
 
   return {
-    has: sessionId => expiries.has(sessionId),
-    size: () => expiries.size,
+    has: sessionId => expiries.has(sessionId) || before?.has(sessionId) === true,
+    size: () => Math.max(expiries.size(), before?.size() ?? 0),
     add(revocations) {
-      // Those whose tokens have expired get into no page, with which they would be forgotten.
-      const now = performance.now();
-      for (const { sid, exp } of revocations) if (untilOf(exp) >= now) expiries.set(sid, exp);
+      for (const { sid, exp } of revocations) expiries.set(sid, exp);
     },
     append(read, upTo, now) {
       clockOffsetMs = now * 1000 - performance.now();
       for (const { position, entries, expiresAt } of read) {
         pages.push({ position, entries, until: untilOf(expiresAt) });
-        forEachEntry(entries, ({ sid, exp }) => {
-          expiries.set(sid, exp);
-          unseen?.delete(sid);
-        });
+        forEachEntry(entries, ({ sid, exp }) => expiries.set(sid, exp));
       }
       end = upTo;
     },
@@ -88,25 +88,22 @@ export function createRevocationLog(): RevocationLog {
     restart() {
       pages = [];
       end = 0;
-      const now = performance.now();
-      for (const [sid, exp] of expiries) if (untilOf(exp) < now) expiries.delete(sid);
-      unseen = new Set(expiries.keys());
+      const known = expiries;
+      before?.forEach((sid, exp) => {
+        if (!known.has(sid)) known.set(sid, exp);
+      });
+      before = known;
+      expiries = createSessionExpiries();
     },
-    missing() {
-      return [...(unseen ?? [])].map(sid => ({ sid, exp: expiries.get(sid) as number }));
-    },
+    missing,
     settle() {
-      unseen = undefined;
+      for (const { sid, exp } of missing()) expiries.set(sid, exp);
+      before = undefined;
     },
     prune() {
       const now = performance.now();
-      let pruned = 0;
-      pages = pages.filter(({ entries, until }) => {
-        if (until >= now || pruned >= PRUNED_AT_ONCE) return true;
-        pruned += countEntries(entries);
-        forEachEntry(entries, ({ sid }) => expiries.delete(sid));
-        return false;
-      });
+      pages = pages.filter(({ until }) => until >= now);
+      expiries.sweep((now + clockOffsetMs) / 1000 - MARGIN_S);
     },
   };
 }

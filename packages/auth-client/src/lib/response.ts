@@ -22,19 +22,27 @@ const MAX_BYTES = 1024 * 1024;
 export async function readText({ body, status }: Response, maxBytes: number = MAX_BYTES): Promise<string> {
   if (!body) return '';
   const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let text = '';
-  for (let size = 0; ; ) {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
     const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
+    if (done) break;
+    chunks.push(value);
     size += value.byteLength;
     if (size > maxBytes) {
       // Also ends the transfer; whether that succeeds does not matter.
       reader.cancel().catch(() => undefined);
       throw new AuthTransportError('unexpected_answer', `The response is larger than ${maxBytes} bytes.`, { status });
     }
-    text += decoder.decode(value, { stream: true });
   }
+  // At once: a text that is decoded chunk by chunk takes twice the memory, and several times as long to parse.
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return new TextDecoder().decode(bytes);
 }
 
 /**

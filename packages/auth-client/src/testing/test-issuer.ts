@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import { REVOCATIONS_SCOPE, type SignedIn } from '@latchkey/user-schema';
+import { isUuid, REVOCATIONS_SCOPE, type SignedIn } from '@latchkey/user-schema';
 import type { ServiceCredentials } from '../client.js';
 import { type Account, createAccounts } from '../lib/testing/accounts.js';
 import { createClients } from '../lib/testing/clients.js';
@@ -49,7 +49,11 @@ export interface TestIssuer {
    * @param clientId - `test-service` by default
    */
   serviceToken(scope: string, clientId?: string): string;
-  /** Ends a session and adds it to the feed of ended sessions. */
+  /**
+   * Ends a session and adds it to the feed of ended sessions.
+   *
+   * @param sessionId - a UUID, the claim `sid` of its tokens
+   */
   endSession(sessionId: string): void;
   /** Signs with a new key from now on. The old keys are still published, unless `distrust` is true. */
   rotateKeys(options?: { distrust?: boolean }): void;
@@ -107,6 +111,7 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     token: tokens.userToken,
     serviceToken: (scope, clientId = 'test-service') => tokens.serviceToken(clientId, scope).token,
     endSession(sessionId) {
+      if (!isUuid(sessionId)) throw new TypeError('The id of a session is a UUID.');
       // The session of a token from `token()` does not exist, but its end is announced too.
       if (!accounts.endSession(sessionId)) announce(sessionId);
     },
