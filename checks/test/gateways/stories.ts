@@ -452,7 +452,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
         ({ token } = (await expect(200, '/auth/password', token, 'PUT', change)) ?? {});
         password = change.newPassword;
         await expect(204, '/auth/sign-out', token, 'POST', {});
-        await pause(20);
+        await pause(100);
       }
     };
     const lives = [live(), live(), live()];

@@ -36,6 +36,10 @@ export interface Steps<Config> {
 
 // Connections that were accepted last have sent their requests by then.
 const LINGER_MS = 250;
+// Less than connections usually take to come one after the other.
+const SHORT_TURN_MS = 0.1;
+// Twice as many as Node lets wait to be accepted.
+const TURNS_AT_MOST = 1024;
 // Connections that are still open by then are cut off.
 const RESPOND_WITHIN_MS = 10_000;
 // A service that has not closed by then is ended.
@@ -105,8 +109,7 @@ async function start<Config extends RunnableConfig>(
       else app.log.info({ delayMs }, 'closing');
       app.startDraining();
       await sleep(delayMs);
-      // Behind the event loop's poll, which has just taken what was waiting to be accepted: the rest is reset.
-      await setImmediate();
+      await acceptWaiting(app.server);
       await stopAccepting(app.server);
       const cut = setTimeout(() => app.server.closeAllConnections(), RESPOND_WITHIN_MS);
       await app.close();
@@ -118,6 +121,22 @@ async function start<Config extends RunnableConfig>(
     await release();
     throw error;
   }
+}
+
+/**
+ * Resolves after a turn of the event loop that was short and had no connection to accept: those that wait when the service
+ * stops listening are reset. A turn accepts one of them, and a long turn leaves time for others to come.
+ */
+async function acceptWaiting(server: Server): Promise<void> {
+  let accepted = 0;
+  const count = () => accepted++;
+  server.on('connection', count);
+  for (let turn = 0; turn < TURNS_AT_MOST; turn++) {
+    const [before, begunAt] = [accepted, performance.now()];
+    await setImmediate();
+    if (accepted === before && performance.now() - begunAt < SHORT_TURN_MS) break;
+  }
+  server.off('connection', count);
 }
 
 /**
