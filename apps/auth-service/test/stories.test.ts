@@ -1,5 +1,6 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { createDatabase, get, newCredentials, post, segment, startService } from './helper.js';
 
@@ -93,6 +94,55 @@ t.test('of 100 sign-ups at once for one name, in any case, one wins', async t =>
   t.equal(count(409), 99);
   const { rows } = await sql('SELECT 1 FROM auth.users WHERE lower(username) = $1', [username.toLowerCase()]);
   t.equal(rows.length, 1);
+});
+
+t.test('replicas of the version before sign up beside new ones, and operators use SQL', async t => {
+  const { base, sql } = await startService(t);
+  const before = (username: string) =>
+    sql(
+      `INSERT INTO auth.users (id, username, password_hash) VALUES (gen_random_uuid(), $1, 'old')
+       ON CONFLICT (lower(username COLLATE "C")) DO NOTHING RETURNING id`,
+      [username],
+    );
+  const signUp = (username: string) => post(`${base}/auth/sign-up`, { ...newCredentials(), username });
+  const statusOf = async (username: string) => (await signUp(username)).status;
+
+  for (let round = 0; round < 10; round++) {
+    const { username } = newCredentials();
+    const race = Array.from({ length: 8 }, async (_, i) => {
+      if (i % 2) return (await before(username.toUpperCase())).rowCount;
+      const status = await statusOf(username);
+      t.ok(status === 201 || status === 409, `${status}`);
+      return Number(status === 201);
+    });
+    const won = (await Promise.all(race)).reduce((sum: number, count) => sum + Number(count), 0);
+    t.equal(won, 1);
+  }
+
+  const [first, second] = [newCredentials(), newCredentials()];
+  await before(first.username);
+  t.equal(await statusOf(first.username.toUpperCase()), 409);
+  await sql('UPDATE auth.users SET username = $2 WHERE username = $1', [first.username, second.username]);
+  t.equal(await statusOf(second.username), 409);
+  t.equal(await statusOf(first.username), 201);
+  await sql('DELETE FROM auth.users WHERE username = $1', [second.username]);
+  t.equal(await statusOf(second.username), 201);
+  const { rows } = await sql(
+    `SELECT i.name FROM auth.identifiers i FULL JOIN auth.users u ON u.id = i.user_id
+     WHERE i.name IS DISTINCT FROM lower(u.username)`,
+  );
+  t.same(rows, []);
+});
+
+t.test('the accounts from before have their names after the migration', async t => {
+  const { base, sql } = await startService(t);
+  const credentials = newCredentials();
+  await post(`${base}/auth/sign-up`, { ...credentials, username: credentials.username.toUpperCase() });
+  await sql('DELETE FROM auth.identifiers');
+  t.equal((await post(`${base}/auth/sign-in`, credentials)).status, 401);
+  const migration = await readFile(new URL('../migrations/016_identifiers.sql', import.meta.url), 'utf8');
+  await sql(/^INSERT INTO auth\.identifiers [^;]+FROM auth.users/m.exec(migration)?.[0] as string);
+  t.equal((await post(`${base}/auth/sign-in`, credentials)).status, 200);
 });
 
 t.test('a new password is judged by length and by what everybody would guess', async t => {

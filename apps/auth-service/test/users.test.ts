@@ -255,6 +255,24 @@ t.test('an import changes no existing account', async t => {
   }
 });
 
+t.test('one id with two names gets the first name only', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const id = '00000000-0000-4000-8000-000000000001';
+  const [first, second] = ['first@example.com', 'second@example.com'];
+  const file = toNdjson([first, second, first].map(username => ({ id, username, passwordHash: BCRYPT })));
+  for (const [dryRun, added] of [
+    [' --dry-run', 1],
+    ['', 1],
+    ['', 0],
+  ] as const) {
+    const { stdout, stderr } = await latchkey(`users import - --json${dryRun}`, file);
+    t.match(JSON.parse(stdout), { added, unchanged: 2 - added, conflicts: 1 });
+    t.match(stderr, /^Line 2 has the id of another account/m);
+  }
+  t.same((await service.sql('SELECT name FROM auth.identifiers')).rows, [{ name: first }]);
+});
+
 t.test('an import that was killed continues when it runs again, with the same result', async t => {
   const service = await startService(t);
   const rows = Array.from({ length: 12_000 }, (_, i) => ({ username: `user-${i}`, passwordHash: PBKDF2 }));

@@ -1,7 +1,8 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
-import { IS_NAMED, PASSWORD, type StoredPassword } from '../credentials/password/stored-passwords.js';
+import { foldUsername, NAMED } from '../credentials/identifiers.js';
+import { PASSWORD, type StoredPassword } from '../credentials/password/stored-passwords.js';
 import { statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
@@ -13,9 +14,14 @@ export type NewAccount = { username: string; passwordHash: string; keyHash: Buff
 const FIRST_VERSION = 1;
 const KEPT_FOR = `interval '24 hours'`;
 
-const INSERT = statement<User, { id: string; username: string; passwordHash: string }>(`
-  INSERT INTO auth.users (id, username, password_hash) VALUES ($id, $username, $passwordHash)
-  ON CONFLICT (lower(username COLLATE "C")) DO NOTHING RETURNING id, username, ${utc('created_at')} AS "createdAt"`);
+type Row = { id: string; name: string; username: string; passwordHash: string };
+
+const INSERT = statement<User, Row>(`
+  WITH claimed AS (
+    INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
+  )
+  INSERT INTO auth.users (id, username, password_hash) SELECT user_id, $username, $passwordHash FROM claimed
+  RETURNING id, username, ${utc('created_at')} AS "createdAt"`);
 
 const REMEMBER = statement<never, { accountId: string; keyHash: Buffer; sessionId: string }>(
   'INSERT INTO auth.sign_up_keys (user_id, key_hash, session_id) VALUES ($accountId, $keyHash, $sessionId)',
@@ -32,7 +38,7 @@ export async function signUp(
   limits: SessionLimits,
   origin: Origin,
 ): Promise<(Started & { account: User }) | undefined> {
-  const [account] = await INSERT(db, { id: uuidv7(), username, passwordHash });
+  const [account] = await INSERT(db, { id: uuidv7(), name: foldUsername(username), username, passwordHash });
   if (!account) return undefined;
   const proof = { accountId: account.id, credentialVersion: FIRST_VERSION, amr: ['pwd'] };
   const started = (await startSession(db, proof, 'sign_up', limits, origin)) as Started;
@@ -40,10 +46,10 @@ export async function signUp(
   return { ...started, account };
 }
 
-const FIND = statement<StoredPassword & { sessionId: string }, { username: string; keyHash: Buffer }>(`
+const FIND = statement<StoredPassword & { sessionId: string }, { name: string; keyHash: Buffer }>(`
   SELECT ${PASSWORD}, k.session_id AS "sessionId"
   FROM auth.users u JOIN auth.sign_up_keys k ON k.user_id = u.id
-  WHERE ${IS_NAMED} AND k.key_hash = $keyHash AND k.created_at > now() - ${KEPT_FOR}`);
+  WHERE u.id = ${NAMED} AND k.key_hash = $keyHash AND k.created_at > now() - ${KEPT_FOR}`);
 
 /** Finds the account that was signed up by that name, in whatever case, with that key, and the session that began then. */
 export async function findSignUp(
@@ -51,7 +57,7 @@ export async function findSignUp(
   username: string,
   keyHash: Buffer,
 ): Promise<(StoredPassword & { sessionId: string }) | undefined> {
-  const [found] = await FIND(db, { username, keyHash });
+  const [found] = await FIND(db, { name: foldUsername(username), keyHash });
   return found;
 }
 

@@ -15,6 +15,7 @@ export const SCHEMA = 'auth';
 export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]>> = {
   audit_events: ALL,
   clients: ['SELECT', 'INSERT', 'UPDATE'],
+  identifiers: ['SELECT', 'INSERT'],
   migrations: ['SELECT'],
   revocation_batches: ALL,
   revocation_head: ['SELECT', 'UPDATE'],

@@ -1,4 +1,5 @@
 import type { Queryable } from '@latchkey/service-kit/database';
+import { foldUsername } from '../../credentials/identifiers.js';
 import { statement, utc } from '../../database/sql.js';
 import type { Origin } from '../../events/recorder.js';
 
@@ -17,14 +18,16 @@ export type GivenAccount = {
 /** Why an account of a file was not added; `unchanged`: it exists already. */
 export type Leftover = 'unchanged' | 'username_taken' | 'id_taken' | 'other_hash' | 'other_state' | 'changing';
 
-/** The table that accounts are added to: the real one, or for a dry run one that is dropped with the transaction. */
-export type Target = 'auth.users' | 'pg_temp.dry_users';
+/** The schema of the tables that accounts are added to: the real ones, or for a dry run those that the transaction drops. */
+export type Target = 'auth' | 'pg_temp';
 
-const FOLDED = 'lower(username COLLATE "C")';
-
-/** Creates the table of a dry run. */
-export async function createDryTable(db: Queryable): Promise<void> {
-  await db.query(`CREATE TEMP TABLE dry_users (LIKE auth.users INCLUDING DEFAULTS INCLUDING INDEXES) ON COMMIT DROP`);
+/** Creates the tables of a dry run. */
+export async function createDryTables(db: Queryable): Promise<void> {
+  for (const table of ['users', 'identifiers']) {
+    await db.query(
+      `CREATE TEMP TABLE ${table} (LIKE auth.${table} INCLUDING DEFAULTS INCLUDING INDEXES) ON COMMIT DROP`,
+    );
+  }
 }
 
 /**
@@ -38,17 +41,27 @@ export async function insertAccounts<A extends GivenAccount>(
   target: Target,
 ): Promise<A[]> {
   const { rows } = await db.query<{ id: string; username: string }>(
-    `INSERT INTO ${target} (id, username, password_hash, created_at, disabled_at)
+    `WITH given AS (
+       SELECT DISTINCT ON (id) *
+       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])
+         WITH ORDINALITY AS given (id, username, name, hash, created_at, disabled, n)
+       WHERE NOT EXISTS (SELECT FROM auth.users u WHERE u.id = given.id)
+         AND NOT EXISTS (SELECT FROM ${target}.users u WHERE u.id = given.id)
+       ORDER BY id, n
+     ), claimed AS (
+       INSERT INTO ${target}.identifiers (name, kind, user_id)
+       SELECT name, 'username', id FROM given
+       WHERE NOT EXISTS (SELECT FROM auth.identifiers i WHERE i.name = given.name AND i.kind = 'username')
+       ORDER BY n ON CONFLICT DO NOTHING RETURNING user_id
+     )
+     INSERT INTO ${target}.users (id, username, password_hash, created_at, disabled_at)
      SELECT id, username, hash, coalesce(created_at, now()), CASE WHEN disabled THEN now() END
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
-       WITH ORDINALITY AS given (id, username, hash, created_at, disabled, n)
-     WHERE NOT EXISTS (SELECT FROM auth.users u WHERE u.id = given.id)
-       AND NOT EXISTS (SELECT FROM auth.users u WHERE lower(u.username COLLATE "C") = lower(given.username COLLATE "C"))
-     ORDER BY n
-     ON CONFLICT DO NOTHING RETURNING id, username`,
+     FROM given JOIN claimed ON claimed.user_id = given.id
+     ORDER BY n RETURNING id, username`,
     [
       accounts.map(({ id }) => id),
       accounts.map(({ username }) => username),
+      accounts.map(({ username }) => foldUsername(username)),
       accounts.map(({ passwordHash }) => passwordHash),
       accounts.map(({ createdAt }) => createdAt),
       accounts.map(({ disabled }) => disabled),
@@ -61,10 +74,12 @@ export async function insertAccounts<A extends GivenAccount>(
 
 /** Says why accounts were not added, in their order. */
 export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], target: Target): Promise<Leftover[]> {
-  const known = (where: string) =>
-    target === 'auth.users'
-      ? `(SELECT * FROM auth.users WHERE ${where})`
-      : `(SELECT * FROM auth.users WHERE ${where} UNION ALL SELECT * FROM ${target} WHERE ${where})`;
+  // What a dry run would have added counts too.
+  const schemas = new Set<Target>(['auth', target]);
+  const known = (where: (schema: Target) => string) =>
+    `(${[...schemas].map(schema => `SELECT * FROM ${schema}.users WHERE ${where(schema)}`).join(' UNION ALL ')})`;
+  const byName = (schema: Target) =>
+    `id = (SELECT user_id FROM ${schema}.identifiers i WHERE i.name = given.folded AND i.kind = 'username')`;
   const { rows } = await db.query<{ verdict: Leftover }>(
     `SELECT CASE
        WHEN byname.id IS NULL THEN CASE WHEN byid.id IS NULL THEN 'changing' ELSE 'id_taken' END
@@ -72,14 +87,15 @@ export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], ta
        WHEN byname.password_hash IS DISTINCT FROM given.hash THEN 'other_hash'
        WHEN (byname.disabled_at IS NOT NULL) <> given.disabled THEN 'other_state'
        ELSE 'unchanged' END AS verdict
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::boolean[])
-       WITH ORDINALITY AS given (key, name, hash, disabled, has_id, n)
-     LEFT JOIN LATERAL ${known(`${FOLDED} = lower(given.name COLLATE "C")`)} AS byname ON true
-     LEFT JOIN LATERAL ${known('id = given.key')} AS byid ON true
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::boolean[])
+       WITH ORDINALITY AS given (key, name, folded, hash, disabled, has_id, n)
+     LEFT JOIN LATERAL ${known(byName)} AS byname ON true
+     LEFT JOIN LATERAL ${known(() => 'id = given.key')} AS byid ON true
      ORDER BY n`,
     [
       accounts.map(({ id }) => id),
       accounts.map(({ username }) => username),
+      accounts.map(({ username }) => foldUsername(username)),
       accounts.map(({ passwordHash }) => passwordHash),
       accounts.map(({ disabled }) => disabled),
       accounts.map(({ hasId }) => hasId),

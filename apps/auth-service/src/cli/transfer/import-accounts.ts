@@ -4,7 +4,7 @@ import { readBcryptHash } from '../../credentials/password/stored-hash.js';
 import type { Origin } from '../../events/recorder.js';
 import { BadRowError, type Reading, readAccount } from './account-row.js';
 import {
-  createDryTable,
+  createDryTables,
   type GivenAccount,
   insertAccounts,
   judgeLeftovers,
@@ -64,7 +64,7 @@ export async function importAccounts(
 ): Promise<ImportSummary> {
   let highestCost = reading.bcryptCost;
   const summary: ImportSummary = { rows: 0, added: 0, unchanged: 0, conflicts: 0, rejected: 0 };
-  const target = dryRun ? 'pg_temp.dry_users' : 'auth.users';
+  const target = dryRun ? 'pg_temp' : 'auth';
   const eventId = uuidv7();
 
   const addBatch = async ({ accounts, problems }: Batch) => {
@@ -95,7 +95,7 @@ export async function importAccounts(
 
   if (dryRun) {
     await db.query('BEGIN');
-    await createDryTable(db);
+    await createDryTables(db);
   }
   let batch = newBatch();
   for await (const row of rows) {

@@ -2,6 +2,7 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { statement } from '../../database/sql.js';
 import { ACCOUNT } from '../../tokens/account.js';
+import { foldUsername, NAMED } from '../identifiers.js';
 
 /** What proves an account, and whether it may sign in. */
 export type StoredPassword = User & { passwordHash: string | null; disabled: boolean; credentialVersion: number };
@@ -10,14 +11,11 @@ export type StoredPassword = User & { passwordHash: string | null; disabled: boo
 export const PASSWORD = `${ACCOUNT}, u.password_hash AS "passwordHash", u.disabled_at IS NOT NULL AS disabled,
   u.credential_version AS "credentialVersion"`;
 
-/** Whether an account `u` has the name `$username`, in whatever case. */
-export const IS_NAMED = 'lower(u.username COLLATE "C") = lower($username COLLATE "C")';
-
-const FIND = statement<StoredPassword, { username: string }>(`SELECT ${PASSWORD} FROM auth.users u WHERE ${IS_NAMED}`);
+const FIND = statement<StoredPassword, { name: string }>(`SELECT ${PASSWORD} FROM auth.users u WHERE u.id = ${NAMED}`);
 
 /** Finds an account by its name, in whatever case, with what proves it. */
 export async function findPassword(db: Queryable, username: string): Promise<StoredPassword | undefined> {
-  const [found] = await FIND(db, { username });
+  const [found] = await FIND(db, { name: foldUsername(username) });
   return found;
 }
 
