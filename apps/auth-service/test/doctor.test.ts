@@ -17,7 +17,7 @@ import type { Finding } from '../src/cli/doctor/finding.js';
 import { checkProxies } from '../src/cli/doctor/proxies.js';
 import { grantsFor, TABLE_PRIVILEGES } from '../src/database/privileges.js';
 import { CLI, commandLine, environment } from './command-line.js';
-import { createDatabase, newCredentials, post, type Service, startService, testConfig } from './helper.js';
+import { createDatabase, newCredentials, post, type Service, startService, testConfig, until } from './helper.js';
 import { startPgBouncer, withoutPgBouncer } from './pgbouncer.js';
 import { startRedis, withoutRedis } from './redis.js';
 
@@ -356,6 +356,8 @@ t.test('secrets and keys', async t => {
   t.match(troubles(await look(right), 'signing-keys'), [{ status: 'warn', detail: /more than a year/ }]);
 
   await service.sql(`UPDATE auth.users SET password_hash = '$2b$07$' || repeat('a', 53)`);
+  const unread = 'SELECT FROM auth.users WHERE hash_form IS NULL AND password_hash IS NOT NULL';
+  await until(async () => (await service.sql(unread)).rowCount === 0, 'the service reads the hashes');
   t.match(troubles(await look(right), 'stored-hashes')[0], { status: 'warn', detail: /cost 7, so .* 8 times as long/ });
 });
 

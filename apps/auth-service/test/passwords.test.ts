@@ -10,7 +10,7 @@ import { createHashLane } from '../src/credentials/password/hash-lane.js';
 import { createPasswords } from '../src/credentials/password/passwords.js';
 import { commandLine } from './command-line.js';
 import { FOREIGN, PASSWORD } from './foreign-hashes.js';
-import { call, newCredentials, post, startService } from './helper.js';
+import { call, newCredentials, post, startService, until } from './helper.js';
 
 const lane = createHashLane({ workers: 2, maxWaitMs: 10_000 });
 t.teardown(() => lane.close());
@@ -173,6 +173,64 @@ t.test('a report counts the accounts by scheme, cost and secret', async t => {
   }
   t.notMatch(stdout, /aaaa/);
   t.match((await latchkey('passwords report')).stdout, /bcrypt-hmac-sha384 +5 +second +3 +current/);
+});
+
+t.test('the form of a hash is stored beside it, and read where somebody else wrote it', async t => {
+  const service = await startService(t, { authSecrets: [second, first], bcryptCost: 5 });
+  const { base, sql } = service;
+  const credentials = newCredentials();
+  const stored = async () =>
+    (
+      await sql(
+        `SELECT hash_form AS form, hash_cost AS cost, hash_secret AS secret, starts_with(password_hash, hash_form) AS fits
+         FROM auth.users WHERE username = $1`,
+        [credentials.username],
+      )
+    ).rows[0];
+  const write = (hash: string | null) =>
+    sql('UPDATE auth.users SET password_hash = $2 WHERE username = $1', [credentials.username, hash]);
+  const own = { form: '$bcrypt-hmac-sha384$k=second$2b$05$', cost: 5, secret: 'second', fits: true };
+
+  const { body } = await post(`${base}/auth/sign-up`, credentials);
+  t.same(await stored(), own);
+  const newPassword = `${credentials.password} again`;
+  const changed = await call(`${base}/auth/password`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${body.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ currentPassword: credentials.password, newPassword }),
+  });
+  t.equal(changed.status, 200);
+  t.same(await stored(), own, 'a hash of the same form');
+
+  const older = `$bcrypt-hmac-sha384$k=first$2b$04$${'a'.repeat(53)}`;
+  for (const [hash, form] of [
+    [older, { form: '$bcrypt-hmac-sha384$k=first$2b$04$', cost: 4, secret: 'first', fits: true }],
+    [FOREIGN[0]?.[1], { cost: null, secret: null, fits: true }],
+    ['unknown', { form: '', cost: null, secret: null, fits: true }],
+    [`$2y$06$${'a'.repeat(53)}`, { form: '$2y$06$', cost: 6, secret: null, fits: true }],
+    ['another unknown', { form: '', fits: true }],
+    [await bcrypt.hash(newPassword, 4), { form: '$2b$04$', cost: 4 }],
+  ] as const) {
+    await write(hash as string);
+    t.not((await stored()).cost, 5, 'the old form is gone at once');
+    await until(async () => (await stored()).form !== null, 'the service reads it');
+    t.match(await stored(), form);
+  }
+  t.equal((await post(`${base}/auth/sign-in`, { ...credentials, password: newPassword })).status, 200);
+  t.same(await stored(), own, 'it was hashed again');
+  await write(null);
+  t.same(await stored(), { form: null, cost: null, secret: null, fits: null });
+});
+
+t.test('more hashes than are read at once are read too', async t => {
+  const { sql } = await startService(t);
+  await sql(
+    `INSERT INTO auth.users (id, username, password_hash)
+     SELECT gen_random_uuid(), 'many-' || n, '$2b$04$' || repeat('a', 53) FROM generate_series(1, 1201) AS n`,
+  );
+  const count = async () =>
+    (await sql('SELECT count(*)::int AS count FROM auth.users WHERE hash_cost = 4')).rows[0].count;
+  await until(async () => (await count()) === 1201, 'all are read');
 });
 
 t.test('calibration proposes a cost for a time', async t => {

@@ -3,6 +3,7 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import fc from 'fast-check';
 import t from 'tap';
 import { changePassword } from '../src/credentials/password/change.js';
+import { hashValues } from '../src/credentials/password/stored-passwords.js';
 import { listSessions } from '../src/sessions/list.js';
 import { startSession } from '../src/sessions/start.js';
 import {
@@ -378,7 +379,7 @@ t.test('a session that begins while its account changes is refused or ended', as
     'is disabled': (db: Queryable, id: string) =>
       db.query('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [id]),
     'gets another password': async (db: Queryable, id: string, sessionId: string) =>
-      changePassword(db, { accountId: id, sessionId, credentialVersion: 1, passwordHash: 'x' }, config, origin),
+      changePassword(db, { accountId: id, sessionId, credentialVersion: 1, ...hashValues('x') }, config, origin),
   };
   /** Whether somebody waits for a lock, which shows that one statement has met the other. */
   const isBlocked = async () => {

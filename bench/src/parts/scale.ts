@@ -17,18 +17,16 @@ export const scale: Part = async () => {
     const password = 'open sesame 42';
     // A sign-in renews a plain row; one account shows what all of them become.
     await client.signUp({ username: 'pattern', password });
-    const { rows: found } = await database.query(`SELECT password_hash FROM auth.users WHERE username = 'pattern'`);
-    const hash = found[0].password_hash;
-
     const rows: Row[] = [];
     let size = 0;
     let first: number | undefined;
     for (const next of SIZES) {
       progress(`filling up to ${next} accounts`);
       await database.query(
-        `INSERT INTO auth.users (id, username, password_hash)
-         SELECT uuidv7(), 'user-' || n, $3 FROM generate_series($1::int + 1, $2::int) AS n`,
-        [size, next, hash],
+        `INSERT INTO auth.users (id, username, password_hash, hash_form, hash_cost, hash_secret)
+         SELECT uuidv7(), 'user-' || n, password_hash, hash_form, hash_cost, hash_secret
+         FROM auth.users, generate_series($1::int + 1, $2::int) AS n WHERE username = 'pattern'`,
+        [size, next],
       );
       await database.query('ANALYZE auth.users');
       size = next;

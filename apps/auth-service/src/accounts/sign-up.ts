@@ -2,7 +2,14 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import { foldUsername, NAMED } from '../credentials/identifiers.js';
-import { PASSWORD, type StoredPassword } from '../credentials/password/stored-passwords.js';
+import {
+  HASH_COLUMNS,
+  HASH_VALUES,
+  type HashValues,
+  hashValues,
+  PASSWORD,
+  type StoredPassword,
+} from '../credentials/password/stored-passwords.js';
 import { statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
@@ -14,13 +21,13 @@ export type NewAccount = { username: string; passwordHash: string; keyHash: Buff
 const FIRST_VERSION = 1;
 const KEPT_FOR = `interval '24 hours'`;
 
-type Row = { id: string; name: string; username: string; passwordHash: string };
+type Row = HashValues & { id: string; name: string; username: string };
 
 const INSERT = statement<User, Row>(`
   WITH claimed AS (
     INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
   )
-  INSERT INTO auth.users (id, username, password_hash) SELECT user_id, $username, $passwordHash FROM claimed
+  INSERT INTO auth.users (id, username, ${HASH_COLUMNS}) SELECT user_id, $username, ${HASH_VALUES} FROM claimed
   RETURNING id, username, ${utc('created_at')} AS "createdAt"`);
 
 const REMEMBER = statement<never, { accountId: string; keyHash: Buffer; sessionId: string }>(
@@ -38,7 +45,12 @@ export async function signUp(
   limits: SessionLimits,
   origin: Origin,
 ): Promise<(Started & { account: User }) | undefined> {
-  const [account] = await INSERT(db, { id: uuidv7(), name: foldUsername(username), username, passwordHash });
+  const [account] = await INSERT(db, {
+    id: uuidv7(),
+    name: foldUsername(username),
+    username,
+    ...hashValues(passwordHash),
+  });
   if (!account) return undefined;
   const proof = { accountId: account.id, credentialVersion: FIRST_VERSION, amr: ['pwd'] };
   const started = (await startSession(db, proof, 'sign_up', limits, origin)) as Started;

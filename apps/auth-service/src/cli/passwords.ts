@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/settings.js';
 import { LEAST_COST, measureHash } from '../credentials/password/measure.js';
-import { HEADS, readHead } from '../credentials/password/stored-hash.js';
-import { countHashes, type HashCount } from '../credentials/password/stored-passwords.js';
+import { readForm } from '../credentials/password/stored-hash.js';
+import { countForms, type FormCount, readHashForms } from '../credentials/password/stored-passwords.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
 import { showProgress } from './progress.js';
@@ -46,7 +46,8 @@ export function passwordCommands(): Command {
     .option('--json', 'print JSON')
     .action(({ json }: Json) =>
       withDatabase(async ({ db, config }) => {
-        const rows = (await countHashes(db, HEADS)).map(count => describe(count, config));
+        while (await readHashForms(db));
+        const rows = (await countForms(db)).map(count => describe(count, config));
         printRows(rows, { ...(json && { json }), empty: 'There are no accounts.' });
       }),
     );
@@ -71,8 +72,9 @@ async function measureCosts(budgetMs: number): Promise<Measured[]> {
   return measured;
 }
 
-function describe({ head, hasHash, accounts }: HashCount, { authSecrets, bcryptCost }: Config) {
-  const found = head === null ? undefined : readHead(head);
+function describe({ form, accounts }: FormCount, { authSecrets, bcryptCost }: Config) {
+  const hasHash = form !== null;
+  const found = hasHash ? readForm(form) : undefined;
   const { scheme = hasHash ? 'unknown' : 'none', cost = null, pepperId = null, excess } = found ?? {};
   const known = authSecrets.map(({ id }) => id);
   const state = () => {

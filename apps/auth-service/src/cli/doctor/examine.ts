@@ -1,13 +1,13 @@
 import type { Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
-import { countPeppers, findHighestCost } from '../../credentials/password/stored-passwords.js';
+import { countPeppers, countUnreadHashes, findHighestCost } from '../../credentials/password/stored-passwords.js';
 import { listKeys, type StoredKey } from '../../keys/stored-keys.js';
 import { checkBreachList } from './breaches.js';
 import { checkClock } from './clocks.js';
 import { type Connection, openConnection } from './connection.js';
 import { checkConnections, checkDatabase } from './database.js';
 import { type Finding, skip } from './finding.js';
-import { checkHashing, checkHighestCost } from './hashing.js';
+import { checkHashing, checkHighestCost, checkUnread } from './hashing.js';
 import { checkKeys } from './keys.js';
 import { checkMigrations } from './migrations.js';
 import { type Check, perform } from './perform.js';
@@ -85,7 +85,10 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
       return checkSecretsInUse(secrets, keys ?? (await connection.read(listKeys)), peppers, settings);
     }),
     { name: 'hashing', run: () => checkHashing(settings) },
-    onDatabase('stored-hashes', async connection => checkHighestCost(await connection.read(findHighestCost), settings)),
+    onDatabase('stored-hashes', async ({ read }) => [
+      ...checkHighestCost(await read(findHighestCost), settings),
+      ...checkUnread(await read(countUnreadHashes)),
+    ]),
     redisUrl !== undefined && throttle.enabled && { name: 'redis', run: () => checkRedis(redisUrl) },
     passwordBreachUrl !== undefined && {
       name: 'breach-list',

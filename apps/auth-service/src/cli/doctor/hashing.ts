@@ -1,6 +1,6 @@
 import type { Settings } from '../../config/settings.js';
 import { LEAST_COST, measureHash } from '../../credentials/password/measure.js';
-import { duration, type Finding, ok, warn } from './finding.js';
+import { duration, type Finding, ok, plural, warn } from './finding.js';
 
 const NAME = 'hashing';
 const STORED = 'stored-hashes';
@@ -32,4 +32,11 @@ export function checkHighestCost(highest: number, { bcryptCost }: Settings): Fin
   const advice =
     'This ends when each of these accounts has signed in; "latchkey passwords report" counts them. Otherwise raise BCRYPT_COST.';
   return [warn(STORED, detail, advice)];
+}
+
+/** Looks for hashes that no check has seen. */
+export function checkUnread(unread: number): Finding[] {
+  if (unread === 0) return [];
+  const detail = `the hashes of ${plural(unread, 'account')} have not been read yet: what is said of costs and secrets leaves them out`;
+  return [warn(STORED, detail, 'A running service reads them; so does "latchkey passwords report".')];
 }

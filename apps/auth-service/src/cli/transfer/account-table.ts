@@ -1,5 +1,7 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { foldUsername } from '../../credentials/identifiers.js';
+import { formOf } from '../../credentials/password/stored-hash.js';
+import { HASH_COLUMNS } from '../../credentials/password/stored-passwords.js';
 import { statement, utc } from '../../database/sql.js';
 import type { Origin } from '../../events/recorder.js';
 
@@ -40,11 +42,13 @@ export async function insertAccounts<A extends GivenAccount>(
   accounts: A[],
   target: Target,
 ): Promise<A[]> {
+  const forms = accounts.map(({ passwordHash }) => (passwordHash === null ? undefined : formOf(passwordHash)));
   const { rows } = await db.query<{ id: string; username: string }>(
     `WITH given AS (
        SELECT DISTINCT ON (id) *
-       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])
-         WITH ORDINALITY AS given (id, username, name, hash, created_at, disabled, n)
+       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[],
+           $8::timestamptz[], $9::boolean[])
+         WITH ORDINALITY AS given (id, username, name, hash, form, cost, secret, created_at, disabled, n)
        WHERE NOT EXISTS (SELECT FROM auth.users u WHERE u.id = given.id)
          AND NOT EXISTS (SELECT FROM ${target}.users u WHERE u.id = given.id)
        ORDER BY id, n
@@ -54,8 +58,8 @@ export async function insertAccounts<A extends GivenAccount>(
        WHERE NOT EXISTS (SELECT FROM auth.identifiers i WHERE i.name = given.name AND i.kind = 'username')
        ORDER BY n ON CONFLICT DO NOTHING RETURNING user_id
      )
-     INSERT INTO ${target}.users (id, username, password_hash, created_at, disabled_at)
-     SELECT id, username, hash, coalesce(created_at, now()), CASE WHEN disabled THEN now() END
+     INSERT INTO ${target}.users (id, username, ${HASH_COLUMNS}, created_at, disabled_at)
+     SELECT id, username, hash, form, cost, secret, coalesce(created_at, now()), CASE WHEN disabled THEN now() END
      FROM given JOIN claimed ON claimed.user_id = given.id
      ORDER BY n RETURNING id, username`,
     [
@@ -63,6 +67,9 @@ export async function insertAccounts<A extends GivenAccount>(
       accounts.map(({ username }) => username),
       accounts.map(({ username }) => foldUsername(username)),
       accounts.map(({ passwordHash }) => passwordHash),
+      forms.map(form => form?.form),
+      forms.map(form => form?.cost),
+      forms.map(form => form?.secret),
       accounts.map(({ createdAt }) => createdAt),
       accounts.map(({ disabled }) => disabled),
     ],

@@ -8,7 +8,7 @@ import { InvalidCredentialsError } from '../../http/errors.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
 import { hashCaller } from './hash-caller.js';
-import { findPasswordOf } from './stored-passwords.js';
+import { findPasswordOf, hashValues } from './stored-passwords.js';
 
 export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {
   const schema = {
@@ -46,8 +46,8 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
         of: account,
         pointer: '/newPassword',
       });
-      const passwordHash = await app.passwords.hash(body.newPassword, caller);
-      const change = { ...about, credentialVersion: found.credentialVersion, passwordHash };
+      const hash = hashValues(await app.passwords.hash(body.newPassword, caller));
+      const change = { ...about, credentialVersion: found.credentialVersion, ...hash };
       const changed = await transact(app.pg, async client => {
         const result = await changePassword(client, change, config, origin);
         if (!result) throw new InvalidCredentialsError();

@@ -4,17 +4,17 @@ import type { Origin } from '../../events/recorder.js';
 import { type Ended, endSessions } from '../../sessions/end.js';
 import { renewSession } from '../../sessions/renew.js';
 import { IS_LIVE, type Lifetimes, type SessionState } from '../../sessions/session.js';
+import { HASH_COLUMNS, HASH_VALUES, type HashValues } from './stored-passwords.js';
 
 type Change = {
   accountId: string;
   sessionId: string;
   /** The version of the credentials that the caller has proved. */
   credentialVersion: number;
-  passwordHash: string;
-};
+} & HashValues;
 
 const UPDATE = statement<{ credentialVersion: number }, Change>(`
-  UPDATE auth.users SET password_hash = $passwordHash, credential_version = credential_version + 1
+  UPDATE auth.users SET (${HASH_COLUMNS}) = ROW (${HASH_VALUES}), credential_version = credential_version + 1
   WHERE id = $accountId AND credential_version = $credentialVersion
     AND EXISTS (SELECT FROM auth.sessions s WHERE s.id = $sessionId AND ${IS_LIVE})
   RETURNING credential_version AS "credentialVersion"`);

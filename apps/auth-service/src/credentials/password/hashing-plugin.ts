@@ -7,7 +7,7 @@ import type { SecretsSettings } from '../../config/sections/secrets.js';
 import { hashOwner } from './hash-caller.js';
 import { createHashLane, type HashLane } from './hash-lane.js';
 import { createPasswords, type Passwords } from './passwords.js';
-import { findHighestCost } from './stored-passwords.js';
+import { findHighestCost, readHashForms } from './stored-passwords.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -57,7 +57,11 @@ export default fp<{ config: PasswordSettings & SecretsSettings }>(
 
     const passwords = createPasswords(config.authSecrets, config.bcryptCost, lane);
     app.decorate('passwords', passwords);
-    await app.follow('password_costs', COSTS_EVERY_MS, async db => passwords.matchCost(await findHighestCost(db)));
+    const reload = await app.follow('password_costs', COSTS_EVERY_MS, async db => {
+      const hasMore = await readHashForms(db);
+      passwords.matchCost(await findHighestCost(db));
+      if (hasMore) setImmediate(() => void reload());
+    });
   },
   { name: 'hashing', dependencies: ['database', 'metrics'] },
 );

@@ -3,6 +3,7 @@ import type { User } from '@latchkey/user-schema';
 import { statement } from '../../database/sql.js';
 import { ACCOUNT } from '../../tokens/account.js';
 import { foldUsername, NAMED } from '../identifiers.js';
+import { formOf } from './stored-hash.js';
 
 /** What proves an account, and whether it may sign in. */
 export type StoredPassword = User & { passwordHash: string | null; disabled: boolean; credentialVersion: number };
@@ -36,32 +37,46 @@ export function reasonOf(found: StoredPassword | undefined): string {
   return found.passwordHash ? 'wrong_password' : 'no_password';
 }
 
-const REPLACE = statement<never, { accountId: string; from: string; to: string }>(
-  'UPDATE auth.users SET password_hash = $to WHERE id = $accountId AND password_hash = $from',
-);
+/** The columns of a hash and its form. */
+export const HASH_COLUMNS = 'password_hash, hash_form, hash_cost, hash_secret';
+/** The parameters for them. */
+export const HASH_VALUES = '$passwordHash, $hashForm, $hashCost::integer, $hashSecret';
+
+/** Values of {@link HASH_VALUES}. */
+export type HashValues = {
+  passwordHash: string;
+  hashForm: string;
+  hashCost: number | null;
+  hashSecret: string | null;
+};
+
+/** What is stored of a hash. */
+export function hashValues(passwordHash: string): HashValues {
+  const { form, cost, secret } = formOf(passwordHash);
+  return { passwordHash, hashForm: form, hashCost: cost, hashSecret: secret };
+}
+
+const REPLACE = statement<never, HashValues & { accountId: string; from: string }>(`
+  UPDATE auth.users SET (${HASH_COLUMNS}) = ROW (${HASH_VALUES}) WHERE id = $accountId AND password_hash = $from`);
 
 /** Replaces a hash by another one of the same password, unless the hash has changed meanwhile. */
 export async function replacePasswordHash(db: Queryable, accountId: string, from: string, to: string): Promise<void> {
-  await REPLACE(db, { accountId, from, to });
+  await REPLACE(db, { accountId, from, ...hashValues(to) });
 }
 
 /** The highest bcrypt cost of any account's hash. */
 export async function findHighestCost(db: Queryable): Promise<number> {
-  const { rows } = await db.query<{ cost: number | null }>(
-    'SELECT max(auth.password_cost(password_hash)) AS cost FROM auth.users',
-  );
+  const { rows } = await db.query<{ cost: number | null }>('SELECT max(hash_cost) AS cost FROM auth.users');
   return rows[0]?.cost ?? 0;
 }
 
-/** How many accounts have hashes of one kind; `head` says which, and is empty for those of no known form. */
-export type HashCount = { head: string | null; hasHash: boolean; accounts: number };
+/** How many hashes have one form; see `formOf`. `null` stands for accounts without a password. */
+export type FormCount = { form: string | null; accounts: number };
 
-/** Counts accounts by what `heads`, a regular expression, finds in their hashes. */
-export async function countHashes(db: Queryable, heads: string): Promise<HashCount[]> {
-  const { rows } = await db.query<HashCount>(
-    `SELECT substring(password_hash FROM $1) AS head, password_hash IS NOT NULL AS "hasHash", count(*)::int AS accounts
-     FROM auth.users GROUP BY 1, 2 ORDER BY 3 DESC`,
-    [heads],
+/** Counts accounts by the forms of their hashes. */
+export async function countForms(db: Queryable): Promise<FormCount[]> {
+  const { rows } = await db.query<FormCount>(
+    'SELECT hash_form AS form, count(*)::int AS accounts FROM auth.users GROUP BY 1 ORDER BY 2 DESC',
   );
   return rows;
 }
@@ -72,8 +87,46 @@ export type PepperCount = { secretId: string; accounts: number };
 /** Counts accounts by the secret that their hashes need; those of other forms need none. */
 export async function countPeppers(db: Queryable): Promise<PepperCount[]> {
   const { rows } = await db.query<PepperCount>(
-    `SELECT substr(split_part(password_hash, '$', 3), 3) AS "secretId", count(*)::int AS accounts
-     FROM auth.users WHERE password_hash LIKE '$bcrypt-hmac-sha384$k=%' GROUP BY 1 ORDER BY 1`,
+    `SELECT hash_secret AS "secretId", count(*)::int AS accounts
+     FROM auth.users WHERE hash_secret IS NOT NULL GROUP BY 1 ORDER BY 1`,
   );
   return rows;
+}
+
+const IS_UNREAD = 'password_hash IS NOT NULL AND hash_form IS NULL';
+// So that a load on the service's own connection takes some 20 ms.
+const READ_AT_ONCE = 500;
+
+/** Counts the hashes that others have written and whose form has not been read yet. */
+export async function countUnreadHashes(db: Queryable): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM auth.users WHERE ${IS_UNREAD}`,
+  );
+  return rows[0]?.count ?? 0;
+}
+
+/**
+ * Reads the forms of hashes that others have written: replicas of the version before, and SQL.
+ *
+ * @returns whether there may be more
+ */
+export async function readHashForms(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ id: string; hash: string }>(
+    `SELECT id, password_hash AS hash FROM auth.users WHERE ${IS_UNREAD} ORDER BY id LIMIT ${READ_AT_ONCE}`,
+  );
+  if (rows.length === 0) return false;
+  const values = rows.map(({ hash }) => hashValues(hash));
+  await db.query(
+    `UPDATE auth.users u SET hash_form = read.form, hash_cost = read.cost, hash_secret = read.secret
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[]) AS read (id, hash, form, cost, secret)
+     WHERE u.id = read.id AND u.password_hash = read.hash AND u.hash_form IS NULL`,
+    [
+      rows.map(({ id }) => id),
+      rows.map(({ hash }) => hash),
+      values.map(({ hashForm }) => hashForm),
+      values.map(({ hashCost }) => hashCost),
+      values.map(({ hashSecret }) => hashSecret),
+    ],
+  );
+  return rows.length === READ_AT_ONCE;
 }

@@ -17,7 +17,7 @@ const SCHEMES: Scheme[] = [argon2, djangoPbkdf2, werkzeugPbkdf2, werkzeugScrypt,
 const [MIN_DIGEST_BYTES, MAX_BYTES] = [16, 128];
 const ENCODED = { base64: /^[A-Za-z0-9+/]+={0,2}$/, hex: /^(?:[0-9a-f]{2})+$/, utf8: /^[\x21-\x7e]+$/ };
 
-/** The heads of all forms, for PostgreSQL: each names a scheme and its settings. */
+/** Patterns of what names a scheme and its settings, with which a hash begins. */
 export const FOREIGN_HEADS = SCHEMES.map(({ head }) => head);
 
 /** Reads a stored hash; `undefined` when it is of none of the forms known here. */
@@ -39,7 +39,7 @@ export function readForeignHash(stored: string): ForeignHash | undefined {
   return undefined;
 }
 
-/** Reads what {@link FOREIGN_HEADS} found. */
+/** Reads what one of {@link FOREIGN_HEADS} matches. */
 export function readForeignHead(head: string): Pick<ForeignHash, 'scheme' | 'cost' | 'excess'> | undefined {
   for (const scheme of SCHEMES) {
     const groups = new RegExp(`^${scheme.head}$`).exec(head)?.slice(1);
