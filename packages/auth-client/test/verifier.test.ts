@@ -382,6 +382,7 @@ t.test(
     const page = { cursor: 'same', revoked: [{ sid: sessionId(0), exp: now() + 600 }], keys: [] };
     const responses: [name: string, respond: () => Response, code: string][] = [
       ['garbage', () => Response.json({ cursor: 5 }), 'unexpected_answer'],
+      ['half a session', () => Response.json({ ...page, revoked: [], packed: 'AAAA' }), 'unexpected_answer'],
       ['a page', () => new Response('<html>'), 'unexpected_answer'],
       ['a refusal', () => problem(403, 'insufficient_scope'), 'insufficient_scope'],
       ['an odd token', () => problem(401, 'invalid_token'), 'invalid_token'],

@@ -15,6 +15,8 @@ export type SessionExpiries = {
    * @throws TypeError when `sid` is not a UUID
    */
   set(sid: string, exp: number): void;
+  /** Adds sessions as the feed packs them: see {@link PACKED_LENGTH}. */
+  addPacked(packed: Uint8Array): void;
   /** Calls with each session. */
   forEach(call: (sid: string, exp: number) => void): void;
   /**
@@ -23,6 +25,9 @@ export type SessionExpiries = {
    */
   sweep(expiredBefore: number): void;
 };
+
+/** How many bytes a packed session takes: 16 of its id and 4 of the time `exp`, with the highest byte first. */
+export const PACKED_LENGTH = 20;
 
 /** Some of the sessions: an open-addressed hash table of slots. */
 type Part = { slots: Uint32Array; count: number };
@@ -62,6 +67,13 @@ export function createSessionExpiries(): SessionExpiries {
   // pages of the feed, which are ordered, find it in the processor's cache.
   const partOfId = () => (id[0] as number) % PARTS;
 
+  /** Adds the id that was read. */
+  const add = (exp: number) => {
+    const index = partOfId();
+    parts[index] ??= { slots: new Uint32Array(FIRST_SLOTS * SLOT), count: 0 };
+    if (put(parts[index], id, Math.min(Math.max(exp, 1), LATEST))) size++;
+  };
+
   return {
     size: () => size,
     has(sid) {
@@ -71,10 +83,14 @@ export function createSessionExpiries(): SessionExpiries {
     },
     set(sid, exp) {
       if (!readUuid(sid, id)) throw new TypeError('The id of a session is not a UUID.');
-      const index = partOfId();
-      parts[index] ??= { slots: new Uint32Array(FIRST_SLOTS * SLOT), count: 0 };
-      const part = parts[index];
-      if (put(part, id, Math.min(Math.max(exp, 1), LATEST))) size++;
+      add(exp);
+    },
+    addPacked(packed) {
+      const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+      for (let at = 0; at + PACKED_LENGTH <= packed.byteLength; at += PACKED_LENGTH) {
+        for (let word = 0; word < WORDS; word++) id[word] = view.getUint32(at + 4 * word);
+        add(view.getUint32(at + 4 * WORDS));
+      }
     },
     forEach(call) {
       for (const part of parts) if (part) forEachSlot(part, at => call(writeUuid(part.slots, at), expiryAt(part, at)));

@@ -15,10 +15,13 @@ export const SCHEMA = 'auth';
 export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]>> = {
   audit_events: ALL,
   clients: ['SELECT', 'INSERT', 'UPDATE'],
+  feed_drafts: ALL,
+  feed_pages: ALL,
   identifiers: ['SELECT', 'INSERT'],
   migrations: ['SELECT'],
   revocation_batches: ALL,
   revocation_head: ['SELECT', 'UPDATE'],
+  // Of replicas of the version before.
   revocation_pages: ALL,
   revocations: ALL,
   sessions: ALL,

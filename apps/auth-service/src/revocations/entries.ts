@@ -1,20 +1,12 @@
-import type { Revocation } from '@latchkey/user-schema';
+import { PACKED_LENGTH } from '@latchkey/user-schema';
 
-// Seconds since 1970 have ten digits until 2286.
-const [BEFORE_SID, SID_LENGTH, BEFORE_EXP, EXP_LENGTH] = ['{"sid":"'.length, 36, '","exp":'.length, 10];
-const EXP_AT = BEFORE_SID + SID_LENGTH + BEFORE_EXP;
-/** How many characters an entry takes, with the comma behind it. */
-export const ENTRY_LENGTH = EXP_AT + EXP_LENGTH + '},'.length;
-
-/** SQL of an entry: a {@link Revocation} as JSON, from the columns `session_id` and `expires_at`. */
-export const ENTRY = `'{"sid":"' || session_id || '","exp":' || floor(date_part('epoch', expires_at))::bigint || '}'`;
-
-/** Calls with each entry of a text; twice as quick as parsing it. */
-export function forEachEntry(entries: string, call: (revocation: Revocation) => void): void {
-  for (let at = 0; at < entries.length; at += ENTRY_LENGTH) {
-    call({
-      sid: entries.slice(at + BEFORE_SID, at + BEFORE_SID + SID_LENGTH),
-      exp: Number(entries.slice(at + EXP_AT, at + EXP_AT + EXP_LENGTH)),
-    });
+/** Packed sessions as members of a JSON list, with commas between them: each a `Revocation`. */
+export function toEntries(packed: Buffer): string {
+  const entries: string[] = [];
+  for (let at = 0; at < packed.length; at += PACKED_LENGTH) {
+    const hex = packed.toString('hex', at, at + 16);
+    const sid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+    entries.push(`{"sid":"${sid}","exp":${packed.readUInt32BE(at + 16)}}`);
   }
+  return entries.join(',');
 }

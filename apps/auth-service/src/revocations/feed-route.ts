@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { MAX_REVOCATIONS_WAIT_S, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
+import { MAX_REVOCATIONS_WAIT_S, PREFER_PACKED, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { untilGone } from '../http/caller-gone.js';
 import { InvalidRequestError } from '../http/errors.js';
@@ -20,6 +20,9 @@ const Query = Type.Object(
   },
   { additionalProperties: false },
 );
+
+// RFC 7240 §2: preferences with commas between them, each with an optional value and parameters.
+const PREFERS_PACKED = new RegExp(`(?:^|,)\\s*${PREFER_PACKED}\\s*(?:[,;=]|$)`, 'i');
 
 export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
@@ -41,7 +44,10 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
     const cursor = after === undefined ? undefined : parseCursor(after);
     if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
     const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
-    const page = await app.revocations.read(cursor, waitMs, untilGone(reply));
+    const isPacked = PREFERS_PACKED.test(`${request.headers['prefer'] ?? ''}`);
+    const page = await app.revocations.read(cursor, isPacked, waitMs, untilGone(reply));
+    if (isPacked) reply.header('preference-applied', PREFER_PACKED);
+    reply.header('vary', 'Prefer');
     // As bytes, which Fastify's types do not know for a JSON response.
     return reply.type('application/json').send(page as never);
   });

@@ -5,6 +5,7 @@ import fp from 'fastify-plugin';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { StaleError } from '../http/errors.js';
 import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';
+import { toEntries } from './entries.js';
 import { createResponseCache } from './response-cache.js';
 import { createRevocationLog, type LogPage } from './revocation-log.js';
 import { pageRevocations, readPages, restoreRevocations } from './stored-pages.js';
@@ -23,12 +24,12 @@ type RevocationFeed = {
   /** Takes note of sessions that were ended here, whose tokens are refused from now on. The feed follows by itself. */
   add(ended: Revocation[]): void;
   /**
-   * What has come since a cursor, or everything when there is none, a page at a time, as JSON. When there
+   * What has come since a cursor, or everything when there is none, a page at a time, as JSON, packed or not. When there
    * is nothing, waits until there is something, the time is over, the caller has gone or the service closes.
    *
    * @throws StaleError when the database has not responded for a while
    */
-  read(after: Cursor | undefined, waitMs: number, caller: AbortSignal): Promise<Buffer>;
+  read(after: Cursor | undefined, isPacked: boolean, waitMs: number, caller: AbortSignal): Promise<Buffer>;
 };
 
 // Replicas are notified of an ended session; this is for when a notification is lost.
@@ -105,8 +106,8 @@ export default fp(
         if (!reading.hasMore) {
           if (!reading.hasUnpaged) break;
           // Another replica may have done so meanwhile: what it did is read in the next turn.
-          const isFull = await pageRevocations(db);
-          if (!isFull) turns++;
+          const mayHaveMore = await pageRevocations(db);
+          if (!mayHaveMore) turns++;
         }
         if (isComplete && performance.now() > deadline) return true;
       }
@@ -147,12 +148,15 @@ export default fp(
         waiting.add(resume);
       });
 
-    const toResponse = (position: number, { entries, end, hasMore }: LogPage): Buffer => {
+    const toResponse = (position: number, { packed, end, hasMore }: LogPage, isPacked: boolean): Buffer => {
       const { keys, keysTag } = publishedKeys();
       const more = hasMore || !isComplete;
       const cursor = formatCursor({ life, position: end, keys: keysTag });
-      return shared.get(`${position} ${cursor} ${more}`, () => {
-        const members = `"cursor":"${cursor}","revoked":[${entries}],"keys":${JSON.stringify(keys)}`;
+      return shared.get(`${position} ${cursor} ${more} ${isPacked}`, () => {
+        const sessions = isPacked
+          ? `"revoked":[],"packed":"${packed.toString('base64')}"`
+          : `"revoked":[${toEntries(packed)}]`;
+        const members = `"cursor":"${cursor}",${sessions},"keys":${JSON.stringify(keys)}`;
         return Buffer.from(`{${members}${more ? ',"more":true' : ''}}`);
       });
     };
@@ -161,16 +165,16 @@ export default fp(
       has: log.has,
       state: () => ({ size: log.size(), ageMs: performance.now() - readAt }),
       add: log.add,
-      async read(cursor, waitMs, caller) {
+      async read(cursor, isPacked, waitMs, caller) {
         const deadline = performance.now() + waitMs;
         for (;;) {
           if (performance.now() - readAt > STALE_AFTER_MS) throw new StaleError();
           // A reader that comes from another life of the database gets everything.
           const position = cursor?.life === life ? cursor.position : 0;
           const page = log.after(position);
-          const isNews = page.entries !== '' || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
+          const isNews = page.packed.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
           const leftMs = deadline - performance.now();
-          if (isNews || leftMs <= 0 || closing || caller.aborted) return toResponse(position, page);
+          if (isNews || leftMs <= 0 || closing || caller.aborted) return toResponse(position, page, isPacked);
           await pause(leftMs, caller);
         }
       },

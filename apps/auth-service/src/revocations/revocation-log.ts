@@ -1,9 +1,8 @@
-import { createSessionExpiries, type Revocation, type SessionExpiries } from '@latchkey/user-schema';
-import { ENTRY_LENGTH, forEachEntry } from './entries.js';
+import { createSessionExpiries, PACKED_LENGTH, type Revocation, type SessionExpiries } from '@latchkey/user-schema';
 import { MARGIN_S, PAGE_SIZE, type StoredPage } from './stored-pages.js';
 
-/** What a reader of the log is given: entries with commas between them, and how far they go. */
-export type LogPage = { entries: string; end: number; hasMore: boolean };
+/** What a reader of the log gets: packed sessions, and how far they go. */
+export type LogPage = { packed: Buffer; end: number; hasMore: boolean };
 
 /** The ended sessions that are in force, in memory. */
 export type RevocationLog = {
@@ -31,7 +30,7 @@ export type RevocationLog = {
 };
 
 /** A page, and until when it is in force: a time of `performance.now()`. */
-type Page = { position: number; entries: string; until: number };
+type Page = { position: number; packed: Buffer; until: number };
 
 /** Keeps the pages of the feed as they were read, and the ids of their sessions. */
 export function createRevocationLog(): RevocationLog {
@@ -61,9 +60,9 @@ export function createRevocationLog(): RevocationLog {
     },
     append(read, upTo, now) {
       clockOffsetMs = now * 1000 - performance.now();
-      for (const { position, entries, expiresAt } of read) {
-        pages.push({ position, entries, until: untilOf(expiresAt) });
-        forEachEntry(entries, ({ sid, exp }) => expiries.set(sid, exp));
+      for (const { position, packed, expiresAt } of read) {
+        pages.push({ position, packed, until: untilOf(expiresAt) });
+        expiries.addPacked(packed);
       }
       end = upTo;
     },
@@ -72,14 +71,14 @@ export function createRevocationLog(): RevocationLog {
       let length = 0;
       for (let index = indexBehind(pages, position); index < pages.length; index++) {
         const page = pages[index] as Page;
-        length += page.entries.length + 1;
-        if (found.length > 0 && length > PAGE_SIZE * ENTRY_LENGTH) break;
+        length += page.packed.length;
+        if (found.length > 0 && length > PAGE_SIZE * PACKED_LENGTH) break;
         found.push(page);
       }
       const last = found.at(-1);
       const hasMore = last !== undefined && last !== pages.at(-1);
       return {
-        entries: found.map(({ entries }) => entries).join(','),
+        packed: found.length === 1 ? (last as Page).packed : Buffer.concat(found.map(({ packed }) => packed)),
         end: hasMore ? last.position : Math.max(position, end),
         hasMore,
       };

@@ -1,11 +1,10 @@
 import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
-import type { Revocation } from '@latchkey/user-schema';
+import { PACKED_LENGTH, type Revocation } from '@latchkey/user-schema';
 import { epoch, statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
-import { ENTRY, ENTRY_LENGTH } from './entries.js';
 
-/** A page of the feed: its entries (see `entries.ts`), and when the last of them expires. */
-export type StoredPage = { position: number; entries: string; expiresAt: number };
+/** A page of the feed: its sessions, packed (see `PACKED_LENGTH`), and when the last of them expires. */
+export type StoredPage = { position: number; packed: Buffer; expiresAt: number };
 
 /** What one look at the feed found. Times are in seconds since 1970, by the database's clock. */
 export type Reading = {
@@ -26,9 +25,10 @@ export const MARGIN_S = 300;
 /** How many revocations a page holds at most. */
 export const PAGE_SIZE = 5000;
 
-// How many batches, and how many of their revocations, are moved into pages by one transaction: some 100 ms.
-const BATCHES = 1000;
-const MOVED_AT_ONCE = 5 * PAGE_SIZE;
+const PAGE_BYTES = PAGE_SIZE * PACKED_LENGTH;
+// How many drafts, and how many bytes of them, are moved into pages by one transaction: some 30 ms.
+const DRAFTS = 1000;
+const MOVED_AT_ONCE = 20 * PAGE_BYTES;
 // How many pages a look takes at most, where they are small.
 const PAGES = 1000;
 
@@ -37,23 +37,23 @@ const IS_IN_FORCE = `expires_at > now() - make_interval(secs => ${MARGIN_S})`;
 // A restore or a failover starts another server or timeline; a restore from a dump makes the table anew.
 const LIFE = `md5(concat_ws(' ',
   (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),
-  extract(epoch FROM pg_postmaster_start_time()), 'auth.revocation_pages'::regclass::oid,
-  pg_relation_filenode('auth.revocation_pages')))`;
+  extract(epoch FROM pg_postmaster_start_time()), 'auth.feed_pages'::regclass::oid,
+  pg_relation_filenode('auth.feed_pages')))`;
 
 type ReadRow = Pick<Reading, 'life' | 'now' | 'hasUnpaged'> & { head: number } & (StoredPage | { position: null });
 
 const READ = statement<ReadRow, { after: number }>(`
-  SELECT ${LIFE} AS life, ${epoch('now()')} AS now, (SELECT page FROM auth.revocation_head)::float8 AS head,
-    EXISTS (SELECT FROM auth.revocation_batches WHERE NOT paged) AS "hasUnpaged",
-    page.position::float8 AS position, page.entries, ${epoch('page.expires_at')} AS "expiresAt"
+  SELECT ${LIFE} AS life, ${epoch('now()')} AS now, (SELECT feed_page FROM auth.revocation_head)::float8 AS head,
+    EXISTS (SELECT FROM auth.feed_drafts) AS "hasUnpaged",
+    page.position::float8 AS position, page.packed, ${epoch('page.expires_at')} AS "expiresAt"
   FROM (VALUES (1)) AS once LEFT JOIN LATERAL (
-    SELECT position, entries, expires_at FROM (
-      SELECT position, entries, expires_at, sum(octet_length(entries) + 1) OVER (ORDER BY position) AS length FROM (
-        SELECT position, entries, expires_at FROM auth.revocation_pages
+    SELECT position, packed, expires_at FROM (
+      SELECT *, sum(octet_length(packed)) OVER (ORDER BY position) AS length FROM (
+        SELECT position, packed, expires_at FROM auth.feed_pages
         WHERE position > $after::bigint AND ${IS_IN_FORCE} ORDER BY position LIMIT ${PAGES}
       ) AS following
     ) AS sized
-    WHERE length <= ${PAGE_SIZE * ENTRY_LENGTH} OR length = octet_length(entries) + 1
+    WHERE length <= ${PAGE_BYTES} OR length = octet_length(packed)
   ) AS page ON true
   ORDER BY page.position`);
 
@@ -66,63 +66,40 @@ export async function readPages(db: Queryable, after: number): Promise<Reading> 
   return { life, now, hasUnpaged, pages, end, hasMore: end < head };
 }
 
-// Batches are moved in the order of their ids; the last one that is looked at may be moved in part.
+// A page has the drafts that begin within as many bytes as half of a page: it is full at most.
 const MOVE = statement<{ moved: number }>(`
-  WITH unpaged AS (
-    SELECT id, paged_after FROM auth.revocation_batches WHERE NOT paged ORDER BY id LIMIT ${BATCHES}
-  ), taken AS (
-    SELECT r.batch, r.session_id, r.expires_at FROM unpaged u CROSS JOIN LATERAL (
-      SELECT r.batch, r.session_id, r.expires_at FROM auth.revocations r
-      WHERE r.batch = u.id AND r.session_id > u.paged_after AND ${IS_IN_FORCE}
-      ORDER BY r.session_id LIMIT ${MOVED_AT_ONCE}
-    ) r
-    ORDER BY u.id, r.session_id LIMIT ${MOVED_AT_ONCE}
-  ), total AS (
-    SELECT count(*) AS moved, count(*) < ${MOVED_AT_ONCE} AS is_all FROM taken
-  ), last AS (
-    SELECT batch, session_id FROM taken ORDER BY batch DESC, session_id DESC LIMIT 1
+  WITH taken AS (
+    SELECT * FROM (
+      SELECT batch, n, packed, expires_at, sum(octet_length(packed)) OVER (ORDER BY batch, n) - octet_length(packed) AS start
+      FROM (SELECT * FROM auth.feed_drafts ORDER BY batch, n LIMIT ${DRAFTS}) AS drafts
+    ) AS sized
+    WHERE start < ${MOVED_AT_ONCE}
   ), pages AS (
-    INSERT INTO auth.revocation_pages (position, entries, expires_at)
-    SELECT head.page + 1 + n, string_agg(${ENTRY}, ','), max(expires_at)
-    FROM auth.revocation_head head, (SELECT (row_number() OVER () - 1) / ${PAGE_SIZE} AS n, * FROM taken) AS numbered
-    GROUP BY head.page, n RETURNING position
-  ), marked AS (
-    UPDATE auth.revocation_batches b SET
-      paged = total.is_all OR b.id < last.batch,
-      paged_after = CASE WHEN b.id = last.batch THEN last.session_id ELSE b.paged_after END
-    FROM unpaged u, total LEFT JOIN last ON true
-    WHERE b.id = u.id AND (total.is_all OR b.id <= last.batch)
+    INSERT INTO auth.feed_pages (position, packed, expires_at)
+    SELECT head.feed_page + row_number() OVER (ORDER BY part), packed, expires_at
+    FROM auth.revocation_head head, (
+      SELECT start / ${PAGE_BYTES / 2} AS part, string_agg(packed, '' ORDER BY start) AS packed, max(expires_at) AS expires_at
+      FROM taken GROUP BY 1
+    ) AS grouped
+    RETURNING position
+  ), moved AS (
+    DELETE FROM auth.feed_drafts d USING taken WHERE d.batch = taken.batch AND d.n = taken.n
   ), head AS (
-    UPDATE auth.revocation_head SET page = (SELECT max(position) FROM pages) WHERE EXISTS (SELECT FROM pages)
+    UPDATE auth.revocation_head SET feed_page = (SELECT max(position) FROM pages) WHERE EXISTS (SELECT FROM pages)
   )
-  SELECT moved::int FROM total`);
-
-// Replicas of the version before read batches, by positions that these get once they have been committed.
-const PLACE = statement<never>(`
-  WITH head AS (SELECT position FROM auth.revocation_head), placed AS (
-    UPDATE auth.revocation_batches b SET position = head.position + unplaced.n
-    FROM head, (
-      SELECT id, row_number() OVER () AS n FROM auth.revocation_batches WHERE position IS NULL LIMIT ${BATCHES}
-    ) AS unplaced
-    WHERE b.id = unplaced.id RETURNING b.position
-  )
-  UPDATE auth.revocation_head SET position = placed.last FROM (SELECT max(position) AS last FROM placed) AS placed
-  WHERE placed.last IS NOT NULL`);
+  SELECT count(*)::int AS moved FROM taken`);
 
 /**
- * Moves committed revocations into pages. One transaction at a time does so, and the positions of its pages are committed
- * before the next are given: a reader that has read up to a position has missed nothing before it.
+ * Moves committed drafts into pages. One transaction at a time does so, and the positions of its pages are committed before
+ * the next are assigned: a reader that has read up to a position has missed nothing before it.
  *
- * @returns whether it has moved as many as one transaction does, so that there may be more
+ * @returns whether it has moved some, so that there may be more
  */
 export function pageRevocations(db: Queryable): Promise<boolean> {
   return inTransaction(db, async () => {
-    // Of a batch of a million, PostgreSQL expects a few hundred, and would sort them all for each page.
-    await db.query('SET LOCAL enable_bitmapscan = off');
     await db.query('SELECT FROM auth.revocation_head FOR UPDATE');
-    await PLACE(db, {});
     const [total] = await MOVE(db, {});
-    return total?.moved === MOVED_AT_ONCE;
+    return (total?.moved ?? 0) > 0;
   });
 }
 
@@ -165,15 +142,15 @@ export async function deleteOldRevocations(db: Queryable, batch: number): Promis
     [batch],
   );
   const pages = await db.query(
-    `DELETE FROM auth.revocation_pages WHERE position IN (
-       SELECT position FROM auth.revocation_pages WHERE NOT (${IS_IN_FORCE}) LIMIT $1
+    `DELETE FROM auth.feed_pages WHERE position IN (
+       SELECT position FROM auth.feed_pages WHERE NOT (${IS_IN_FORCE}) LIMIT $1
      )`,
     [batch],
   );
   const batches = await db.query(
     `DELETE FROM auth.revocation_batches WHERE id IN (
        SELECT b.id FROM auth.revocation_batches b
-       WHERE b.paged AND NOT EXISTS (SELECT FROM auth.revocations r WHERE r.batch = b.id) LIMIT $1
+       WHERE NOT EXISTS (SELECT FROM auth.revocations r WHERE r.batch = b.id) LIMIT $1
      )`,
     [batch],
   );

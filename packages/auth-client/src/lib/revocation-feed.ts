@@ -63,7 +63,7 @@ export function followRevocations(options: FeedOptions): RevocationFeed {
     const from = cursor === undefined ? { wait: 0 } : { after: cursor, wait: waitS };
     const page = await options.read(from, signal);
     const readAt = performance.now();
-    const hasNews = cursor === undefined || page.revoked.length > 0;
+    const hasNews = cursor === undefined || page.revoked.length > 0 || Boolean(page.packed);
     onPage(page);
     // A faulty service may send the same page for ever.
     if (page.cursor === cursor && (page.more || hasNews)) {

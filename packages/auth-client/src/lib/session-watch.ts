@@ -1,6 +1,6 @@
-import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import { PACKED_LENGTH, REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import type { AuthClient, ServiceCredentials } from '../client.js';
-import { AuthProblemError } from '../errors.js';
+import { AuthProblemError, AuthTransportError } from '../errors.js';
 import { createServiceTokens } from '../service-tokens.js';
 import { VerifierConfigurationError, VerifierUnavailableError } from '../verifier-errors.js';
 import { createEndedSessions } from './ended-sessions.js';
@@ -43,18 +43,19 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
 
   const read = async (from: { after?: string; wait: number }) => {
     const token = await tokens.token();
-    return service.revocations(token, from, { signal }).catch(async error => {
+    return service.revocations(token, { ...from, packed: true }, { signal }).catch(async error => {
       if (!(error instanceof AuthProblemError) || error.problem.status !== 401) throw error;
       // The key of the token may have been distrusted. A new token has another key.
       tokens.invalidate(token);
-      return service.revocations(await tokens.token(), from, { signal });
+      return service.revocations(await tokens.token(), { ...from, packed: true }, { signal });
     });
   };
   const feed = followRevocations({
     read: from => read(from).catch(error => Promise.reject(explainRefusal(error, credentials.id))),
     isForGood: error => error instanceof VerifierConfigurationError,
-    onPage({ revoked, keys, more }) {
+    onPage({ revoked, packed, keys, more }) {
       ended.add(revoked);
+      if (packed !== undefined) ended.addPacked(unpack(packed));
       onKeys(keys);
       if (!more) hasWarned = false;
     },
@@ -77,6 +78,16 @@ export function watchSessions(options: SessionWatchOptions): SessionWatch {
       if (onStale === 'closed') throw error;
     },
   };
+}
+
+/** @throws AuthTransportError `unexpected_answer` when these are not packed sessions */
+function unpack(packed: string): Uint8Array {
+  const bytes = Buffer.from(packed, 'base64');
+  if (bytes.length % PACKED_LENGTH === 0) return bytes;
+  throw new AuthTransportError(
+    'unexpected_answer',
+    'The packed sessions of the feed have another length than whole ones.',
+  );
 }
 
 /** Turns the refusal of a client into an error that says what to change. Returns every other error as it is. */
