@@ -84,7 +84,7 @@ const startTimedLane = (t: Test, options: Partial<HashLaneOptions> = {}) => {
   };
   return { lane, run, done };
 };
-const REFUSED = 'service_unavailable';
+const REFUSED = 'HASH_LANE_FULL';
 
 t.test('an account and an address take turns with the others', async t => {
   const order = (running: string[], waiting: string[]) => {
