@@ -17,7 +17,7 @@ import { serviceTokenClaims } from '../tokens/claims.js';
 import { authenticateClient } from './authentication.js';
 import { createTokenInspector } from './token-inspector.js';
 
-const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is good for nothing any more' });
+const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is not valid any more' });
 
 /** What OAuth calls for services, with forms and errors as in RFC 6749. */
 export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & TokenSettings }> = async (

@@ -2,9 +2,9 @@ import type { Introspection } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
 import type { HttpSettings } from '../config/sections/http.js';
 import type { Claims } from '../keys/jwt.js';
-import { findSessionAccount } from '../sessions/find-account.js';
 import { findRefreshGrant, findSessionOfToken, type PresentedToken } from '../sessions/refresh.js';
 import { parseRefreshToken } from '../sessions/refresh-token.js';
+import { findSessionAccount } from '../sessions/session.js';
 import { isUsers } from '../tokens/claims.js';
 import { findClient } from './stored-clients.js';
 
@@ -25,7 +25,7 @@ export function createTokenInspector(app: FastifyInstance, config: Pick<HttpSett
   };
 
   return {
-    /** Tells what a token is good for. */
+    /** Describes a token, as introspection responds with it. */
     async introspect(token: string): Promise<Introspection> {
       const presented = parse(token);
       if (presented) {

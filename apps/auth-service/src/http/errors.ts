@@ -3,7 +3,7 @@ import { BusyError } from '@latchkey/service-kit';
 import type { ProblemCode } from '@latchkey/user-schema';
 
 /**
- * `instanceof` compares the codes of these errors, so one that is told from others needs a code of its own. Those of 5xx
+ * `instanceof` compares the codes of these errors, so an error that code looks for needs a code of its own. Those of 5xx
  * errors are only logged: their responses have `service_unavailable` or `internal_error`.
  */
 type Code = ProblemCode | 'database_stale' | 'hash_lane_full';

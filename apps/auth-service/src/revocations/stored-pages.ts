@@ -7,7 +7,7 @@ import { ENTRY, ENTRY_LENGTH } from './entries.js';
 /** A page of the feed: its entries (see `entries.ts`), and when the last of them expires. */
 export type StoredPage = { position: number; entries: string; expiresAt: number };
 
-/** What one look at the feed found. Times are in seconds since 1970, by the database's clock. */
+/** Pages as one statement has read them. Times are in seconds since 1970, by the database's clock. */
 export type Reading = {
   /** Names the database server and its data, as they are since its last start, restore or failover. */
   life: string;
@@ -15,9 +15,9 @@ export type Reading = {
   /** Whether revocations have been committed that are in no page yet. */
   hasUnpaged: boolean;
   pages: StoredPage[];
-  /** The position that has been read up to. */
+  /** The position of the last page that was read. */
   end: number;
-  /** Whether there is more behind `end`. */
+  /** Whether there are pages behind `end`. */
   hasMore: boolean;
 };
 
@@ -29,7 +29,7 @@ export const PAGE_SIZE = 5000;
 // How many batches, and how many of their revocations, are moved into pages by one transaction: some 100 ms.
 const BATCHES = 1000;
 const MOVED_AT_ONCE = 5 * PAGE_SIZE;
-// How many pages a look takes at most, where they are small.
+// Pages that one statement reads at most, when they are small.
 const PAGES = 1000;
 
 const IS_IN_FORCE = `expires_at > now() - make_interval(secs => ${MARGIN_S})`;
@@ -66,7 +66,7 @@ export async function readPages(db: Queryable, after: number): Promise<Reading> 
   return { life, now, hasUnpaged, pages, end, hasMore: end < head };
 }
 
-// Batches are moved in the order of their ids; the last one that is looked at may be moved in part.
+// Batches are moved in the order of their ids; the last of them may be moved in part.
 const MOVE = statement<{ moved: number }>(`
   WITH unpaged AS (
     SELECT id, paged_after FROM auth.revocation_batches WHERE NOT paged ORDER BY id LIMIT ${BATCHES}
@@ -97,7 +97,7 @@ const MOVE = statement<{ moved: number }>(`
   )
   SELECT moved::int FROM total`);
 
-// Replicas of the version before read batches, by positions that these get once they have been committed.
+// Replicas of the previous version read batches by positions, which committed batches get here.
 const PLACE = statement<never>(`
   WITH head AS (SELECT position FROM auth.revocation_head), placed AS (
     UPDATE auth.revocation_batches b SET position = head.position + unplaced.n
@@ -127,9 +127,9 @@ export function pageRevocations(db: Queryable): Promise<boolean> {
 }
 
 /**
- * Ends sessions again that the database has forgotten to have ended, as it does when it is set back to an earlier time.
+ * Ends sessions again that the database does not know to have ended, because it was restored to an earlier time.
  *
- * @returns how many of them it had forgotten
+ * @returns how many of them it did not know
  */
 export async function restoreRevocations(db: Queryable, revocations: Revocation[], origin: Origin): Promise<number> {
   const [row] = await RESTORE(db, {
@@ -156,7 +156,7 @@ const RESTORE = statement<{ restored: number }, { sids: string[]; exps: number[]
   })})
   SELECT count(*)::int AS restored FROM restored`);
 
-/** Deletes up to `batch` revocations that are in force no more, and pages and batches that have none left; returns how many. */
+/** Deletes up to `batch` expired revocations, expired pages and empty batches each; returns the highest of the three counts. */
 export async function deleteOldRevocations(db: Queryable, batch: number): Promise<number> {
   const { rowCount } = await db.query(
     `DELETE FROM auth.revocations WHERE session_id IN (

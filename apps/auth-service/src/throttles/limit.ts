@@ -36,7 +36,7 @@ export type LimitOptions = {
 export type Counter = {
   limit: Limit;
   key: string;
-  /** What a store is told of the counter; its key there is the key with the name of the limit. */
+  /** The counter as the store knows it; its key there begins with the name of the limit. */
   claim: Settlement;
 };
 
