@@ -72,7 +72,7 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
 
   const introspect = {
     ...common,
-    summary: 'Tell what a token is good for (RFC 7662)',
+    summary: 'Describe a token, and say whether it is valid (RFC 7662)',
     body: TokenQuery,
     response: { 200: Introspection, ...errors },
   };

@@ -2,22 +2,21 @@ import { createHash, createHmac } from 'node:crypto';
 import { deriveKey, type Secrets } from '../config/secrets.js';
 
 /** A parsed refresh token. Whether it is genuine depends on the salt in the session's row. */
-export type RefreshToken = { sessionId: string; generation: number; mac: Buffer };
+export type RefreshToken = {
+  sessionId: string;
+  generation: number;
+  mac: Buffer;
+  /** One for each secret; the SHA-256 of a seed and the row's salt is the genuine MAC. */
+  seeds: Buffer[];
+};
 
 const FORM = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$/;
-
-/** Parses `sid.generation.MAC`; `undefined` when the text has another form. */
-export function parseRefreshToken(token: string): RefreshToken | undefined {
-  const [, sessionId, generation, mac] = FORM.exec(token) ?? [];
-  if (sessionId === undefined || generation === undefined || mac === undefined) return undefined;
-  return { sessionId, generation: Number(generation), mac: Buffer.from(mac, 'base64url') };
-}
 
 export type RefreshTokens = {
   /** Makes the token of a generation from the salt of the session's row. */
   issue(session: { id: string; generation: number; salt: Buffer }): string;
-  /** Computes one seed for each secret; the hash of a seed and the row's salt is the genuine MAC. */
-  seeds(token: RefreshToken): Buffer[];
+  /** Parses `sid.generation.MAC`; `undefined` when the text has another form. */
+  parse(text: string): RefreshToken | undefined;
 };
 
 /**
@@ -37,6 +36,12 @@ export function createRefreshTokens(secrets: Secrets): RefreshTokens {
         .digest('base64url');
       return `${id}.${generation}.${mac}`;
     },
-    seeds: ({ sessionId, generation }) => [current, ...older].map(key => seed(key, sessionId, generation)),
+    parse(text) {
+      const [, sessionId, digits, mac] = FORM.exec(text) ?? [];
+      if (sessionId === undefined || digits === undefined || mac === undefined) return undefined;
+      const generation = Number(digits);
+      const seeds = [current, ...older].map(key => seed(key, sessionId, generation));
+      return { sessionId, generation, mac: Buffer.from(mac, 'base64url'), seeds };
+    },
   };
 }

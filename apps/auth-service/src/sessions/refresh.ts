@@ -2,10 +2,8 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, User } from '@latchkey/user-schema';
 import { epoch, statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import type { RefreshToken } from './refresh-token.js';
 import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from './session.js';
-
-/** A refresh token with the seeds of its MAC; see {@link RefreshTokens}. */
-export type PresentedToken = { sessionId: string; generation: number; mac: Buffer; seeds: Buffer[] };
 
 /** A session after a refresh, and the recorded events. `stolen` is set when the token was stolen and the session has ended. */
 export type Refreshed = { session: SessionState; account: User; events: RecordedEvent[]; stolen?: Revocation };
@@ -71,7 +69,7 @@ const REFRESH = statement<
  */
 export async function refreshSession(
   db: Queryable,
-  token: PresentedToken,
+  token: RefreshToken,
   lifetimes: Lifetimes,
   origin: Origin,
 ): Promise<Refreshed | undefined> {
@@ -84,7 +82,7 @@ export async function refreshSession(
 /** The account and the times of a refresh token, in seconds since 1970. */
 export type RefreshGrant = { id: string; username: string; issuedAt: number; expiresAt: number };
 
-const FIND_GRANT = statement<RefreshGrant, PresentedToken & Pick<Lifetimes, 'refreshGraceS'>>(`
+const FIND_GRANT = statement<RefreshGrant, RefreshToken & Pick<Lifetimes, 'refreshGraceS'>>(`
   SELECT u.id, u.username, ${epoch('s.rotated_at')} AS "issuedAt", ${epoch('s.expires_at')} AS "expiresAt"
   FROM auth.sessions s JOIN auth.users u ON u.id = s.user_id
   WHERE s.id = $sessionId AND ${IS_LIVE} AND u.disabled_at IS NULL AND ${IS_GENUINE} AND (${IS_CURRENT} OR ${IS_IN_GRACE})`);
@@ -92,21 +90,21 @@ const FIND_GRANT = statement<RefreshGrant, PresentedToken & Pick<Lifetimes, 'ref
 /** Finds the grant of a refresh token; `undefined` when the token could not be used for a refresh. */
 export async function findRefreshGrant(
   db: Queryable,
-  token: PresentedToken,
+  token: RefreshToken,
   { refreshGraceS }: Pick<Lifetimes, 'refreshGraceS'>,
 ): Promise<RefreshGrant | undefined> {
   const [grant] = await FIND_GRANT(db, { ...token, refreshGraceS });
   return grant;
 }
 
-const FIND_SESSION = statement<{ accountId: string; sessionId: string }, PresentedToken>(`
+const FIND_SESSION = statement<{ accountId: string; sessionId: string }, RefreshToken>(`
   SELECT s.user_id AS "accountId", s.id AS "sessionId" FROM auth.sessions s
   WHERE s.id = $sessionId AND s.generation >= $generation AND ${IS_GENUINE}`);
 
 /** Finds the session that a genuine refresh token belongs to, however old the token is. */
 export async function findSessionOfToken(
   db: Queryable,
-  token: PresentedToken,
+  token: RefreshToken,
 ): Promise<{ accountId: string; sessionId: string } | undefined> {
   const [session] = await FIND_SESSION(db, token);
   return session;
