@@ -9,11 +9,14 @@ import { migrateCommand } from './cli/migrate.js';
 import { passwordCommands } from './cli/passwords.js';
 import { settingsCommand } from './cli/settings.js';
 import { userCommands } from './cli/users.js';
+import { ROLE_ADVICE } from './database/privileges.js';
+
+const complain = (error: unknown) => console.error(`latchkey: ${explain(error, undefined, ROLE_ADVICE)}`);
 
 // A reader such as `head` closes the pipe when it has read enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
-  console.error(`latchkey: ${explain(error)}`);
+  complain(error);
   process.exit(1);
 });
 
@@ -33,6 +36,6 @@ const program = new Command('latchkey')
 try {
   await program.parseAsync();
 } catch (error) {
-  console.error(`latchkey: ${explain(error)}`);
+  complain(error);
   process.exitCode = 1;
 }

@@ -3,6 +3,7 @@ import { startTracing } from '@latchkey/tracing';
 import { buildApp } from './app.js';
 import { prepare } from './config/development.js';
 import { loadSettings } from './config/settings.js';
+import { ROLE_ADVICE } from './database/privileges.js';
 
 await runService('auth-service', {
   prepare: () => prepare(loadSettings()),
@@ -10,4 +11,5 @@ await runService('auth-service', {
     await startTracing('auth-service');
     return buildApp(config, logStream);
   },
+  roleAdvice: ROLE_ADVICE,
 });

@@ -1,8 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import bcrypt from 'bcrypt';
 import t, { type Test } from 'tap';
-import { createHashLane, type HashCaller, type HashLaneOptions } from '../src/credentials/password/hash-lane.js';
-import { takeTurns } from '../src/credentials/password/turns.js';
+import {
+  createHashLane,
+  type HashCaller,
+  type HashLaneOptions,
+  takeTurns,
+} from '../src/credentials/password/hash-lane.js';
 import { get, newCredentials, post, startService, until } from './helper.js';
 
 const caller = (address: string | undefined, account: string | undefined, gone = new AbortController().signal) => {
@@ -84,7 +88,7 @@ const startTimedLane = (t: Test, options: Partial<HashLaneOptions> = {}) => {
   };
   return { lane, run, done };
 };
-const REFUSED = 'service_unavailable';
+const REFUSED = 'HASH_LANE_FULL';
 
 t.test('an account and an address take turns with the others', async t => {
   const order = (running: string[], waiting: string[]) => {

@@ -10,9 +10,9 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import { type Config, loadSettings } from '../src/config/settings.js';
-import { openStore } from '../src/throttles/open-store.js';
+import { openStore } from '../src/throttles/index.js';
+import { createRefusals } from '../src/throttles/limit.js';
 import { deleteOldCounters } from '../src/throttles/postgres-store.js';
-import { createRefusals } from '../src/throttles/refusals.js';
 import { createSettlements } from '../src/throttles/settlements.js';
 import {
   type Answer,

@@ -13,22 +13,23 @@ const Environment = Type.Object({
   ...serviceSettings,
   PORT: portSetting(3001),
   AUTH_URL: Type.Optional(
-    Type.String({ pattern: '^https?://', description: 'Where this service reaches auth-service' }),
+    Type.String({ pattern: '^https?://', description: 'URL at which this service reaches auth-service' }),
   ),
-  AUTH_ISSUER: Type.Optional(Type.String({ description: 'Issuer of the tokens, the PUBLIC_URL of auth-service' })),
+  AUTH_ISSUER: Type.Optional(Type.String({ description: 'Issuer of the tokens: the PUBLIC_URL of auth-service' })),
   AUTH_CLIENT_ID: Type.Optional(Type.String({ minLength: 1, description: 'Client of this service at auth-service' })),
   AUTH_CLIENT_SECRET: Type.Optional(Type.String({ minLength: 1, description: 'Secret of that client' })),
   AUTH_MAX_STALENESS_S: Type.Integer({
     default: 60,
     minimum: 1,
     maximum: 86_400,
-    description: 'How old the knowledge of ended sessions may become',
+    description: 'Age at which the list of ended sessions is stale, in seconds',
   }),
   AUTH_ON_STALE: Type.Unsafe<'open' | 'closed'>(
     Type.String({
       enum: ['open', 'closed'],
       default: 'open',
-      description: 'What to do beyond that: `open` accepts tokens, `closed` responds 503',
+      description:
+        'What to do when the list of ended sessions is stale: `open` accepts tokens, `closed` responds with 503',
     }),
   ),
 });

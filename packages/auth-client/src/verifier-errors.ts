@@ -1,3 +1,12 @@
+class CodedError<Code extends string> extends Error {
+  readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
 /**
  * Why a token is rejected: `expired_token`, `ended_session` (its session was signed out or ended otherwise),
  * `insufficient_scope` (a service's token without the required scope), or `invalid_token`: malformed, forged, of another
@@ -6,14 +15,8 @@
 export type TokenRejectedCode = 'invalid_token' | 'expired_token' | 'ended_session' | 'insufficient_scope';
 
 /** The token must not be accepted; `code` says why. Respond with 401, or 403 for `insufficient_scope` (RFC 6750 §3.1). */
-export class TokenRejectedError extends Error {
+export class TokenRejectedError extends CodedError<TokenRejectedCode> {
   override readonly name = 'TokenRejectedError';
-  readonly code: TokenRejectedCode;
-
-  constructor(code: TokenRejectedCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 /**
@@ -23,14 +26,8 @@ export class TokenRejectedError extends Error {
 export type VerifierUnavailableCode = 'keys_unavailable' | 'stale_revocations';
 
 /** It is unknown whether the token is valid: respond with 503, try again later, and sign nobody out. */
-export class VerifierUnavailableError extends Error {
+export class VerifierUnavailableError extends CodedError<VerifierUnavailableCode> {
   override readonly name = 'VerifierUnavailableError';
-  readonly code: VerifierUnavailableCode;
-
-  constructor(code: VerifierUnavailableCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 /**
@@ -40,12 +37,6 @@ export class VerifierUnavailableError extends Error {
 export type VerifierConfigurationCode = 'invalid_client' | 'invalid_scope' | 'insufficient_scope';
 
 /** The auth-service refuses the verifier's client. A retry does not help: a setting must be changed. */
-export class VerifierConfigurationError extends Error {
+export class VerifierConfigurationError extends CodedError<VerifierConfigurationCode> {
   override readonly name = 'VerifierConfigurationError';
-  readonly code: VerifierConfigurationCode;
-
-  constructor(code: VerifierConfigurationCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -116,6 +116,9 @@ t.test('explains why a service cannot start', async t => {
   );
   t.match(explain(error('ECONNREFUSED', 'connect ECONNREFUSED')), /does not respond \(connect ECONNREFUSED\)/);
   t.match(explain(error('28P01', 'password authentication failed')), /refuses us .*DATABASE_URL/);
+  const denied = error('42501', 'permission denied');
+  t.match(explain(denied), /may not do that \(permission denied\)\. Grant it/);
+  t.match(explain(denied, '', 'Run notes migrate.'), /\(permission denied\)\. Run notes migrate\.$/);
   const both = Object.assign(new AggregateError([new Error('::1'), new Error('127.0.0.1')]), { code: 'ECONNREFUSED' });
   t.match(explain(both), /::1.*127\.0\.0\.1/);
 });

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { Credentials, SignedIn, SignUpHeaders } from '@latchkey/user-schema';
-import { hashCaller } from '../credentials/password/hash-caller.js';
+import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { recordEvent } from '../events/recorder.js';
 import { logEvents, originOf } from '../events/request-events.js';

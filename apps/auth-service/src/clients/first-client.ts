@@ -7,8 +7,8 @@ import { hashClientSecret } from './secret.js';
 import { findClient, insertClient } from './stored-clients.js';
 
 /**
- * Makes the client that the configuration names, so that in development nobody has to. One that is there already stays as
- * it is: somebody may have given it another secret or other scopes.
+ * Creates the client that the configuration names, for development. An existing client stays as it is: a developer may have
+ * given it another secret or other scopes.
  */
 export async function ensureFirstClient(
   db: Queryable,

@@ -17,7 +17,7 @@ import { serviceTokenClaims } from '../tokens/claims.js';
 import { authenticateClient } from './authentication.js';
 import { createTokenInspector } from './token-inspector.js';
 
-const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is good for nothing any more' });
+const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is not valid any more' });
 
 /** What OAuth calls for services, with forms and errors as in RFC 6749. */
 export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & TokenSettings }> = async (
@@ -72,7 +72,7 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
 
   const introspect = {
     ...common,
-    summary: 'Tell what a token is good for (RFC 7662)',
+    summary: 'Describe a token, and say whether it is valid (RFC 7662)',
     body: TokenQuery,
     response: { 200: Introspection, ...errors },
   };

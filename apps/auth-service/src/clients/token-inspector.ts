@@ -2,15 +2,14 @@ import type { Introspection } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
 import type { HttpSettings } from '../config/sections/http.js';
 import type { Claims } from '../keys/jwt.js';
-import { findSessionAccount } from '../sessions/find-account.js';
-import { findRefreshGrant, findSessionOfToken, type PresentedToken } from '../sessions/refresh.js';
-import { parseRefreshToken } from '../sessions/refresh-token.js';
+import { findRefreshGrant, findSessionOfToken } from '../sessions/refresh.js';
+import { findSessionAccount } from '../sessions/session.js';
 import { isUsers } from '../tokens/claims.js';
 import { findClient } from './stored-clients.js';
 
 const INACTIVE: Introspection = { active: false };
 
-/** Looks into tokens of any kind that this service issues, asking the database whether they are still good. */
+/** Inspects tokens of every kind that this service issues, by their signature and by the database. */
 export function createTokenInspector(app: FastifyInstance, config: Pick<HttpSettings, 'publicUrl'>) {
   const verify = (token: string): Claims | undefined => {
     try {
@@ -19,15 +18,11 @@ export function createTokenInspector(app: FastifyInstance, config: Pick<HttpSett
       return undefined;
     }
   };
-  const parse = (token: string): PresentedToken | undefined => {
-    const parsed = parseRefreshToken(token);
-    return parsed && { ...parsed, seeds: app.refreshTokens.seeds(parsed) };
-  };
 
   return {
-    /** Tells what a token is good for. */
+    /** Describes a token, as introspection responds with it. */
     async introspect(token: string): Promise<Introspection> {
-      const presented = parse(token);
+      const presented = app.refreshTokens.parse(token);
       if (presented) {
         const grant = await findRefreshGrant(app.pg, presented, { refreshGraceS: app.refreshGraceS() });
         if (!grant) return INACTIVE;
@@ -45,7 +40,7 @@ export function createTokenInspector(app: FastifyInstance, config: Pick<HttpSett
 
     /** Finds the session that a genuine token belongs to, `service` when it is a service's. */
     async findSession(token: string): Promise<{ accountId: string; sessionId: string } | 'service' | undefined> {
-      const presented = parse(token);
+      const presented = app.refreshTokens.parse(token);
       if (presented) return findSessionOfToken(app.pg, presented);
       const claims = verify(token);
       if (!claims) return undefined;

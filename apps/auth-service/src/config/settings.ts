@@ -14,29 +14,16 @@ import { tokens } from './sections/tokens.js';
 /** The sections, in the order in which they are documented. */
 export const SECTIONS = { service, http, database, secrets, tokens, sessions, passwords, throttles, events };
 
+type Section = (typeof SECTIONS)[keyof typeof SECTIONS];
+type Intersection<Union> = (Union extends unknown ? (member: Union) => void : never) extends (all: infer All) => void
+  ? All
+  : never;
+
 /** The settings as environment variables. */
-export const Environment = Type.Object({
-  ...service.variables,
-  ...http.variables,
-  ...database.variables,
-  ...secrets.variables,
-  ...tokens.variables,
-  ...sessions.variables,
-  ...passwords.variables,
-  ...throttles.variables,
-  ...events.variables,
-});
+export const Environment = Type.Object(merge(section => section.variables) as Intersection<Section['variables']>);
 
 /** What the environment says; what it leaves open is filled in for development on the embedded database. */
-export type Settings = SettingsOf<typeof service> &
-  SettingsOf<typeof http> &
-  SettingsOf<typeof database> &
-  SettingsOf<typeof secrets> &
-  SettingsOf<typeof tokens> &
-  SettingsOf<typeof sessions> &
-  SettingsOf<typeof passwords> &
-  SettingsOf<typeof throttles> &
-  SettingsOf<typeof events>;
+export type Settings = Intersection<SettingsOf<Section>>;
 
 /** Everything that the service needs to know. */
 export type Config = Settings &
@@ -75,17 +62,12 @@ export function loadSettings(
       complaints.push(`${name} is required with a DATABASE_URL. ${ADVICE[name]}`);
   }
   const context = { production, port: values.PORT, complain: (text: string) => void complaints.push(text) };
-  const settings = {
-    ...service.read(values, context),
-    ...http.read(values, context),
-    ...database.read(values, context),
-    ...secrets.read(values, context),
-    ...tokens.read(values, context),
-    ...sessions.read(values, context),
-    ...passwords.read(values, context),
-    ...throttles.read(values, context),
-    ...events.read(values, context),
-  };
+  const settings = merge(section => section.read(values, context)) as Settings;
   if (complaints.length > 0) throw new ConfigError(complaints);
   return settings;
+}
+
+/** Merges what a function returns for each section. */
+function merge(of: (section: Section) => object): object {
+  return Object.assign({}, ...Object.values(SECTIONS).map(of));
 }

@@ -4,6 +4,7 @@ import type { SessionSettings } from '../config/sections/sessions.js';
 import { DatabaseNotReadyError } from '../http/errors.js';
 import changes from './changes.js';
 import jobs from './jobs.js';
+import outage from './outage.js';
 import pool from './pool.js';
 import { assertWritable } from './sql.js';
 
@@ -11,10 +12,11 @@ import { assertWritable } from './sql.js';
 export default fp<{ config: DatabaseSettings & Pick<SessionSettings, 'refreshGraceS'> }>(
   async (app, { config }) => {
     await app.register(pool, { config });
+    await app.register(outage, { config });
     await app.register(changes, { config });
     await app.register(jobs);
 
-    // Asked once for all who want to know at the same time, and not through the pool, which requests may use up.
+    // Requests that arrive meanwhile share one query. It does not use the pool, whose connections requests may use up.
     let asking: Promise<void> | undefined;
     app.requireForReadiness(
       async () => {

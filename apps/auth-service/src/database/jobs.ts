@@ -5,15 +5,15 @@ import type { PoolClient } from 'pg';
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Adds a cleanup that is due every hour. Each batch is a transaction of its own; `true` asks for another one at once.
-     * Replicas take turns, so that no two run a batch at the same time.
+     * Adds a cleanup that runs every hour. Each batch is a transaction of its own; after one that resolves to `true`, the next
+     * one runs at once. No two replicas run a batch at the same time.
      */
     cleanHourly(batch: (client: PoolClient) => Promise<boolean>): void;
   }
 }
 
 const HOUR_MS = 3_600_000;
-// A number that nothing else in the database locks: "sweep" in ASCII.
+// "sweep" in ASCII. Nothing else in the database locks this number.
 const LOCK = 0x7377656570;
 
 /** Runs the cleanups that the capabilities add. */
@@ -22,7 +22,7 @@ export default fp(
     const cleanups: ((client: PoolClient) => Promise<boolean>)[] = [];
     app.decorate('cleanHourly', batch => void cleanups.push(batch));
 
-    // The lock ends with the transaction, which suits PgBouncer.
+    // PgBouncer may give each transaction another connection, so the lock must end with the transaction.
     const runAlone = (batch: (client: PoolClient) => Promise<boolean>): Promise<boolean> =>
       transact(app.pg, async client => {
         const { rows } = await client.query('SELECT pg_try_advisory_xact_lock($1) AS mine', [LOCK]);

@@ -10,7 +10,7 @@ export const migrator = createMigrator({
   command: 'latchkey migrate',
 });
 
-/** Fails when there is no such role. */
+/** Rejects when there is no such role. */
 export function assertRole(databaseUrl: string, role: string): Promise<void> {
   return withClient(databaseUrl, async client => {
     const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role]);
@@ -18,7 +18,7 @@ export function assertRole(databaseUrl: string, role: string): Promise<void> {
   });
 }
 
-/** Grants a role what the service needs of the schema, and takes from it whatever else it had there. */
+/** Grants a role what the service needs in the schema, and revokes all else that it had there. */
 export function grantServing(databaseUrl: string, role: string): Promise<void> {
   return migrator.runAlone(databaseUrl, client => client.query(grantsFor(role)));
 }

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin';
 import type { DatabaseSettings } from '../config/sections/database.js';
 import { migrator } from './migrate.js';
 
-/** Migrates the database, or waits until somebody has, and opens the pool, `app.pg`. */
+/** Migrates the database, or waits until another process has, and opens the pool, `app.pg`. */
 export default fp<{ config: DatabaseSettings }>(
   async (app, { config }) => {
     await app.register(databasePool, {

@@ -1,16 +1,20 @@
 import pg from 'pg';
 
-/** What a role may be allowed to do with a table. */
+/** What to do when the role lacks a privilege. */
+export const ROLE_ADVICE =
+  'Migrate with the role that owns the schema, latchkey migrate --grant-to ROLE, and serve as that ROLE with MIGRATE_ON_START=false.';
+
+/** A privilege on a table. */
 export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
 const ALL = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
 
-/** Schema of everything that is ours. A role needs USAGE of it to use what is in it. */
+/** The schema of all our tables and functions. A role needs USAGE on it to use them. */
 export const SCHEMA = 'auth';
 
 /**
- * What the service and its command line do with each table, and so the least that the role they run as must be allowed.
- * Triggers run as that role too, and locking rows takes UPDATE.
+ * What the service and its command line do with each table: the privileges that their role needs at least. Triggers run as that
+ * role too, and locking rows takes UPDATE.
  */
 export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]>> = {
   audit_events: ALL,
@@ -28,12 +32,12 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   sign_up_keys: ['SELECT', 'INSERT', 'DELETE'],
   signing_keys: ALL,
   throttle_counters: ALL,
-  // Of replicas of the version before.
+  // Used by replicas of the previous version.
   throttles: ALL,
   users: ['SELECT', 'INSERT', 'UPDATE'],
 };
 
-/** Functions that statements of ours call. PUBLIC may execute them, unless that was revoked. */
+/** Functions that our statements call. PUBLIC may execute them, unless that was revoked. */
 export const FUNCTIONS = [
   'end_oldest_sessions(uuid, uuid, integer, integer)',
   'lock_throttle_counter(text)',
@@ -43,7 +47,7 @@ export const FUNCTIONS = [
   'spend_attempt(jsonb, double precision, boolean)',
 ] as const;
 
-/** Statements that leave a role with just these privileges. */
+/** Statements that leave a role with these privileges and no others. */
 export function grantsFor(role: string): string {
   const to = pg.escapeIdentifier(role);
   const tables = Object.entries(TABLE_PRIVILEGES);

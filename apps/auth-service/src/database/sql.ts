@@ -31,11 +31,11 @@ export const utc = (time: string) => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-
 /** A time as whole seconds since 1970, as in a JWT. */
 export const epoch = (time: string) => `floor(extract(epoch FROM ${time}))::float8`;
 
-/** Fails when the database takes no writes, as a standby does not, or lacks our tables. Waits for no lock. */
+/** Rejects when the database takes no writes, as a standby, or lacks our tables. Waits for no lock. */
 export async function assertWritable(db: Queryable): Promise<void> {
   const { rows } = await db.query<{ readOnly: string }>(
     `SELECT current_setting('transaction_read_only') AS "readOnly", 'auth.sessions'::regclass`,
   );
-  // PostgreSQL's code for a write that it refuses for this reason.
+  // The code with which PostgreSQL rejects a write for this reason.
   if (rows[0]?.readOnly === 'on') throw Object.assign(new Error('The database takes no writes.'), { code: '25006' });
 }

@@ -2,7 +2,14 @@ import { createError } from '@fastify/error';
 import { BusyError } from '@latchkey/service-kit';
 import type { ProblemCode } from '@latchkey/user-schema';
 
-const define = (code: ProblemCode, message: string, status: number) => createError(code, message, status);
+/**
+ * `instanceof` compares the codes of these errors, so an error that code looks for needs a code of its own. Those of 5xx
+ * errors are only logged: their responses have `service_unavailable` or `internal_error`.
+ */
+type Code = ProblemCode | 'database_stale' | 'hash_lane_full';
+
+const define = (code: Code, message: string, status: number, Base: new (message?: string) => Error = Error) =>
+  createError(code, message, status, Base as ErrorConstructor);
 
 export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
 export const DatabaseNotReadyError = define('service_unavailable', 'The database cannot be used.', 503);
@@ -26,7 +33,9 @@ export const InvalidTokenError = define('invalid_token', 'The access token is no
 export const KeyNotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
+export const OverloadedError = define('hash_lane_full', 'Too many passwords wait to be checked.', 503, BusyError);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
+export const StaleError = define('database_stale', 'The database does not respond.', 503);
 export const ThrottleStoreError = define('service_unavailable', 'The throttles cannot be asked.', 503);
 export const TooManyRequestsError = define(
   'too_many_requests',
@@ -40,20 +49,3 @@ export const UnsupportedTokenTypeError = define(
   400,
 );
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);
-
-// Of errors that are made by a code, `instanceof` takes all with one code for the same. These are told from others.
-
-export class OverloadedError extends BusyError {
-  constructor() {
-    super('Too many passwords wait to be checked.');
-  }
-}
-
-export class StaleError extends Error {
-  readonly code = 'service_unavailable';
-  readonly statusCode = 503;
-
-  constructor() {
-    super('The database does not respond.');
-  }
-}

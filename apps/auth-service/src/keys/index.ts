@@ -11,10 +11,10 @@ declare module 'fastify' {
   }
 }
 
-// Replicas are notified of a change; this is for when a notification is lost.
+// Replicas are notified of changes; the interval covers lost notifications.
 const RELOAD_EVERY_MS = 2000;
 
-/** The keys that sign tokens, which all replicas share: their rotation is followed, and their public halves are published. */
+/** The signing keys, which all replicas share: follows their rotation and publishes their public halves. */
 export default fp<{ config: KeySettings & HttpSettings }>(
   async (app, { config }) => {
     const ring = createKeyRing(config, app.log);

@@ -13,21 +13,21 @@ export type UnsignedClaims = Omit<AccessTokenClaims, 'iss' | 'aud'> | Omit<Servi
 
 export type { JWT };
 
-/** Whose tokens they are, and for whom. */
+/** The issuer and the audience of the tokens. */
 export type JwtSettings = Pick<HttpSettings, 'publicUrl'> & Pick<TokenSettings, 'tokenAudience'>;
 
 const TYPE = 'at+jwt';
 const MAX_LENGTH = 8192;
-// The last character of a 64 or 256-byte signature carries 2 of its bits; with other bits set it would decode alike, and
-// one token would have sixteen spellings.
+// The last character of a 64 or 256-byte signature carries 2 of its bits; with other values of the rest it would decode
+// to the same bytes, and one token would have sixteen spellings.
 const CANONICAL = /^[\w-]+\.[\w-]+\.[\w-]*[AQgw]$/;
 const REQUIRED_CLAIMS: (keyof Claims)[] = ['iss', 'aud', 'sub', 'client_id', 'iat', 'exp', 'jti'];
 
 /**
- * Makes what signs and verifies with one key. @fastify/jwt holds one key for the life of an app, and keys come and go: each
- * gets an app that does nothing else.
+ * Makes a signer and verifier for one key. @fastify/jwt holds one key for the life of an app, and keys are rotated, so each key
+ * gets an app of its own.
  *
- * @param privatePem without it, it only verifies
+ * @param privatePem when not given, the key only verifies
  */
 export async function createJwt(
   publicJwk: PublicJwk,
@@ -62,7 +62,7 @@ export function headerOf({ alg, kid }: PublicJwk): string {
   return Buffer.from(JSON.stringify({ alg, typ: TYPE, kid })).toString('base64url');
 }
 
-/** Whether a text may be a token, in the one spelling that a signature has. */
+/** Whether a text has the form of a token, with the canonical spelling of its signature. */
 export function isWellFormed(token: string): boolean {
   return token.length <= MAX_LENGTH && CANONICAL.test(token);
 }

@@ -18,18 +18,18 @@ import {
 export const JWKS_MAX_AGE_S = 300;
 /** How long a key is published before it signs, in seconds: longer than a client keeps keys that lack it. */
 export const KEY_LEAD_S = 2 * JWKS_MAX_AGE_S;
-// How long a retired key is published: longer than any setting lets a token live, because the service may have other settings
-// than the process that rotates, and 5 minutes more for clocks that are behind.
+// How long a retired key is published: the maximum of ACCESS_TOKEN_TTL_S, because the service may have other settings than the
+// process that rotates, and 5 minutes more for clocks that are behind.
 const OVERLAP_S = MAX_ACCESS_TOKEN_TTL_S + 300;
 
 type KeyConfig = SecretsSettings & Pick<TokenSettings, 'tokenAlgorithm'>;
 
-/** A wish that does not fit the state of the keys. */
+/** A rotation or retirement that does not fit the state of the keys. */
 export class KeyLifeError extends Error {}
 
 /**
- * Sees to it that a key signs, that the latest is of the configured algorithm, and that every key is sealed by the
- * current secret. Runs in a transaction, like the others here.
+ * Makes sure that a key signs, that the latest key has the configured algorithm, and that every key is sealed by the current
+ * secret. Needs a transaction, like the other functions of this file.
  */
 export async function ensureKeys(db: Queryable, config: KeyConfig, origin: Origin): Promise<void> {
   await lockKeys(db);
@@ -49,7 +49,7 @@ export async function ensureKeys(db: Queryable, config: KeyConfig, origin: Origi
   }
 }
 
-/** Whether {@link ensureKeys} has something to do. */
+/** Whether {@link ensureKeys} would change something. */
 export function needAttention(keys: StoredKey[], config: KeyConfig): boolean {
   const [latest] = keys.filter(isCurrent);
   const isSettled = latest?.publicJwk.alg === config.tokenAlgorithm && keys.some(isActive);
@@ -74,10 +74,10 @@ export async function rotateKeys(db: Queryable, config: KeyConfig, leadS: number
 }
 
 /**
- * Takes a key out before its time. A next key is dropped. An active one hands over, at once, to the next or a new one,
- * and its tokens are good until they expire.
+ * Retires a key early. A next key is deleted. An active key is replaced at once by the next or a new one, and its tokens
+ * stay valid until they expire.
  *
- * @param distrust whether its tokens are refused from now on, as they must be when the key has leaked
+ * @param distrust whether its tokens are refused from now on, which is necessary when the key has leaked
  * @throws KeyLifeError when there is no such key, or nothing is left to do
  */
 export async function retireKey(
@@ -107,7 +107,7 @@ export async function retireKey(
     } else {
       // A key that cannot be opened must not take over.
       if (next) await deleteNextKey(db);
-      // When the secret of this one is lost, it cannot be opened to see whether ours is the right one.
+      // addKey opens the active key to check our secrets, which is impossible when its secret is lost.
       const others = keys.filter(other => other !== key);
       await addKey(db, config, others, 0, origin);
     }
@@ -127,7 +127,7 @@ async function addKey(
   const active = keys.find(isActive);
   // A process whose secrets do not open the active key would seal a new one that the replicas cannot open.
   if (active) openKey(active, config.authSecrets);
-  // Without an active key there is none that verifiers know, so the new one need not wait.
+  // Verifiers know no key when none is active, so the new one need not wait until they do.
   const leadS = active ? lead : 0;
   const key = await generateSealedKey(config.tokenAlgorithm, config.authSecrets[0]);
   await insertKey(db, key, leadS, OVERLAP_S);

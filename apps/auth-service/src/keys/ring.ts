@@ -21,25 +21,25 @@ import { listKeys, type StoredKey } from './stored-keys.js';
 export type KeyRing = {
   /** Signs a token with the key that is active now. */
   sign(claims: UnsignedClaims): string;
-  /** Verifies a token with the published key that has signed it; throws when none has, or it is not for us. */
+  /** Verifies a token with the published key that has signed it; throws when there is none, or the claims are not ours. */
   verify(token: string): Claims;
   /** The public halves of the keys that tokens may be signed with (RFC 7517). */
   jwks(): Jwks;
-  /** Whether the key that is active can be used here, as it cannot without its secret. */
+  /** Whether the active key can sign, for which its secret must be in AUTH_SECRETS. */
   isReady(): boolean;
-  /** For how long the active key has signed, when the next one will, and how many keys cannot be opened here. */
+  /** For how long the active key has signed, when the next one will, and how many keys AUTH_SECRETS does not open. */
   state(): { activeForMs?: number; nextInMs?: number; unopened: number };
-  /** Calls when other keys are published than before. */
+  /** Adds a listener, which is called when other keys are published than before. */
   onChange(listener: () => void): void;
 };
 
-/** What the keys need to know. */
+/** The settings of the keys. */
 export type KeySettings = JwtSettings & SecretsSettings & Pick<TokenSettings, 'tokenAlgorithm'>;
 
 type RingKey = {
   kid: string;
   publicJwk: PublicJwk;
-  /** By `performance.now()`: the database's clock said how far off they are. */
+  /** Times of `performance.now()`, from the intervals that the database's clock gives. */
   signsFrom: number;
   goneFrom: number;
   canSign: boolean;
@@ -48,19 +48,19 @@ type RingKey = {
 
 /** Makes a ring that is empty until it is loaded. */
 export function createKeyRing(config: KeySettings, log: Pick<FastifyBaseLogger, 'error'>) {
-  // The first that signs last.
+  // The key that signs last comes first.
   let ring: RingKey[] = [];
-  // A token says by its first segment which key has signed it, and only our own spelling of that is known here: a
-  // header with another `alg`, `typ` or `crit`, or a key of its own, finds no key at all.
+  // The first segment of a token, its header, finds the key. Only the headers that this service writes are here: one with
+  // another `alg`, `typ` or `crit`, or with a key of its own, finds no key.
   let byHeader = new Map<string, RingKey>();
   let unopened = 0;
   const listeners: (() => void)[] = [];
 
-  /** Opens a key; one that only verifies when its private half cannot be opened, none when it is no key at all. */
+  /** Opens a key. It only verifies when its private half cannot be opened; `undefined` when its public half is no key. */
   const open = async (key: StoredKey) => {
     const { kid, publicJwk } = key;
     const complain = (error: unknown) => {
-      // Without the active key the service cannot start; later on it has the keys that are open.
+      // The service does not start without the active key; later it continues with the keys that are open.
       if (ring.length === 0 && key.state === 'active') throw error;
       log.error({ err: error, kid }, 'cannot open a signing key');
       return undefined;
@@ -81,7 +81,7 @@ export function createKeyRing(config: KeySettings, log: Pick<FastifyBaseLogger, 
   };
 
   return {
-    /** Reads the keys of the database; the first time it sees to it that there is one. */
+    /** Reads the keys of the database; the first time, makes one when there is none. */
     async load(db: Queryable): Promise<void> {
       let keys = await listKeys(db);
       if (ring.length === 0 && needAttention(keys, config)) {
@@ -103,7 +103,7 @@ export function createKeyRing(config: KeySettings, log: Pick<FastifyBaseLogger, 
       if (ring.map(({ kid }) => kid).join() !== before) for (const listener of listeners) listener();
     },
     sign(claims) {
-      // One that has retired, when the active one cannot be opened here.
+      // A retired key signs when the active one cannot be opened.
       const key = active().find(({ canSign }) => canSign);
       if (!key) throw new Error('There is no signing key.');
       return key.jwt.sign(claims);

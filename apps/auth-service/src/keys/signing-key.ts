@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import type { PublicJwk, SigningAlgorithm } from '@latchkey/user-schema';
 import { deriveKey, type Secret, type Secrets } from '../config/secrets.js';
 
-/** A signing key as it rests in the database. */
+/** A signing key as it is stored. */
 export type SealedKey = { kid: string; publicJwk: PublicJwk; sealedPrivateKey: Buffer; secretId: string };
 
 const IV_BYTES = 12;
@@ -28,15 +28,15 @@ const generators = {
 /** Makes a key (RFC 7518 §3.3, §3.4; RFC 8037 §3.1), its private half sealed by the secret. */
 export async function generateSealedKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
   const key = await generateKey(algorithm, secret);
-  // A command line would take that for an option.
+  // `latchkey keys retire` would take a kid that begins with `-` for an option.
   return key.kid.startsWith('-') ? generateSealedKey(algorithm, secret) : key;
 }
 
 async function generateKey(algorithm: SigningAlgorithm, secret: Secret): Promise<SealedKey> {
   const { publicKey, privateKey } = await generators[algorithm]();
-  // Just the members that RFC 7638 §3.2 requires for the kind of key …
+  // The members that RFC 7638 §3.2 requires for the kind of key …
   const members = publicKey.export({ format: 'jwk' }) as Pick<PublicJwk, 'kty' | 'crv' | 'x' | 'y' | 'n' | 'e'>;
-  // … which it wants in alphabetical order.
+  // … in alphabetical order, as it demands.
   const sorted = Object.fromEntries(Object.entries(members).sort(([a], [b]) => (a < b ? -1 : 1)));
   const kid = createHash('sha256').update(JSON.stringify(sorted)).digest('base64url');
   return {
@@ -55,7 +55,7 @@ export function publicPem(jwk: PublicJwk): string {
 /**
  * Opens a signing key: its private half as PEM.
  *
- * @throws Error when the secret that sealed it is not at hand, or is not the same any more
+ * @throws Error when the secret that sealed it is not in AUTH_SECRETS, or has another value there
  */
 export function openKey({ kid, sealedPrivateKey, secretId }: SealedKey, secrets: Secrets): string {
   const secret = secrets.find(({ id }) => id === secretId);

@@ -2,7 +2,7 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import { utc } from '../database/sql.js';
 import type { SealedKey } from './signing-key.js';
 
-/** Where a key is in its life. */
+/** The phases of the life of a key, in order. */
 export type KeyState = 'next' | 'active' | 'retired' | 'gone';
 
 /** A key with the times of its life: RFC 3339, and in milliseconds from now by the database's clock. */
@@ -21,7 +21,7 @@ const STATE = `CASE
   WHEN active_from <= now() THEN 'active' ELSE 'next' END`;
 const inMs = (column: string) => `(extract(epoch FROM ${column} - now()) * 1000)::float8`;
 
-/** Lists the keys, the one that signs last first. */
+/** Lists the keys; the one that signs last comes first. */
 export async function listKeys(db: Queryable): Promise<StoredKey[]> {
   const { rows } = await db.query<StoredKey>(
     `SELECT kid, public_jwk AS "publicJwk", sealed_private_key AS "sealedPrivateKey", secret_id AS "secretId",
@@ -39,8 +39,7 @@ export async function lockKeys(db: Queryable): Promise<void> {
 }
 
 /**
- * Adds a key that signs from `leadS` seconds on and ends the ones before it: they retire when it begins, and are gone
- * `overlapS` seconds later.
+ * Adds a key that signs from `leadS` seconds on. The keys before it retire then, and are gone `overlapS` seconds later.
  */
 export async function insertKey(db: Queryable, key: SealedKey, leadS: number, overlapS: number): Promise<void> {
   await db.query(
@@ -55,7 +54,7 @@ export async function insertKey(db: Queryable, key: SealedKey, leadS: number, ov
   );
 }
 
-/** Lets the key that is next sign from now on. */
+/** Makes the next key the active one, from now on. */
 export async function advanceNextKey(db: Queryable, overlapS: number): Promise<void> {
   await db.query(
     `UPDATE auth.signing_keys SET
@@ -67,13 +66,13 @@ export async function advanceNextKey(db: Queryable, overlapS: number): Promise<v
   );
 }
 
-/** Deletes the key that is next, so that the active one goes on. */
+/** Deletes the next key; the active one continues to sign. */
 export async function deleteNextKey(db: Queryable): Promise<void> {
   await db.query('DELETE FROM auth.signing_keys WHERE active_from > now()');
   await db.query('UPDATE auth.signing_keys SET retired_from = NULL, gone_from = NULL WHERE retired_from > now()');
 }
 
-/** Ends a key: from now on it neither signs nor vouches for any token. */
+/** Ends a key: from now on it neither signs nor verifies tokens. */
 export async function endKey(db: Queryable, kid: string): Promise<void> {
   await db.query(
     `UPDATE auth.signing_keys SET active_from = least(active_from, now()),

@@ -4,7 +4,7 @@ import type { HttpSettings } from '../config/sections/http.js';
 import { JWKS_MAX_AGE_S } from './life.js';
 
 export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }> = async (app, { config }) => {
-  // Public: any page may read it, and any cache may keep it.
+  // Any page may read these responses, and any cache may keep them.
   const PUBLIC_HEADERS = {
     'cache-control': `public, max-age=${JWKS_MAX_AGE_S}`,
     'access-control-allow-origin': '*',

@@ -9,12 +9,15 @@ import { parseCursor } from './cursor.js';
 const Query = Type.Object(
   {
     after: Type.Optional(
-      Type.String({ minLength: 1, description: 'The cursor of the response before; without one, everything' }),
+      Type.String({
+        minLength: 1,
+        description: 'The cursor of the previous response; without one, the feed begins with its first entry',
+      }),
     ),
     wait: Type.Optional(
       Type.String({
         pattern: '^\\d{1,4}$',
-        description: `How long to wait for news, in seconds; ${MAX_REVOCATIONS_WAIT_S} at most`,
+        description: `How long to wait for a new entry, in seconds; ${MAX_REVOCATIONS_WAIT_S} at most`,
       }),
     ),
   },

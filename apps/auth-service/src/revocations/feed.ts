@@ -21,29 +21,30 @@ type RevocationFeed = {
   has(sessionId: string): boolean;
   /** How many ended sessions are known, and how long ago the database was last asked for them. */
   state(): { size: number; ageMs: number };
-  /** Takes note of sessions that were ended here, whose tokens are refused from now on. The feed follows by itself. */
+  /** Adds sessions that this replica has ended: it refuses their tokens from now on. The feed reads them from the database. */
   add(ended: Revocation[]): void;
   /**
-   * What has come since a cursor, or everything when there is none, a page at a time, as JSON, packed or not. When there
-   * is nothing, waits until there is something, the time is over, the caller has gone or the service closes.
+   * Reads the next page behind a cursor, or the first page when there is none, as JSON, packed or not. When there is no new
+   * entry, waits until there is one, the time is over, the caller closes the connection or the service closes.
    *
    * @throws StaleError when the database has not responded for a while
    */
   read(after: Cursor | undefined, isPacked: boolean, waitMs: number, caller: AbortSignal): Promise<Buffer>;
 };
 
-// Replicas are notified of an ended session; this is for when a notification is lost.
+// Replicas are notified of ended sessions; the interval covers lost notifications.
 const RELOAD_EVERY_MS = 1000;
-const STALE_AFTER_MS = 5000;
-// Where sessions end all the time there is always one that is in no page; the next load takes it.
+/** After this long without a response of the database, readers of the feed get 503. */
+export const STALE_AFTER_MS = 5000;
+// While sessions end all the time, there is always one that is in no page yet; the next load moves it.
 const MAX_TURNS = 3;
-// How many sessions a database that was set back is told at once.
+// Ended sessions that one statement writes back to a database that was restored.
 const RESTORED_AT_ONCE = 5000;
-// A load that has more to do leaves the connection to others meanwhile.
+// A load that takes longer continues later, so that others can use the connection.
 const LOAD_MS = 500;
 const MAX_SHARED_BYTES = 8 * 1024 * 1024;
 
-/** Keeps the sessions that ended while tokens of them live, and hands them on. */
+/** Keeps the sessions that ended while access tokens of them live, and serves them as the feed: `app.revocations`. */
 export default fp(
   async app => {
     const log = createRevocationLog();
@@ -59,7 +60,7 @@ export default fp(
       for (const resume of waiting) resume();
     };
 
-    /** Everything is read anew when the database has been set back or replaced: positions of before mean nothing then. */
+    /** Starts over when the database was restored or replaced: the old positions mean nothing in its new life. */
     const begin = (now: string) => {
       if (life !== '') {
         app.log.warn({ known: log.size() }, 'the database was restarted or replaced: ended sessions are read anew');
@@ -69,7 +70,7 @@ export default fp(
       log.restart();
     };
 
-    /** Gives a database that was set back what it has forgotten. */
+    /** Writes ended sessions back that a restored database has lost. */
     const restore = async (db: Queryable) => {
       const missing = log.missing();
       if (missing.length === 0) return log.settle();
@@ -83,7 +84,7 @@ export default fp(
       await load(db);
     };
 
-    /** Reads what is new; resolves to whether there is more. */
+    /** Reads what is new; resolves to `true` when there is more to read. */
     const load = async (db: Queryable): Promise<boolean> => {
       const deadline = performance.now() + LOAD_MS;
       log.prune();
@@ -96,7 +97,7 @@ export default fp(
           const isFirst = life === '';
           begin(found);
           turns++;
-          // It was read from a position of another life.
+          // These pages were read from a position of the previous life.
           if (!isFirst) continue;
         }
         log.append(reading.pages, reading.end, reading.now);
@@ -105,7 +106,7 @@ export default fp(
         if (isNews) wake();
         if (!reading.hasMore) {
           if (!reading.hasUnpaged) break;
-          // Another replica may have done so meanwhile: what it did is read in the next turn.
+          // Another replica may have moved them meanwhile; the next turn reads its pages.
           const mayHaveMore = await pageRevocations(db);
           if (!mayHaveMore) turns++;
         }
@@ -134,7 +135,7 @@ export default fp(
       wake();
     });
 
-    /** Resolves when there may be news. */
+    /** Resolves when there may be new entries, at the latest after `waitMs`. */
     const pause = (waitMs: number, caller: AbortSignal) =>
       new Promise<void>(resolve => {
         const resume = () => {
@@ -169,7 +170,7 @@ export default fp(
         const deadline = performance.now() + waitMs;
         for (;;) {
           if (performance.now() - readAt > STALE_AFTER_MS) throw new StaleError();
-          // A reader that comes from another life of the database gets everything.
+          // A cursor of another life of the database is read from the beginning.
           const position = cursor?.life === life ? cursor.position : 0;
           const page = log.after(position);
           const isNews = page.packed.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;

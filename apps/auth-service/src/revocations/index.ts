@@ -1,14 +1,12 @@
 import fp from 'fastify-plugin';
-import feed from './feed.js';
+import feed, { STALE_AFTER_MS } from './feed.js';
 import { revocationsRoute } from './feed-route.js';
 import { deleteOldRevocations } from './stored-pages.js';
 
-// After a mass sign-out there are many, and no index leads to them.
+// After a mass sign-out there are many, and each batch scans the table, which has no index on the expiry.
 const BATCH = 10_000;
-// After this long without a response of the database, verifiers are refused the feed.
-const FRESH_WITHIN_MS = 5000;
 
-/** The sessions that ended while access tokens of them live: refused here, and told to verifiers by the feed. */
+/** The sessions that ended while access tokens of them live: this service refuses their tokens, and verifiers read the feed. */
 export default fp(
   async app => {
     await app.register(feed);
@@ -25,7 +23,7 @@ export default fp(
     app.gauge(
       'latchkey_ready',
       'Whether it is not closing, tokens can be signed and the database has responded lately',
-      () => Number(!app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < FRESH_WITHIN_MS),
+      () => Number(!app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < STALE_AFTER_MS),
     );
     await app.register(revocationsRoute);
   },

@@ -1,6 +1,6 @@
-/** Keeps the latest of the responses that several callers ask for, up to a number of bytes. */
+/** Keeps the latest responses, which several callers request, up to a number of bytes. */
 export type ResponseCache = {
-  /** The response of that name, made when it is not there. */
+  /** Returns the response of that name; makes it when it is not kept. */
   get(name: string, make: () => Buffer): Buffer;
   /** How many bytes are kept. */
   size(): number;

@@ -1,31 +1,30 @@
 import { createSessionExpiries, PACKED_LENGTH, type Revocation, type SessionExpiries } from '@latchkey/user-schema';
 import { MARGIN_S, PAGE_SIZE, type StoredPage } from './stored-pages.js';
 
-/** What a reader of the log gets: packed sessions, and how far they go. */
+/** A page of the log: packed sessions, and the position of the last one. */
 export type LogPage = { packed: Buffer; end: number; hasMore: boolean };
 
 /** The ended sessions that are in force, in memory. */
 export type RevocationLog = {
   has(sessionId: string): boolean;
   size(): number;
-  /** Takes note of sessions that have ended and are in no page of the feed yet. */
+  /** Adds sessions that have ended and are in no page of the feed yet. */
   add(revocations: Revocation[]): void;
   /** Adds the next pages of the feed, up to the position `end`. `now` is the database's time, in seconds since 1970. */
   append(pages: StoredPage[], end: number, now: number): void;
-  /** What is behind a position: as many as a full page has, and fewer also when there is more. */
+  /** Returns the entries behind a position, as many as fill a page. There may be fewer although `hasMore` is true. */
   after(position: number): LogPage;
-  /** The position that has been appended up to. */
+  /** The position of the last appended page. */
   end(): number;
   /**
-   * Forgets all positions, as those of another life of the database are good for nothing. That the sessions have ended
-   * remains known.
+   * Forgets all positions, because they mean nothing in another life of the database. `has` still knows the sessions.
    */
   restart(): void;
-  /** After a restart: the sessions that are known to have ended and have not been appended since. */
+  /** The sessions that were known at the last restart and have not been appended since. */
   missing(): Revocation[];
   /** Ends the search for what is missing. */
   settle(): void;
-  /** Forgets a share of what is in force no more; called again and again. */
+  /** Removes expired pages and a share of the expired sessions; called at an interval. */
   prune(): void;
 };
 

@@ -6,7 +6,7 @@ import { type Origin, originValue, recorded } from '../events/recorder.js';
 /** A page of the feed: its sessions, packed (see `PACKED_LENGTH`), and when the last of them expires. */
 export type StoredPage = { position: number; packed: Buffer; expiresAt: number };
 
-/** What one look at the feed found. Times are in seconds since 1970, by the database's clock. */
+/** Pages as one statement has read them. Times are in seconds since 1970, by the database's clock. */
 export type Reading = {
   /** Names the database server and its data, as they are since its last start, restore or failover. */
   life: string;
@@ -29,7 +29,7 @@ const PAGE_BYTES = PAGE_SIZE * PACKED_LENGTH;
 // How many drafts, and how many bytes of them, are moved into pages by one transaction: some 30 ms.
 const DRAFTS = 1000;
 const MOVED_AT_ONCE = 20 * PAGE_BYTES;
-// How many pages a look takes at most, where they are small.
+// Pages that one statement reads at most, when they are small.
 const PAGES = 1000;
 
 const IS_IN_FORCE = `expires_at > now() - make_interval(secs => ${MARGIN_S})`;

@@ -7,13 +7,13 @@ import { IS_LIVE } from './session.js';
 /** Sessions of an account: one (`current`), all others, or all. */
 export type Selection = { accountId: string; sessionId: string; scope: SignOutScope };
 
-/** Why sessions end: the event that tells it. */
+/** Why sessions end, which is also the name of the event. */
 export type EndReason = 'sign_out' | 'session_ended' | 'password_changed';
 
 /** Sessions that have ended, and what was recorded. */
 export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
 
-/** What each reason records. A change of the password is told whether or not there were other sessions. */
+/** The event of each reason. A password change is recorded also when it ends no session. */
 const RECORDINGS: Record<EndReason, string> = {
   sign_out: recorded({
     event: 'sign_out',
@@ -38,7 +38,7 @@ const RECORDINGS: Record<EndReason, string> = {
   }),
 };
 
-// Every statement that locks several sessions locks them in the order of their ids, so that two never wait for each other.
+// Every statement that locks several sessions locks them in the order of their ids, so that no two can deadlock.
 const end = (reason: EndReason) =>
   statement<Ended, Record<string, unknown>>(`
     WITH locked AS (
@@ -68,4 +68,23 @@ export async function endSessions(
   const values = { clientId: null, ...selection, ...why, origin: originValue(origin) };
   const [row] = await STATEMENTS[why.reason](db, values);
   return row as Ended;
+}
+
+const DELETE = statement<{ last: string | null }, { after: string; batch: number }>(`
+  WITH seen AS (SELECT s.id, s.expires_at, s.revoked_at FROM auth.sessions s WHERE s.id > $after ORDER BY s.id LIMIT $batch),
+  deleted AS (
+    DELETE FROM auth.sessions WHERE id IN (
+      SELECT id FROM seen WHERE least(expires_at, revoked_at) < now() - interval '1 day'
+    )
+  )
+  SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last`);
+
+/**
+ * Deletes the sessions that ended more than a day ago, of the next `batch` sessions behind `after`.
+ *
+ * @returns the last session of the batch, or `undefined` at the end of the table
+ */
+export async function deleteEndedSessions(db: Queryable, after: string, batch: number): Promise<string | undefined> {
+  const [row] = await DELETE(db, { after, batch });
+  return row?.last ?? undefined;
 }

@@ -6,26 +6,25 @@ import type { RecordedEvent } from '../events/recorder.js';
 import { logEvents } from '../events/request-events.js';
 import { InvalidTokenError } from '../http/errors.js';
 import { accessTokenClaims } from '../tokens/claims.js';
-import { deleteEndedSessions } from './delete-ended.js';
-import { findSessionAccount } from './find-account.js';
+import { deleteEndedSessions } from './end.js';
 import { refreshRoute } from './refresh-route.js';
 import { createRefreshTokens, type RefreshTokens } from './refresh-token.js';
-import type { Lifetimes, SessionState } from './session.js';
+import { findSessionAccount, type Lifetimes, type SessionState } from './session.js';
 import { sessionsRoutes } from './sessions-routes.js';
 import { signOutRoute } from './sign-out-route.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hook behind `authenticate` that asks the database whether the session is alive, and sets `request.account`. */
+    /** Hook after `authenticate`: rejects with 401 when the session is not live in the database, and sets `request.account`. */
     requireSession: preHandlerAsyncHookHandler;
     /** Issues the tokens of a session. */
     issueTokens(account: User, session: SessionState): SignedIn;
-    /** Tells what a committed change of sessions has done: to the feed of ended ones, the log and the metrics. */
+    /** Passes the result of a committed change of sessions to the revocations, the log and the metrics. */
     announce(request: FastifyRequest, change: { events: RecordedEvent[]; ended?: Revocation[] }): void;
     refreshTokens: RefreshTokens;
   }
   interface FastifyRequest {
-    /** There behind `requireSession`. */
+    /** Set by `requireSession`. */
     account: User;
   }
 }
@@ -33,7 +32,7 @@ declare module 'fastify' {
 const BATCH = 1000;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
-/** Sessions: refreshed, listed and ended here, started by whatever proves who a caller is. */
+/** Refreshes, lists and ends sessions. The ways to sign in start them, by `startSession`. */
 export default fp<{ config: SecretsSettings & Lifetimes }>(
   async (app, { config }) => {
     const refreshTokens = createRefreshTokens(config.authSecrets);

@@ -5,7 +5,7 @@ import { IS_LIVE } from './session.js';
 
 type Values = { accountId: string; sessionId: string; most: number; after?: string | undefined };
 
-// The account is given as a range for the reason that `auth.end_oldest_sessions` tells.
+// The account is given as a range, for the reason in `auth.end_oldest_sessions`.
 const list = (isBefore: string) =>
   statement<Session, Values>(`
     SELECT s.id, s.user_agent AS "userAgent", host(s.address) AS address, s.id = $sessionId AS current,
@@ -17,9 +17,9 @@ const FROM_NEWEST = list('');
 const FROM_AFTER = list('AND s.id < $after');
 
 /**
- * Lists live sessions of an account, the newest first: a page of `limit`, of those begun before `after`.
+ * Lists live sessions of an account, the newest first: up to `limit` of those that were started before `after`.
  *
- * @returns the page, and the `after` of the next when there is one
+ * @returns the page, and the `after` of the next page when there is one
  */
 export async function listSessions(
   db: Queryable,
@@ -27,7 +27,7 @@ export async function listSessions(
   { after, limit }: { after: string | undefined; limit: number },
 ): Promise<Sessions> {
   const page = after === undefined ? FROM_NEWEST : FROM_AFTER;
-  // One more, which tells whether there is another page.
+  // One more shows whether there is another page.
   const rows = await page(db, { accountId, sessionId, most: limit + 1, after });
   const sessions = rows.slice(0, limit);
   const last = sessions.at(-1);

@@ -4,7 +4,6 @@ import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
 import { originOf } from '../events/request-events.js';
 import { InvalidRefreshTokenError } from '../http/errors.js';
 import { refreshSession } from './refresh.js';
-import { parseRefreshToken } from './refresh-token.js';
 import type { Lifetimes } from './session.js';
 
 export const refreshRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {
@@ -12,16 +11,15 @@ export const refreshRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = as
     tags: ['auth'],
     summary: 'Exchange a refresh token for new tokens',
     description:
-      'Within the grace period a used token gives the same successor again, so a request whose response was lost may be repeated; an outage of the database does not count. An older one is taken for stolen and ends the session.',
+      'Within the grace period a used token gives the same successor again, so a request whose response was lost may be repeated; the time of an outage of the database does not count. An older token was stolen, and ends the session.',
     body: RefreshRequest,
     response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 503) },
   };
   app.post('/auth/refresh', { config: { audience: 'browsers' }, schema }, async (request, reply) => {
-    const token = parseRefreshToken(request.body.refreshToken);
+    const token = app.refreshTokens.parse(request.body.refreshToken);
     if (!token) throw new InvalidRefreshTokenError();
-    const presented = { ...token, seeds: app.refreshTokens.seeds(token) };
     const lifetimes = { ...config, refreshGraceS: app.refreshGraceS() };
-    const refreshed = await refreshSession(app.pg, presented, lifetimes, originOf(request));
+    const refreshed = await refreshSession(app.pg, token, lifetimes, originOf(request));
     if (!refreshed) throw new InvalidRefreshTokenError();
     const { account, session, events, stolen } = refreshed;
     app.announce(request, { events, ended: stolen ? [stolen] : [] });

@@ -1,29 +1,27 @@
 import { createHash, createHmac } from 'node:crypto';
 import { deriveKey, type Secrets } from '../config/secrets.js';
 
-/** What a refresh token says; whether it is genuine only its session's row can tell. */
-export type RefreshToken = { sessionId: string; generation: number; mac: Buffer };
+/** A parsed refresh token. Whether it is genuine depends on the salt in the session's row. */
+export type RefreshToken = {
+  sessionId: string;
+  generation: number;
+  mac: Buffer;
+  /** One for each secret; the SHA-256 of a seed and the row's salt is the genuine MAC. */
+  seeds: Buffer[];
+};
 
 const FORM = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$/;
 
-/** Reads `sid.generation.MAC`; `undefined` when it has another form. */
-export function parseRefreshToken(token: string): RefreshToken | undefined {
-  const [, sessionId, generation, mac] = FORM.exec(token) ?? [];
-  if (sessionId === undefined || generation === undefined || mac === undefined) return undefined;
-  return { sessionId, generation: Number(generation), mac: Buffer.from(mac, 'base64url') };
-}
-
 export type RefreshTokens = {
-  /** The token of a generation, given the salt of the session's row. */
+  /** Makes the token of a generation from the salt of the session's row. */
   issue(session: { id: string; generation: number; salt: Buffer }): string;
-  /** What, hashed together with the row's salt, is the genuine MAC: one for each secret. */
-  seeds(token: RefreshToken): Buffer[];
+  /** Parses `sid.generation.MAC`; `undefined` when the text has another form. */
+  parse(text: string): RefreshToken | undefined;
 };
 
 /**
- * Makes refresh tokens without storing them. The MAC is SHA-256(HMAC-SHA-256(secret, sid.generation) ‖ salt): neither
- * the secret nor a copy of the database is enough to make one, and PostgreSQL can check it inside the statement that
- * uses it.
+ * Makes refresh tokens that are not stored. The MAC is SHA-256(HMAC-SHA-256(secret, sid.generation) ‖ salt): neither the
+ * secret nor a copy of the database alone is enough to make one, and the statement that uses a token can check its MAC.
  */
 export function createRefreshTokens(secrets: Secrets): RefreshTokens {
   const [current, ...older] = secrets.map(secret => deriveKey(secret, 'refresh-mac')) as [Buffer, ...Buffer[]];
@@ -38,6 +36,12 @@ export function createRefreshTokens(secrets: Secrets): RefreshTokens {
         .digest('base64url');
       return `${id}.${generation}.${mac}`;
     },
-    seeds: ({ sessionId, generation }) => [current, ...older].map(key => seed(key, sessionId, generation)),
+    parse(text) {
+      const [, sessionId, digits, mac] = FORM.exec(text) ?? [];
+      if (sessionId === undefined || digits === undefined || mac === undefined) return undefined;
+      const generation = Number(digits);
+      const seeds = [current, ...older].map(key => seed(key, sessionId, generation));
+      return { sessionId, generation, mac: Buffer.from(mac, 'base64url'), seeds };
+    },
   };
 }

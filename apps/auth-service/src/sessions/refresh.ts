@@ -2,12 +2,10 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, User } from '@latchkey/user-schema';
 import { epoch, statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import type { RefreshToken } from './refresh-token.js';
 import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from './session.js';
 
-/** A refresh token, with what makes its MAC genuine when hashed together with the salt of the session's row. */
-export type PresentedToken = { sessionId: string; generation: number; mac: Buffer; seeds: Buffer[] };
-
-/** What presenting a refresh token led to: tokens of its session, unless it was stolen, and what was recorded. */
+/** A session after a refresh, and the recorded events. `stolen` is set when the token was stolen and the session has ended. */
 export type Refreshed = { session: SessionState; account: User; events: RecordedEvent[]; stolen?: Revocation };
 
 const IS_CURRENT = 's.generation = $generation';
@@ -16,11 +14,11 @@ const NEXT_EXPIRY = `CASE WHEN ${IS_CURRENT} THEN least(now() + make_interval(se
   ELSE s.expires_at END`;
 const IS_GENUINE = 'EXISTS (SELECT FROM unnest($seeds::bytea[]) AS seed WHERE sha256(seed || s.salt) = $mac)';
 const IS_STOLEN = 's.revoked_at IS NOT NULL';
-// One a minute: a caller who holds a token could fill the audit trail otherwise, with each new token or again and again
-// with one that is in its grace period.
+// Once a minute: otherwise a caller who holds a token could fill the audit trail, with each new token or by repeating one in
+// its grace period.
 const IS_NEWS = `${IS_CURRENT} AND coalesce(s.refresh_recorded_at < now() - interval '1 minute', true)`;
 
-// It never lowers `token_expires_at`: a token with a longer life may be out there, from before that setting was lowered.
+// `token_expires_at` never decreases: a token with a longer life may exist, from before ACCESS_TOKEN_TTL_S was lowered.
 const REFRESH = statement<
   SessionState & {
     userId: string;
@@ -60,18 +58,18 @@ const REFRESH = statement<
   FROM s`);
 
 /**
- * Uses a refresh token, in one statement and by the database's clock:
- * - the current generation advances;
- * - its parent, within the grace period, gets the same successor again;
- * - anything older is theft and ends the session.
+ * Refreshes a session with a token, in one statement and by the database's clock:
+ * - a token of the current generation starts the next one;
+ * - a token of the generation before, within the grace period, gets the same successor again;
+ * - an older token was stolen, and ends the session.
  *
- * On a race PostgreSQL waits for the other statement and judges by what that left.
+ * Of two concurrent statements, the second waits for the first and sees its result.
  *
- * @returns `undefined` when the token is not genuine, or its session or account is not alive
+ * @returns `undefined` when the token is not genuine, or its session or account is not live
  */
 export async function refreshSession(
   db: Queryable,
-  token: PresentedToken,
+  token: RefreshToken,
   lifetimes: Lifetimes,
   origin: Origin,
 ): Promise<Refreshed | undefined> {
@@ -81,32 +79,32 @@ export async function refreshSession(
   return { session, account: { id: userId, username, createdAt }, events, ...(stolen && { stolen }) };
 }
 
-/** What a refresh token stands for; times are in seconds since 1970. */
+/** The account and the times of a refresh token, in seconds since 1970. */
 export type RefreshGrant = { id: string; username: string; issuedAt: number; expiresAt: number };
 
-const FIND_GRANT = statement<RefreshGrant, PresentedToken & Pick<Lifetimes, 'refreshGraceS'>>(`
+const FIND_GRANT = statement<RefreshGrant, RefreshToken & Pick<Lifetimes, 'refreshGraceS'>>(`
   SELECT u.id, u.username, ${epoch('s.rotated_at')} AS "issuedAt", ${epoch('s.expires_at')} AS "expiresAt"
   FROM auth.sessions s JOIN auth.users u ON u.id = s.user_id
   WHERE s.id = $sessionId AND ${IS_LIVE} AND u.disabled_at IS NULL AND ${IS_GENUINE} AND (${IS_CURRENT} OR ${IS_IN_GRACE})`);
 
-/** Finds what a refresh token stands for, while it could be exchanged; `undefined` when it could not. */
+/** Finds the grant of a refresh token; `undefined` when the token could not be used for a refresh. */
 export async function findRefreshGrant(
   db: Queryable,
-  token: PresentedToken,
+  token: RefreshToken,
   { refreshGraceS }: Pick<Lifetimes, 'refreshGraceS'>,
 ): Promise<RefreshGrant | undefined> {
   const [grant] = await FIND_GRANT(db, { ...token, refreshGraceS });
   return grant;
 }
 
-const FIND_SESSION = statement<{ accountId: string; sessionId: string }, PresentedToken>(`
+const FIND_SESSION = statement<{ accountId: string; sessionId: string }, RefreshToken>(`
   SELECT s.user_id AS "accountId", s.id AS "sessionId" FROM auth.sessions s
   WHERE s.id = $sessionId AND s.generation >= $generation AND ${IS_GENUINE}`);
 
 /** Finds the session that a genuine refresh token belongs to, however old the token is. */
 export async function findSessionOfToken(
   db: Queryable,
-  token: PresentedToken,
+  token: RefreshToken,
 ): Promise<{ accountId: string; sessionId: string } | undefined> {
   const [session] = await FIND_SESSION(db, token);
   return session;

@@ -11,8 +11,8 @@ const RENEW = statement<SessionState, Lifetimes & { sessionId: string; salt: Buf
   WHERE s.id = $sessionId AND ${IS_LIVE} RETURNING ${STATE}`);
 
 /**
- * Gives a session whose caller has proved the account's credentials anew another salt, so that none of its refresh tokens
- * goes on working; `undefined` when it has ended.
+ * Gives a session a new salt, which makes all its refresh tokens invalid, when its caller has proved the account's credentials
+ * again. Resolves to `undefined` when the session has ended.
  */
 export async function renewSession(
   db: Queryable,

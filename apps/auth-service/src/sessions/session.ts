@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto';
+import type { Queryable } from '@latchkey/service-kit/database';
+import type { User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import type { TokenSettings } from '../config/sections/tokens.js';
-import { epoch } from '../database/sql.js';
+import { epoch, statement } from '../database/sql.js';
+import { ACCOUNT } from '../tokens/account.js';
 
-/** How long things live, in seconds. */
+/** How long sessions and tokens live, in seconds. */
 export type Lifetimes = Pick<TokenSettings, 'accessTokenTtlS'> & Omit<SessionSettings, 'sessionsPerAccount'>;
 
-/** A session as its next tokens need it. Times are in seconds since 1970, by the database's clock. */
+/** What the next tokens of a session are made of. Times are in seconds since 1970, by the database's clock. */
 export type SessionState = {
   id: string;
-  /** Part of what its refresh tokens are made of. */
+  /** Goes into the MAC of the refresh tokens. */
   salt: Buffer;
   generation: number;
   refreshExpiresIn: number;
@@ -21,10 +24,10 @@ export type SessionState = {
 export const newSessionId = uuidv7;
 export const newSalt = (): Buffer => randomBytes(16);
 
-/** Whether a session `s` is alive. */
+/** Whether a session `s` is live. */
 export const IS_LIVE = 's.revoked_at IS NULL AND s.expires_at > now()';
 
-/** When an access token that is issued now expires: by its lifetime, and not after its session. */
+/** When an access token that is issued now expires: at the end of its lifetime, but not after its session. */
 export const tokenExpiry = (sessionExpiry = 's.expires_at') =>
   `least(now() + make_interval(secs => $accessTokenTtlS::int), ${sessionExpiry})`;
 
@@ -32,3 +35,13 @@ export const tokenExpiry = (sessionExpiry = 's.expires_at') =>
 export const STATE = `s.id, s.generation, s.salt,
   ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
   ${epoch('now()')} AS "issuedAt", ${epoch(tokenExpiry())} AS "tokenExpiresAt"`;
+
+const FIND_ACCOUNT = statement<User, { sessionId: string }>(`
+  SELECT ${ACCOUNT} FROM auth.users u
+  WHERE u.id = (SELECT s.user_id FROM auth.sessions s WHERE s.id = $sessionId AND ${IS_LIVE}) AND u.disabled_at IS NULL`);
+
+/** Finds the account of a session, while both are live; `undefined` otherwise. */
+export async function findSessionAccount(db: Queryable, sessionId: string): Promise<User | undefined> {
+  const [account] = await FIND_ACCOUNT(db, { sessionId });
+  return account;
+}

@@ -5,7 +5,7 @@ import { epoch, statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { type Lifetimes, newSalt, newSessionId, type SessionState, STATE } from './session.js';
 
-/** That a caller is an account, as something outside this folder has proved it. */
+/** That a caller has proved to be an account. */
 export type Proof = {
   accountId: string;
   /** The version of the account's credentials that were proved. */
@@ -14,22 +14,22 @@ export type Proof = {
   amr: string[];
 };
 
-/** What the session starts with: the account signs in, or has just been made. */
+/** Why the session starts: the account signs in, or was just made. */
 export type Start = 'sign_in' | 'sign_up';
 
-/** A session that was started, what was recorded, and the sessions that ended for it. */
+/** A started session, the recorded events, and the oldest sessions that ended for it. */
 export type Started = { session: SessionState; events: RecordedEvent[]; ended: Revocation[] };
 
-/** Limits of sessions; see the settings of these names. */
+/** The settings of sessions and access tokens. */
 export type SessionLimits = Lifetimes & SessionSettings;
 
-// What one sign-in pays for an account that had more sessions than there may be, from before there was a limit.
+// Bounds the work of one sign-in to an account with many sessions from before SESSIONS_PER_ACCOUNT was introduced or lowered.
 const MAX_ENDED_AT_ONCE = 1000;
 
 const inSeconds = (...least: string[]) => `now() + make_interval(secs => least(${least.map(name => `${name}::int`)}))`;
 
-// The lock on the account makes its sign-ins take turns. The function that ends the oldest sessions looks again, behind the
-// lock, so that it counts what those before it have begun: the statement itself sees what was there when it began to wait.
+// The lock on the account serializes its sign-ins. The statement sees the sessions of the time when it began to wait for the
+// lock; the function that ends the oldest sessions has a snapshot of its own, so it also counts those started meanwhile.
 const start = (event: Start) =>
   statement<SessionState & Omit<Started, 'session'>, Record<string, unknown>>(`
     WITH s AS (
@@ -61,7 +61,7 @@ const start = (event: Start) =>
 const STATEMENTS: Record<Start, ReturnType<typeof start>> = { sign_in: start('sign_in'), sign_up: start('sign_up') };
 
 /**
- * Starts a session of an account, the only place that does. The oldest sessions beyond `sessionsPerAccount` end.
+ * Starts a session of an account; nothing else does. The oldest sessions beyond `sessionsPerAccount` end.
  *
  * @returns `undefined` when the account is disabled, or its credentials have changed since they were proved
  */

@@ -2,8 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { Credentials, SignedIn } from '@latchkey/user-schema';
 import type { FastifyRequest } from 'fastify';
-import { hashCaller } from '../credentials/password/hash-caller.js';
 import type { HashCaller } from '../credentials/password/hash-lane.js';
+import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import {
   findPassword,
   reasonOf,

@@ -1,42 +1,31 @@
 import { createHmac } from 'node:crypto';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
-import { createLimit, type Keyed, type Policy, type Refusal } from './limit.js';
-import { createRefusals } from './refusals.js';
+import {
+  type Caller,
+  type Counter,
+  createLimit,
+  createRefusals,
+  type Limit,
+  type Policy,
+  type Refusal,
+} from './limit.js';
 import type { Settlements } from './settlements.js';
 import type { Count, Settlement, ThrottleStore } from './store.js';
 
-/** How an attempt ended; `withdrawn` when nothing was tried after all. */
+/** How an attempt ended; `withdrawn` when nothing was tried. */
 export type Outcome = 'failed' | 'succeeded' | 'withdrawn';
 
-/** What the caller is told: what is left of the first limit, which is the caller's own. */
+/** What is left of the first limit, which is the caller's own. */
 export type Allowance = { policy: Policy; left: number; resetsS: number };
 
-/** An attempt that may go on. When it is never settled, it stops counting by itself, some seconds later. */
+/** An attempt that may go on. An attempt that is never settled stops counting when its lease ends. */
 export type TakenAttempt = {
   /**
-   * To be called once. Rejects when the store cannot count it now; it is then tried again later.
+   * To be called once. Rejects when the store cannot count the outcome now; it is then tried again later.
    *
-   * @param onBlock called for each block that begins with it, now or later
+   * @param onBlock called for each block that begins with the outcome, now or later
    */
   settle(outcome: Outcome, onBlock: (block: Refusal) => void): Promise<Allowance | undefined>;
-};
-
-export type Caller = {
-  username: string;
-  /** See `foldAddress`. */
-  address: string;
-  /** Where the caller has proved to hold a session of the account, that session. */
-  sessionId?: string;
-};
-
-/** A limit of a kind of attempt. */
-type Rule = {
-  policy: Policy;
-  keyOf(caller: Caller): Keyed;
-  /** Whether it lets callers pass whom the account knows: by a session, or by a sign-in from that address. */
-  exemptsKnown?: boolean;
-  /** What a success changes; nothing but the end of the attempt when not given. */
-  onSuccess?(claim: Settlement, caller: Caller): Settlement[];
 };
 
 /** Takes attempts of one kind. */
@@ -47,10 +36,10 @@ export type Throttle = {
 };
 
 /**
- * Takes attempts before passwords are hashed, so that guesses made in parallel cannot overrun a limit: guesses at a password,
+ * Takes attempts before passwords are hashed, so that guesses made in parallel cannot exceed a limit: guesses at a password,
  * and sign-ups.
  *
- * @param hashKey keys in the store are MACs by it: people type passwords as usernames
+ * @param hashKey key of the MACs that the store holds instead of usernames and addresses: people type passwords as usernames
  */
 export function createThrottles(
   settings: ThrottleSettings['throttle'],
@@ -62,90 +51,90 @@ export function createThrottles(
   const known = settings.knownAddressDays * 86_400;
   const hash = (...parts: string[]) =>
     createHmac('sha256', hashKey).update(parts.join('\n')).digest('base64url').slice(0, 22);
-
-  const rule = (policy: Policy, partsOf: (caller: Caller) => string[], more: Omit<Rule, 'policy' | 'keyOf'>): Rule => {
-    const limit = createLimit(policy);
-    return { policy, keyOf: caller => limit(hash(...partsOf(caller))), ...more };
-  };
   const nameOf = ({ username }: Caller) => username.toLowerCase();
-  const pair = rule(
-    { name: 'pair', ...settings.pair, maxWaitS },
-    // A caller with a session counts by that session, from whatever address.
-    caller =>
-      caller.sessionId === undefined ? [nameOf(caller), caller.address] : [nameOf(caller), 'session', caller.sessionId],
-    {
-      onSuccess: (claim, { sessionId }) => [{ ...claim, forgiven: true, ...(sessionId === undefined && { known }) }],
-    },
-  );
-  const address = rule({ name: 'address', ...settings.address }, caller => [caller.address], { exemptsKnown: true });
-  const account = rule({ name: 'account', ...settings.account, maxWaitS }, caller => [nameOf(caller)], {
+
+  const pair = createLimit({
+    policy: { name: 'pair', ...settings.pair, maxWaitS },
+    // The attempts of a caller with a session count for that session, from whatever address.
+    keyOf: caller =>
+      caller.sessionId === undefined
+        ? hash(nameOf(caller), caller.address)
+        : hash(nameOf(caller), 'session', caller.sessionId),
+    onSuccess: (claim, { sessionId }) => [{ ...claim, forgiven: true, ...(sessionId === undefined && { known }) }],
+  });
+  const address = createLimit({
+    policy: { name: 'address', ...settings.address },
+    keyOf: caller => hash(caller.address),
     exemptsKnown: true,
   });
-  const signUp = rule({ name: 'sign-up', ...settings.signUp }, caller => [caller.address], {
+  const account = createLimit({
+    policy: { name: 'account', ...settings.account, maxWaitS },
+    keyOf: caller => hash(nameOf(caller)),
+    exemptsKnown: true,
+  });
+  const signUp = createLimit({
+    policy: { name: 'sign-up', ...settings.signUp },
+    keyOf: caller => hash(caller.address),
     onSuccess: (claim, caller) => [
       { ...claim, failed: true },
-      { ...pair.keyOf(caller).claim, known },
+      { ...pair.counterOf(caller).claim, known },
     ],
   });
   return {
-    // The account comes last: its owner's callers do not wait for those of others who share an address.
+    // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),
   };
 }
 
-/** @param rules in the order in which the store is to lock them; the first is the caller's own */
+/** @param limits in the order in which the store locks their counters; the first is the caller's own */
 function createThrottle(
-  rules: [Rule, ...Rule[]],
+  limits: [Limit, ...Limit[]],
   leaseS: number,
   store: Pick<ThrottleStore, 'spend'>,
   settlements: Pick<Settlements, 'settle'>,
 ): Throttle {
-  /** Callers, by their own key, who were refused by a limit that exempts known ones. */
+  /** Callers, by their own key, that were refused by a limit that exempts known ones. */
   const strangers = createRefusals();
 
   return {
-    policies: rules.map(({ policy }) => policy),
+    policies: limits.map(({ policy }) => policy),
     async take(caller) {
-      const keys = rules.map(({ keyOf }) => keyOf(caller));
-      const own = keys[0] as Keyed;
+      const counters = limits.map(limit => limit.counterOf(caller));
+      const own = counters[0] as Counter;
       const hasSession = caller.sessionId !== undefined;
-      for (const [index, key] of keys.entries()) {
-        const refusal = key.refusal();
-        const mayPass = rules[index]?.exemptsKnown && (hasSession || strangers.find(own.key) === undefined);
-        if (refusal && !mayPass) return refusal;
+      for (const { limit, key } of counters) {
+        const until = limit.refusals.find(key);
+        const mayPass = limit.exemptsKnown && (hasSession || strangers.find(own.key) === undefined);
+        if (until !== undefined && !mayPass) return { policy: limit.policy, key, until };
       }
 
-      const claims = keys.map(({ claim: { key, quota } }) => ({ key, quota }));
+      const claims = counters.map(({ claim: { key, quota } }) => ({ key, quota }));
       const spent = await store.spend(claims, leaseS, hasSession);
       if ('refusedBy' in spent) {
-        const refusing = keys.find(({ claim }) => claim.key === spent.refusedBy) as Keyed;
-        const refusal = spent.isClosed ? refusing.close(spent.refusedS) : refusing.refuse(spent.refusedS);
+        const refusing = counters.find(({ claim }) => claim.key === spent.refusedBy) as Counter;
+        const refusal = spent.isClosed ? block(refusing, spent.refusedS) : refuse(refusing, spent.refusedS);
         if (refusing !== own) strangers.add(own.key, refusal.until);
         return refusal;
       }
       strangers.delete(own.key);
-      const taken = keys.filter(({ claim }) => spent.taken.includes(claim.key));
-      for (const key of taken) key.open();
+      const taken = counters.filter(({ claim }) => spent.taken.includes(claim.key));
+      for (const { limit, key } of taken) limit.refusals.delete(key);
 
-      const settlementsOf = (outcome: Outcome): Settlement[] =>
-        keys.flatMap((key, index) => {
-          if (!taken.includes(key)) return [];
-          if (outcome === 'failed') return [{ ...key.claim, failed: true }];
-          return (outcome === 'succeeded' && rules[index]?.onSuccess?.(key.claim, caller)) || [key.claim];
-        });
       return {
         async settle(outcome, onBlock) {
           let allowance: Allowance | undefined;
           const onSettled = (counts: Count[]) => {
-            for (const key of taken) {
-              const count = counts.find(count => count.key === key.claim.key) as Count;
-              if (count.blockS !== null) onBlock(key.close(count.blockS));
-              else if (count.left > 0) key.open();
-              if (key === own) allowance = allowanceOf(key.policy, count);
+            for (const counter of taken) {
+              const { limit, key, claim } = counter;
+              const count = counts.find(count => count.key === claim.key) as Count;
+              if (count.blockS !== null) onBlock(block(counter, count.blockS));
+              else if (count.left > 0) limit.refusals.delete(key);
+              if (counter === own) allowance = allowanceOf(limit.policy, count);
             }
           };
-          await settlements.settle({ lease: spent.lease, settlements: settlementsOf(outcome), onSettled });
+          const settled = taken.flatMap(counter => settlementsOf(outcome, counter, caller));
+          await settlements.settle({ lease: spent.lease, settlements: settled, onSettled });
           return allowance;
         },
       };
@@ -153,8 +142,24 @@ function createThrottle(
   };
 }
 
+function settlementsOf(outcome: Outcome, { limit, claim }: Counter, caller: Caller): Settlement[] {
+  if (outcome === 'failed') return [{ ...claim, failed: true }];
+  return (outcome === 'succeeded' && limit.onSuccess?.(claim, caller)) || [claim];
+}
+
+function refuse({ limit: { policy }, key }: Counter, waitS: number): Refusal {
+  return { policy, key, until: performance.now() + waitS * 1000 };
+}
+
+/** Refuses, and remembers it. */
+function block(counter: Counter, waitS: number): Refusal {
+  const refusal = refuse(counter, waitS);
+  counter.limit.refusals.add(counter.key, refusal.until);
+  return refusal;
+}
+
 function allowanceOf(policy: Policy, { left, resetsS, blockS }: Count): Allowance {
-  // Failures that add up over windows are not forgotten with the window: so many are left for its length.
+  // Failures that add up over windows are not forgotten at the end of the window: `left` is for its length.
   const restS = policy.maxWaitS === undefined ? (resetsS ?? policy.windowS) : policy.windowS;
   return { policy, left, resetsS: blockS ?? restS };
 }

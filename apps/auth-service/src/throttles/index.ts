@@ -1,5 +1,6 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import { addressOf, describeError, foldAddress, type RequestError } from '@latchkey/service-kit/http';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { deriveKey } from '../config/secrets.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
@@ -7,22 +8,20 @@ import type { ServiceSettings } from '../config/sections/service.js';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../http/errors.js';
 import { createThrottles, type Outcome, type TakenAttempt, type Throttle } from './attempts.js';
-import type { Refusal } from './limit.js';
-import { openStore } from './open-store.js';
-import { deleteOldCounters } from './postgres-store.js';
-import { rateLimit, rateLimitPolicy, secondsUntil } from './rate-limit-headers.js';
+import { type Caller, type Refusal, rateLimit, rateLimitPolicy, secondsUntil } from './limit.js';
+import { createPostgresStore, deleteOldCounters } from './postgres-store.js';
+import { connectRedis } from './redis.js';
+import { createRedisStore } from './redis-store.js';
 import { createSettlements } from './settlements.js';
+import type { ThrottleStore } from './store.js';
 
-/** An attempt of a request. Its handler says how it ended; one that it says nothing of is withdrawn. */
+/** An attempt of a request. The handler says how it ended; otherwise it is withdrawn. */
 export type Attempt = {
   succeeded(): Promise<void>;
   failed(): Promise<void>;
-  /** Gives it back: nothing was tried after all. */
+  /** Gives the attempt back: nothing was tried. */
   withdraw(): Promise<void>;
 };
-
-/** Who makes an attempt; `sessionId` where the caller has proved to hold that session of the account. */
-type Subject = { username: string; sessionId?: string };
 
 /**
  * Does work that counts as an attempt.
@@ -32,7 +31,7 @@ type Subject = { username: string; sessionId?: string };
 type Limited = <T>(
   request: FastifyRequest,
   reply: FastifyReply,
-  subject: Subject,
+  subject: Omit<Caller, 'address'>,
   work: (attempt: Attempt) => Promise<T>,
 ) => Promise<T>;
 
@@ -64,7 +63,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
       return;
     }
     const { store, close } = await openStore(config.redisUrl, app.pg, app.log);
-    app.addHook('onClose', close);
+    app.addHook('onClose', async () => close());
     const settlements = createSettlements(store, app.log);
     app.addHook('onClose', () => settlements.close());
     app.cleanHourly(async client => (await deleteOldCounters(client, BATCH)) === BATCH);
@@ -78,9 +77,8 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
         throw new TooManyRequestsError();
       };
 
-      return async (request, reply, { username, sessionId }, work) => {
-        const address = foldAddress(addressOf(request));
-        const taken = await take({ username, address, ...(sessionId !== undefined && { sessionId }) }).catch(cause => {
+      return async (request, reply, subject, work) => {
+        const taken = await take({ ...subject, address: foldAddress(addressOf(request)) }).catch(cause => {
           throw new ThrottleStoreError({ cause });
         });
         reply.header('ratelimit-policy', policy);
@@ -95,7 +93,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
           return result;
         } catch (error) {
           const withdrawing = attempt.withdraw();
-          // When it is the store's database that is away, the caller has waited for it long enough.
+          // When the database is unavailable, the store may be too, and the caller has waited long enough.
           if (describeError(error as RequestError).status !== 503) await withdrawing;
           throw error;
         }
@@ -109,7 +107,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
   { name: 'throttles', dependencies: ['metrics', 'database'] },
 );
 
-/** Settles an attempt once, the way that is said first, and tells the caller what is left. */
+/** Settles an attempt once, by the first outcome that is reported, and sends what is left in `RateLimit`. */
 function trackAttempt(request: FastifyRequest, reply: FastifyReply, taken: TakenAttempt): Attempt {
   const report = blockReporter(request);
   let settling: Promise<void> | undefined;
@@ -129,7 +127,10 @@ function trackAttempt(request: FastifyRequest, reply: FastifyReply, taken: Taken
   return { succeeded: end('succeeded'), failed: end('failed'), withdraw: end('withdrawn') };
 }
 
-/** One log line a block, so that a flood does not fill the log; and no audit event. Nothing else is kept of the request. */
+/**
+ * Logs one line for each block and records no audit event, so that a flood fills neither. A block may begin a minute after
+ * the response, so the returned function keeps nothing else of the request in memory.
+ */
 function blockReporter(request: FastifyRequest): (block: Refusal) => void {
   const { log, server } = request;
   const address = addressOf(request);
@@ -138,4 +139,15 @@ function blockReporter(request: FastifyRequest): (block: Refusal) => void {
     const details = { limit: policy.name, key, waitS: secondsUntil(until), address };
     log.warn({ event: 'throttled', ...details }, 'throttled');
   };
+}
+
+/** Opens the store that the replicas share: Redis when there is one, otherwise PostgreSQL. */
+export async function openStore(
+  redisUrl: string | undefined,
+  db: Queryable,
+  log: Pick<FastifyBaseLogger, 'info' | 'warn'>,
+): Promise<{ store: ThrottleStore; close: () => void }> {
+  if (redisUrl === undefined) return { store: createPostgresStore(db), close: () => undefined };
+  const { redis, close } = await connectRedis(redisUrl, log);
+  return { store: createRedisStore(redis), close };
 }

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { Count, Denial, Lease, ThrottleStore } from './store.js';
 
-// A key has a hash of what it has failed, and a sorted set of its leases by their ends. Times are Redis's own, in
-// microseconds: whole numbers, which a double holds exactly. Each script runs alone, so nothing is locked.
+// A counter is a hash of its failures, and a sorted set of its leases by their ends. Times are those of Redis, in
+// microseconds: whole numbers, which a double holds exactly. Redis runs one script at a time, so nothing is locked.
 const COMMON = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -88,7 +88,7 @@ return cjson.encode(counts)
 
 /** Counts attempts in Redis, by two scripts. */
 export function createRedisStore(redis: Redis): ThrottleStore {
-  /** Runs a script, which Redis is sent only when it does not have it. */
+  /** Runs a script; its text is sent only when Redis does not have it. */
   const define = (name: string, lua: string) => {
     redis.defineCommand(name, { lua });
     const command = (redis as unknown as Record<string, (...args: (string | number)[]) => Promise<string>>)[name];

@@ -5,14 +5,14 @@ const CONNECT_TIMEOUT_MS = 2000;
 const COMMAND_TIMEOUT_MS = 1000;
 
 /**
- * Connects to Redis, and again whenever the connection is lost. A command fails at once while it is away: nothing
- * waits for it, and nothing is sent twice.
+ * Connects to Redis, and reconnects when the connection is lost. While there is no connection, commands fail at once: none
+ * is queued, and none is sent twice.
  */
 export async function connectRedis(
   url: string,
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>,
 ): Promise<{ redis: Redis; close: () => void }> {
-  // Heavy to load, and not everybody has a Redis.
+  // Heavy to load, and only needed with REDIS_URL.
   const { Redis } = await import('ioredis');
   const redis = new Redis(url, {
     keyPrefix: 'latchkey:',

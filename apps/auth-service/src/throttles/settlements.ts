@@ -2,16 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Count, Settlement, ThrottleStore } from './store.js';
 
-/** What came of an attempt, and who is told once the store has counted it. */
+/** The outcome of an attempt; `onSettled` is called once the store has counted it. */
 export type Unsettled = { lease: string; settlements: Settlement[]; onSettled(counts: Count[]): void };
 
-/** Settles attempts, also those of a moment in which the store is away. */
+/** Settles attempts; while the store is unavailable, keeps them and tries again. */
 export type Settlements = {
-  /** Rejects when the store cannot count it now; it is then tried again later. */
+  /** Rejects when the store cannot count the outcome now; it is then tried again later. */
   settle(unsettled: Unsettled): Promise<void>;
   /** How many are kept for later. */
   size(): number;
-  /** Tries once more what is left. */
+  /** Tries once more to settle what is kept. */
   close(): Promise<void>;
 };
 
@@ -19,14 +19,14 @@ const MAX_KEPT = 1000;
 const KEPT_FOR_MS = 60_000;
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5000;
-// A service that closes does not wait longer for a store that is away.
+// A service that closes does not wait longer for an unavailable store.
 const CLOSE_WITHIN_MS = 2000;
 
 export function createSettlements(
   store: Pick<ThrottleStore, 'settle'>,
   log: Pick<FastifyBaseLogger, 'warn'>,
 ): Settlements {
-  /** Each with the time when it is given up. */
+  /** With the time at which each is given up. */
   const kept = new Map<Unsettled, number>();
   const underWay = new Set<Promise<void>>();
   let waitMs = FIRST_WAIT_MS;

@@ -33,7 +33,7 @@ export function serviceTokenClaims(
   return { sub: id, client_id: id, jti: randomUUID(), scope, iat, exp: iat + ttlS };
 }
 
-/** Tells a user's token from a service's. */
+/** Whether the token is a user's, and not a service's. */
 export function isUsers(claims: Claims): claims is AccessTokenClaims {
   return 'sid' in claims;
 }

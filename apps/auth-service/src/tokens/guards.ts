@@ -1,7 +1,8 @@
 import type { AccessTokenClaims } from '@latchkey/user-schema';
-import type { onRequestHookHandler } from 'fastify';
+import type { FastifyRequest, onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import { InsufficientScopeError, InvalidTokenError, MissingTokenError } from '../http/errors.js';
+import type { Claims } from '../keys/jwt.js';
 import { isUsers } from './claims.js';
 import { createTokenCache } from './token-cache.js';
 
@@ -15,7 +16,7 @@ declare module 'fastify' {
     refuseTokens(isRefused: (claims: AccessTokenClaims) => boolean): void;
   }
   interface FastifyRequest {
-    /** What the access token says; there behind `authenticate`. */
+    /** The claims of the access token; set by `authenticate`. */
     claims: AccessTokenClaims;
   }
 }
@@ -37,31 +38,31 @@ export default fp(
       isRefused = judge;
     });
 
+    const guard =
+      (accept: (claims: Claims, request: FastifyRequest) => void): onRequestHookHandler =>
+      (request, _reply, done) => {
+        const { authorization } = request.headers;
+        if (authorization === undefined) return done(new MissingTokenError());
+        try {
+          accept(verified.find(authorization), request);
+        } catch (error) {
+          return done(error as Error);
+        }
+        done();
+      };
     app.decorateRequest('claims');
-    app.decorate('authenticate', (request, _reply, done) => {
-      const { authorization } = request.headers;
-      if (authorization === undefined) return done(new MissingTokenError());
-      try {
-        const claims = verified.find(authorization);
+    app.decorate(
+      'authenticate',
+      guard((claims, request) => {
         if (!isUsers(claims) || isRefused(claims)) throw new InvalidTokenError();
         request.claims = claims;
-      } catch (error) {
-        return done(error as Error);
-      }
-      done();
-    });
-
-    app.decorate('authenticateService', scope => (request, _reply, done) => {
-      const { authorization } = request.headers;
-      if (authorization === undefined) return done(new MissingTokenError());
-      try {
-        const claims = verified.find(authorization);
+      }),
+    );
+    app.decorate('authenticateService', scope =>
+      guard(claims => {
         if (isUsers(claims) || !claims.scope.split(' ').includes(scope)) throw insufficientScope(scope);
-      } catch (error) {
-        return done(error as Error);
-      }
-      done();
-    });
+      }),
+    );
   },
   { name: 'guards', dependencies: ['keys'] },
 );

@@ -32,6 +32,8 @@ export interface Steps<Config> {
   prepare: () => Promise<Prepared<Config>>;
   /** Builds the app, which logs to the stream when there is one. */
   build: (config: Config, logStream: DestinationStream | undefined) => Promise<FastifyInstance>;
+  /** Said when the database role lacks a privilege; see {@link explain}. */
+  roleAdvice?: string;
 }
 
 // Connections that were accepted last have sent their requests by then.
@@ -58,7 +60,7 @@ export async function runService<Config extends RunnableConfig>(name: string, st
   const preparing = Promise.resolve().then(steps.prepare);
   const complain = async (error: unknown) => {
     const prepared = await preparing.catch(() => undefined);
-    console.error(`${name} cannot start. ${explain(error, prepared?.config.databaseUrl)}`);
+    console.error(`${name} cannot start. ${explain(error, prepared?.config.databaseUrl, steps.roleAdvice)}`);
   };
   let running: Running | undefined;
   let isClosing = false;

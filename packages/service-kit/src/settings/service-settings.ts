@@ -13,7 +13,7 @@ export const serviceSettings: {
   NODE_ENV: Type.String({
     enum: ['production', 'development', 'test'],
     default: 'development',
-    description: '`production` refuses to start on development defaults',
+    description: 'In `production`, the service does not start with the defaults of development',
   }),
   HOST: Type.Optional(
     Type.String({ description: 'Address to listen on', $comment: '`127.0.0.1`; in production `0.0.0.0`' }),
@@ -21,25 +21,30 @@ export const serviceSettings: {
   DATABASE_URL: Type.Optional(
     Type.String({
       pattern: '^postgres(ql)?://',
-      description: 'PostgreSQL to use; its password percent-encoded, or in `PGPASSWORD`',
+      description: 'URL of the PostgreSQL database; percent-encode the password, or set it in `PGPASSWORD`',
       $comment: 'an embedded PostgreSQL; required in production',
     }),
   ),
   DATA_DIR: Type.String({
     default: '.data',
-    description: 'Folder of the embedded database and the development secrets',
+    description: 'Folder of the embedded PostgreSQL and of the secrets for development',
   }),
-  TOKEN_AUDIENCE: Type.String({ default: 'latchkey', minLength: 1, description: 'Whom the access tokens are for' }),
+  TOKEN_AUDIENCE: Type.String({
+    default: 'latchkey',
+    minLength: 1,
+    description: 'Audience (`aud`) of the access tokens',
+  }),
   LOG_LEVEL: Type.String({
     enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
     default: 'info',
-    description: 'How much is logged',
+    description: 'Lowest level that is logged',
   }),
   SHUTDOWN_DELAY_MS: Type.Optional(
     Type.Integer({
       minimum: 0,
       maximum: 300_000,
-      description: 'How long it goes on after SIGTERM, so that gateways notice first, in milliseconds',
+      description:
+        'How long the service goes on after SIGTERM, in milliseconds, so that gateways stop sending requests first',
       $comment: '`5000` in production, otherwise `0`',
     }),
   ),
@@ -50,8 +55,8 @@ export function portSetting(port: number): TInteger {
   return Type.Integer({ default: port, minimum: 0, maximum: 65535, description: 'Port to listen on' });
 }
 
-/** What holds when nothing is set. */
+/** The defaults that depend on `NODE_ENV`. */
 export function serviceDefaults(production: boolean): { host: string; shutdownDelayMs: number } {
-  // On a developer's machine nobody has to notice that a service ends.
+  // In development no gateway has to notice that a service ends.
   return { host: production ? '0.0.0.0' : '127.0.0.1', shutdownDelayMs: production ? 5000 : 0 };
 }

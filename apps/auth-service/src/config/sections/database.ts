@@ -10,7 +10,8 @@ export const database = section(
     DATABASE_URL,
     MIGRATE_ON_START: Type.Boolean({
       default: true,
-      description: '`false` waits until `latchkey migrate` has brought the schema up to date',
+      description:
+        '`true` applies the pending migrations at the start, `false` waits until `latchkey migrate` has applied them',
     }),
   },
   (settings, { complain }) => {

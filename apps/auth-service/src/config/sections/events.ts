@@ -6,7 +6,7 @@ export const events = section('Audit events', {
     default: 90,
     minimum: 0,
     maximum: 36_500,
-    description: 'How long audit events are kept, in days; 0 for ever',
+    description: 'How long audit events are kept, in days; 0 keeps them for ever',
   }),
 });
 export type EventSettings = SettingsOf<typeof events>;

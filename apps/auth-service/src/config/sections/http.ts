@@ -9,21 +9,26 @@ export const http = section(
     PUBLIC_URL: Type.Optional(
       Type.String({
         pattern: '^https?://[^?#]+$',
-        description: 'Where clients reach the service; the issuer of its tokens',
+        description: 'URL at which clients reach the service, and the issuer (`iss`) of its tokens',
         $comment: '`http://localhost:PORT`; required in production',
       }),
     ),
     TRUST_PROXY: Type.String({
       default: '',
-      description: 'CIDR list of the proxies whose `X-Forwarded-For` and `X-Request-Id` count',
+      description:
+        'Comma-separated addresses and CIDR blocks of the proxies whose `X-Forwarded-For` and `X-Request-Id` are trusted',
     }),
     CORS_ORIGINS: Type.String({
       default: '',
       description:
-        'Comma-separated origins of the front ends that call from elsewhere, such as https://app.example.com',
+        'Comma-separated origins of front ends that send requests from browsers, such as https://app.example.com',
     }),
     METRICS_PORT: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of `/metrics`, for Prometheus' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 65535,
+        description: 'Port of `/metrics`, for Prometheus; without it the service keeps no metrics',
+      }),
     ),
   },
   ({ publicUrl, corsOrigins, trustProxy, ...settings }, { port, complain }) => {

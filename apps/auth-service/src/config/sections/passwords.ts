@@ -4,35 +4,47 @@ import { type SettingsOf, section } from '../section.js';
 export const passwords = section(
   'Passwords',
   {
-    PASSWORD_MIN_LENGTH: Type.Integer({ default: 8, minimum: 1, maximum: 256, description: 'In characters' }),
+    PASSWORD_MIN_LENGTH: Type.Integer({
+      default: 8,
+      minimum: 1,
+      maximum: 256,
+      description: 'Minimum length of a new password, in characters',
+    }),
     PASSWORD_BREACH_URL: Type.Optional(
       Type.String({
         pattern: '^https?://[^?#]+$',
-        description: 'List of breached passwords to ask, by the range protocol of Have I Been Pwned',
+        description:
+          'URL of a list of breached passwords that speaks the range protocol of Have I Been Pwned; new passwords in it are rejected',
       }),
     ),
     PASSWORD_BREACH_TIMEOUT_MS: Type.Integer({
       default: 1000,
       minimum: 1,
       maximum: 10_000,
-      description: 'How long that list may take, in milliseconds; beyond that the password is accepted',
+      description:
+        'Timeout of a request to `PASSWORD_BREACH_URL`, in milliseconds; without a response the password is accepted',
     }),
-    BCRYPT_COST: Type.Integer({ default: 12, minimum: 4, maximum: 20, description: 'Cost of new password hashes' }),
+    BCRYPT_COST: Type.Integer({
+      default: 12,
+      minimum: 4,
+      maximum: 20,
+      description: 'bcrypt cost of new password hashes; each step doubles the time of a hash',
+    }),
     HASH_WORKERS: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 64,
-        description: 'How many passwords are hashed at once',
-        $comment: 'one a core',
+        description: 'Number of threads that hash passwords',
+        $comment: 'one for each core',
       }),
     ),
     HASH_MAX_WAIT_MS: Type.Integer({
       default: 1000,
       minimum: 0,
-      // A request that waits must have its response before a service that closes is ended.
+      // A service that closes cuts connections after 10 seconds; requests that wait must have their responses by then.
       maximum: 8000,
       description:
-        'How long a hash may have to wait for its turn, in milliseconds; beyond that the response is 503 at once',
+        'Longest wait for a free thread, in milliseconds; a request that would wait longer is rejected with 503 at once',
     }),
   },
   ({ passwordBreachUrl, ...settings }) => ({

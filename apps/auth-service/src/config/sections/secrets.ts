@@ -7,8 +7,9 @@ export const secrets = section(
   {
     AUTH_SECRETS: Type.Optional(
       Type.String({
-        description: 'Secrets as `id:base64,…`, at least 32 bytes each; the first is the current one',
-        $comment: 'made beside the embedded PostgreSQL; required otherwise',
+        description:
+          'Comma-separated secrets as `id:base64`, at least 32 bytes each; new data uses the first, older data any of them',
+        $comment: 'generated in `DATA_DIR` for the embedded PostgreSQL; otherwise required',
       }),
     ),
   },

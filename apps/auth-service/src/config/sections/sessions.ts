@@ -5,19 +5,24 @@ const DAY_S = 86_400;
 const MAX_S = 10 * 365 * DAY_S;
 
 export const sessions = section('Sessions', {
-  REFRESH_TOKEN_TTL_S: seconds(30 * DAY_S, MAX_S, 'How long a session lives without a refresh'),
-  SESSION_MAX_AGE_S: seconds(180 * DAY_S, MAX_S, 'How long a session lives at most'),
+  REFRESH_TOKEN_TTL_S: seconds(30 * DAY_S, MAX_S, 'How long a session lives after its last refresh'),
+  SESSION_MAX_AGE_S: seconds(
+    180 * DAY_S,
+    MAX_S,
+    'How long a session lives after its sign-in, however often it is refreshed',
+  ),
   SESSIONS_PER_ACCOUNT: Type.Integer({
     default: 100,
     minimum: 1,
     maximum: 10_000,
-    description: 'How many sessions an account may have; beyond that a sign-in ends the oldest',
+    description: 'Maximum number of sessions of an account; a sign-in beyond it ends the oldest session',
   }),
   REFRESH_GRACE_S: Type.Integer({
     default: 10,
     minimum: 0,
     maximum: 300,
-    description: 'How long a used refresh token still gives the same successor, in seconds',
+    description:
+      'How long a refresh with a used token may be repeated, with the same result, in seconds; after that it ends the session',
   }),
 });
 export type SessionSettings = SettingsOf<typeof sessions>;

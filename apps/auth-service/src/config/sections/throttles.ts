@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { type SettingsOf, seconds, section } from '../section.js';
 
 const MAX_S = 30 * 86_400;
-// HASH_MAX_WAIT_MS, a hash, and two statements that take as long as they may come to less.
+// More than the maximum of HASH_MAX_WAIT_MS, a hash, and the timeouts of two statements together.
 const LEASE_S = 30;
 
 const failures = (value: number, description: string) =>
@@ -12,41 +12,54 @@ export const throttles = section(
   'Throttles',
   {
     REDIS_URL: Type.Optional(
-      Type.String({ pattern: '^rediss?://', description: 'Redis or Valkey that keeps the throttles, not PostgreSQL' }),
+      Type.String({
+        pattern: '^rediss?://',
+        description: 'URL of a Redis or Valkey that keeps the throttles instead of PostgreSQL',
+      }),
     ),
     THROTTLE_ENABLED: Type.Boolean({
       default: true,
-      description: '`false` switches the throttles off, for benchmarks',
+      description: '`false` disables the throttles, for benchmarks',
     }),
     THROTTLE_ACCOUNT_FAILURES: Type.Integer({
       default: 20,
       minimum: 1,
       // NIST SP 800-63B-4 §3.2.2.
       maximum: 100,
-      description: 'Failed sign-ins to an account, from anywhere, until it is closed to unknown addresses',
+      description: 'Failed sign-ins to an account, from any address, after which unknown addresses are blocked from it',
     }),
-    THROTTLE_ACCOUNT_WAIT_S: seconds(3600, MAX_S, 'For how long it is closed the first time'),
+    THROTTLE_ACCOUNT_WAIT_S: seconds(3600, MAX_S, 'Length of the first block of unknown addresses'),
     THROTTLE_PAIR_FAILURES: failures(
       10,
-      'Failed sign-ins to an account from one address until it is closed to that address',
+      'Failed sign-ins to an account from one address, after which that address is blocked from it',
     ),
-    THROTTLE_PAIR_WAIT_S: seconds(900, MAX_S, 'For how long it is closed the first time'),
-    THROTTLE_MAX_WAIT_S: seconds(86_400, MAX_S, 'For how long they are closed at most: each time twice as long'),
-    THROTTLE_ADDRESS_FAILURES: failures(100, 'Failed sign-ins from an address, to any account'),
-    THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Within how long'),
-    THROTTLE_SIGN_UPS: failures(30, 'Sign-ups from an address'),
-    THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Within how long'),
+    THROTTLE_PAIR_WAIT_S: seconds(900, MAX_S, 'Length of the first block of that address'),
+    THROTTLE_MAX_WAIT_S: seconds(
+      86_400,
+      MAX_S,
+      'Maximum length of these blocks, each of which is twice as long as the one before',
+    ),
+    THROTTLE_ADDRESS_FAILURES: failures(
+      100,
+      'Failed sign-ins from one address, to any accounts, after which it is blocked until the window ends',
+    ),
+    THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Length of that window, which begins with the first failure'),
+    THROTTLE_SIGN_UPS: failures(
+      30,
+      'Sign-ups from one address, after which further ones are rejected until the window ends',
+    ),
+    THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Length of that window, which begins with the first sign-up'),
     THROTTLE_KNOWN_ADDRESS_DAYS: Type.Integer({
       default: 30,
       minimum: 1,
       maximum: 365,
-      description: 'How long an address is known to an account after a sign-in from it, in days',
+      description: 'How long an account knows an address after a successful sign-in from it, in days',
     }),
   },
   (values, { complain }) => {
     const throttle = {
       enabled: values.throttleEnabled,
-      /** How long an attempt counts that is never settled; more than it can take until its password is checked. */
+      /** How long an attempt counts that is never settled; more than the check of a password can take. */
       leaseS: LEASE_S,
       account: { quota: values.throttleAccountFailures, windowS: values.throttleAccountWaitS },
       pair: { quota: values.throttlePairFailures, windowS: values.throttlePairWaitS },

@@ -3,7 +3,7 @@ import { SIGNING_ALGORITHMS, type SigningAlgorithm } from '@latchkey/user-schema
 import { Type } from '@sinclair/typebox';
 import { type SettingsOf, seconds, section } from '../section.js';
 
-/** The longest life that an access token may be given, in seconds. */
+/** The maximum of ACCESS_TOKEN_TTL_S. */
 export const MAX_ACCESS_TOKEN_TTL_S = 86_400;
 
 const { TOKEN_AUDIENCE } = serviceSettings;
@@ -14,7 +14,7 @@ export const tokens = section('Tokens', {
     Type.String({
       enum: [...SIGNING_ALGORITHMS],
       default: 'ES256',
-      description: 'How new signing keys sign: `ES256`, `EdDSA` or `RS256`',
+      description: 'Algorithm of new signing keys',
     }),
   ),
   ACCESS_TOKEN_TTL_S: seconds(600, MAX_ACCESS_TOKEN_TTL_S, 'Lifetime of an access token'),

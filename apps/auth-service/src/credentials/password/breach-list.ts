@@ -11,8 +11,8 @@ export class BreachListError extends Error {
 
 /**
  * Asks a list of breached passwords by the range protocol of Have I Been Pwned
- * (https://haveibeenpwned.com/API/v3#PwnedPasswords): it is told five characters of the password's SHA-1, and whether the
- * password is there is decided here.
+ * (https://haveibeenpwned.com/API/v3#PwnedPasswords): sends five characters of the password's SHA-1, and looks for the rest in
+ * the response.
  *
  * @throws BreachListError when the list does not respond in time, or not as the protocol says
  */

@@ -7,7 +7,7 @@ import { logEvents, originOf } from '../../events/request-events.js';
 import { InvalidCredentialsError } from '../../http/errors.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
-import { hashCaller } from './hash-caller.js';
+import { hashCaller } from './hashing-plugin.js';
 import { findPasswordOf, hashValues } from './stored-passwords.js';
 
 export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {

@@ -40,7 +40,7 @@ function compare({ input, stored, paddings }: Extract<HashTask, { kind: 'compare
   return matches;
 }
 
-/** An eighth of the time is spent on bcrypt first, which tells how long the whole must be; what is left then, last. */
+/** An eighth of the time goes to bcrypt first, which measures how long the whole must take; what is left goes to bcrypt at the end. */
 function compareForeign({ input, stored, costsLike }: Extract<HashTask, { kind: 'compare-foreign' }>): boolean {
   const before = performance.now();
   const cost = Math.max(costsLike - 3, MIN_COST);

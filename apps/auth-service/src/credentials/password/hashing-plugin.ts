@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
-import { toProblem } from '@latchkey/service-kit/http';
-import type { onRequestHookHandler } from 'fastify';
+import { addressOf, foldAddress, toProblem } from '@latchkey/service-kit/http';
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { PasswordSettings } from '../../config/sections/passwords.js';
 import type { SecretsSettings } from '../../config/sections/secrets.js';
-import { hashOwner } from './hash-caller.js';
-import { createHashLane, type HashLane } from './hash-lane.js';
+import { untilGone } from '../../http/caller-gone.js';
+import { createHashLane, type HashCaller, type HashLane, type Owner } from './hash-lane.js';
 import { createPasswords, type Passwords } from './passwords.js';
 import { findHighestCost, readHashForms } from './stored-passwords.js';
 
@@ -65,3 +65,12 @@ export default fp<{ config: PasswordSettings & SecretsSettings }>(
   },
   { name: 'hashing', dependencies: ['database', 'metrics'] },
 );
+
+/** Who waits for the hash of a request, until the connection closes. */
+export function hashCaller(request: FastifyRequest, reply: FastifyReply, username: string): HashCaller {
+  return { ...hashOwner(request, username), gone: untilGone(reply) };
+}
+
+function hashOwner(request: FastifyRequest, username: string | undefined): Owner {
+  return { address: foldAddress(addressOf(request)), account: username?.toLowerCase() };
+}

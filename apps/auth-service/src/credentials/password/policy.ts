@@ -26,8 +26,8 @@ type NewPassword = { password: string; of: { username: string }; pointer: string
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Judges the new password of a request. The attempt fails when the list of breached passwords had to be asked for a
-     * password that is refused: that costs a request to somebody else.
+     * Judges the new password of a request. The attempt fails when the list of breached passwords rejects the password: that
+     * costs a request to another service.
      *
      * @throws PasswordRejectedError with the reason
      */
@@ -51,7 +51,7 @@ export default fp<{ config: PasswordSettings }>(
         return await isBreached(password, baseUrl, timeoutMs);
       } catch (error) {
         app.count('latchkey_breach_check_failures_total');
-        // A sign-up must not depend on somebody else's service.
+        // A sign-up must not depend on the service of a third party.
         request.log.warn({ err: error, event: 'breach_check_failed' }, 'cannot ask the list of breached passwords');
         return false;
       }
@@ -69,7 +69,7 @@ export default fp<{ config: PasswordSettings }>(
 );
 
 /**
- * Judges a new password by NIST SP 800-63B-4 §3.1.1.2: length and what everybody would guess, no composition rules.
+ * Judges a new password by NIST SP 800-63B-4 §3.1.1.2: length and common passwords, no composition rules.
  *
  * @param minLength in Unicode code points
  */

@@ -1,7 +1,7 @@
 type Definition = {
   help: string;
   labels?: readonly string[];
-  /** Told as 0 from the start, so that an increase from nothing shows. */
+  /** Label values that are 0 from the start, so that the first increase shows. */
   from?: readonly Record<string, string>[];
 };
 

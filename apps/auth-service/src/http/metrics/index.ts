@@ -12,11 +12,11 @@ import { addRequestDurations } from './request-durations.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Counts something that the metrics tell; does nothing when nobody asks for them. */
+    /** Increases a counter; does nothing without METRICS_PORT. */
     count(what: keyof typeof COUNTERS, labels?: Labels, by?: number): void;
-    /** Adds a measurement in seconds to what the metrics tell; does nothing likewise. */
+    /** Adds a measurement to a histogram; does nothing without METRICS_PORT. */
     observe(what: keyof typeof HISTOGRAMS, seconds: number): void;
-    /** Adds something that is read whenever the metrics are asked for; nothing is told of what is `undefined`. */
+    /** Adds a gauge, which is read at each scrape; `undefined` leaves it out. */
     gauge(name: string, help: string, read: () => number | undefined): void;
   }
 }
@@ -25,7 +25,7 @@ declare module 'fastify' {
 const MAX_CONNECTIONS = 20;
 const TIMEOUT_MS = 5000;
 
-/** Tells Prometheus what goes on, on a port of its own that no gateway passes on. */
+/** Serves metrics to Prometheus, on a port of its own that no gateway forwards. */
 export default fp<{ config: HttpSettings & Pick<ServiceSettings, 'host'> }>(
   async (app, { config: { host, metricsPort } }) => {
     if (metricsPort === undefined) {
@@ -34,7 +34,7 @@ export default fp<{ config: HttpSettings & Pick<ServiceSettings, 'host'> }>(
       app.decorate('gauge', () => undefined);
       return;
     }
-    // Not everybody has a Prometheus.
+    // Only loaded with METRICS_PORT.
     const { createRegistry } = await import('./registry.js');
     const { registry, count, observe, gauge } = createRegistry(VERSION);
     const takeNote = addRequestDurations(registry);
@@ -53,7 +53,7 @@ export default fp<{ config: HttpSettings & Pick<ServiceSettings, 'host'> }>(
       done();
     });
 
-    // Made once for all who ask at the same time.
+    // Requests that arrive meanwhile share one rendering.
     let rendering: Promise<string> | undefined;
     const render = () => {
       rendering ??= registry.metrics().finally(() => {

@@ -16,7 +16,7 @@ function burdenOf({ N, r, p }: Parameters): Pick<Settings, 'cost' | 'rounds' | '
 }
 
 function scrypt(password: string, salt: Buffer, length: number, { N, r, p }: Parameters): Buffer {
-  // OpenSSL refuses more than 32 MiB unless it is told.
+  // OpenSSL rejects more than 32 MiB by default.
   return scryptSync(password, salt, length, { N, r, p, maxmem: 128 * r * (N + p + 2) + 2 ** 20 });
 }
 
