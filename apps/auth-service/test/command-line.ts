@@ -1,10 +1,17 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import t from 'tap';
 import type { Service } from './helper.js';
 
 export const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+
+/** A command for `command-host.ts`. */
+export type Command = { cli: string; args: string[]; env: NodeJS.ProcessEnv; input: string };
+
+/** What a command wrote, and the exit code of its process. */
+export type Result = { stdout: string; stderr: string; code: number };
 
 /** The settings of a service, as the command line takes them. */
 export function environment({ config }: Service): NodeJS.ProcessEnv {
@@ -33,18 +40,37 @@ export function startLatchkey(
   });
 }
 
-/** Runs it to its end. */
+let host: ChildProcess | undefined;
+let last: Promise<unknown> = Promise.resolve();
+
+/** Runs commands to their ends, one at a time, in a process that outlives them. */
 export function commandLine(service: Service) {
-  return async (args: string, input = '', more: Record<string, string> = {}) => {
-    const child = startLatchkey(service, args, more);
-    // It may refuse before it has read all.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
-    const [stdout, stderr, code] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      new Promise<number | null>(resolve => child.once('close', resolve)),
-    ]);
-    return { stdout, stderr, code };
+  return (args: string, input = '', more: Record<string, string> = {}): Promise<Result> => {
+    const command = { cli: CLI, args: args.split(' '), env: { ...environment(service), ...more }, input };
+    const result = last.then(() => runInHost(command));
+    last = result.catch(() => undefined);
+    return result;
   };
+}
+
+async function runInHost(command: Command): Promise<Result> {
+  host ??= startHost();
+  host.send(command);
+  const ended = new AbortController();
+  const [result] = await Promise.race([
+    once(host, 'message', ended),
+    once(host, 'exit', ended).then(([code]) => {
+      throw new Error(`latchkey ${command.args.join(' ')} ended its process with ${code}`);
+    }),
+  ]).finally(() => ended.abort());
+  return result as Result;
+}
+
+function startHost(): ChildProcess {
+  const child = fork(fileURLToPath(new URL('command-host.ts', import.meta.url)), {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: process.execArgv.filter(arg => arg.endsWith('/scripts/test-hooks.js')),
+  });
+  t.teardown(() => child.kill());
+  return child;
 }

@@ -11,6 +11,7 @@ import { commandLine } from './command-line.js';
 import {
   call,
   createDatabase,
+  createEmptyDatabase,
   get,
   newCredentials,
   post,
@@ -209,7 +210,7 @@ t.test('a database that freezes while a password is hashed keeps its caller wait
 });
 
 t.test('a database that refuses the login, or has lost a table, is one that is away', async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const admin = await operator(t, databaseUrl);
   const role = `refused_${randomBytes(6).toString('hex')}`;
   const name = new URL(databaseUrl).pathname.slice(1);
@@ -233,7 +234,7 @@ t.test('a database that refuses the login, or has lost a table, is one that is a
 });
 
 t.test('limits are those of the role where it has some, and ours where not', async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const admin = await operator(t, databaseUrl);
   const role = `limited_${randomBytes(6).toString('hex')}`;
   const name = new URL(databaseUrl).pathname.slice(1);
@@ -250,7 +251,7 @@ t.test('limits are those of the role where it has some, and ours where not', asy
 });
 
 t.test('one role migrates, and another serves', async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const admin = await operator(t, databaseUrl);
   const role = `serving_${randomBytes(6).toString('hex')}`;
   await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);
@@ -309,7 +310,7 @@ t.test('one role migrates, and another serves', async t => {
 });
 
 t.test('without a schema to serve from, it says what to do', async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const admin = await operator(t, databaseUrl);
   const role = `powerless_${randomBytes(6).toString('hex')}`;
   await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);
@@ -336,7 +337,7 @@ t.test('a service goes on working on the schema of the next version', async t =>
 });
 
 t.test('works through PgBouncer, a transaction at a time', { skip: withoutPgBouncer }, async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const { url: bouncerUrl } = await startPgBouncer(t, databaseUrl, 'transaction');
   const config = await testConfig({ databaseUrl });
   const settings = {

@@ -17,7 +17,7 @@ import type { Finding } from '../src/cli/doctor/finding.js';
 import { checkProxies } from '../src/cli/doctor/proxies.js';
 import { grantsFor, TABLE_PRIVILEGES } from '../src/database/privileges.js';
 import { CLI, commandLine, environment } from './command-line.js';
-import { createDatabase, newCredentials, post, type Service, startService, testConfig, until } from './helper.js';
+import { createEmptyDatabase, newCredentials, post, type Service, startService, testConfig, until } from './helper.js';
 import { startPgBouncer, withoutPgBouncer } from './pgbouncer.js';
 import { startRedis, withoutRedis } from './redis.js';
 
@@ -181,7 +181,7 @@ t.test('a healthy installation', async t => {
 });
 
 t.test('the database cannot be reached, in every way there is', async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const to = (change: Partial<Pick<URL, 'hostname' | 'port' | 'password' | 'pathname' | 'search'>>) =>
     Object.assign(new URL(databaseUrl), { password: 'canary-password' }, change).href;
   const listen = async (onConnection: (socket: import('node:net').Socket) => void) => {

@@ -1,10 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import pg from 'pg';
+import { withClient } from '@latchkey/service-kit/database';
+import type pg from 'pg';
 import type { Test } from 'tap';
 import { buildApp } from '../src/app.js';
 import { type Config, loadSettings } from '../src/config/settings.js';
+import { migrator } from '../src/database/migrate.js';
 
 /** The throw-away server that `with-postgres` started for this run. */
 export function serverUrl(): string {
@@ -14,14 +16,34 @@ export function serverUrl(): string {
 }
 
 /** Makes an empty database. */
+export function createEmptyDatabase(): Promise<string> {
+  return withClient(serverUrl(), server => copyDatabase(server, 'template1'));
+}
+
+/** Makes a database as the migrations leave it: a copy of one that was migrated once in this run. */
 export async function createDatabase(): Promise<string> {
+  return withClient(serverUrl(), async server => {
+    // Test files that run side by side share the server.
+    await server.query('SELECT pg_advisory_lock(1)');
+    const { rowCount } = await server.query(`SELECT FROM pg_database WHERE datname = 'migrated'`);
+    if (rowCount === 0) {
+      await server.query('CREATE DATABASE migrated');
+      await migrator.migrate(urlOf('migrated'));
+    }
+    await server.query('SELECT pg_advisory_unlock(1)');
+    return copyDatabase(server, 'migrated');
+  });
+}
+
+async function copyDatabase(server: pg.Client, template: string): Promise<string> {
   const name = `test_${randomBytes(8).toString('hex')}`;
-  const client = new pg.Client(serverUrl());
-  await client.connect();
-  await client.query(`CREATE DATABASE ${name}`);
-  await client.end();
+  await server.query(`CREATE DATABASE ${name} TEMPLATE ${template}`);
+  return urlOf(name);
+}
+
+function urlOf(database: string): string {
   const url = new URL(serverUrl());
-  url.pathname = `/${name}`;
+  url.pathname = `/${database}`;
   return url.href;
 }
 

@@ -11,7 +11,7 @@ import { newClientSecret } from '../src/config/secrets.js';
 import {
   type Answer,
   call,
-  createDatabase,
+  createEmptyDatabase,
   get,
   newCredentials,
   serverUrl,
@@ -24,7 +24,7 @@ const MARKER = 'harmless-marker';
 
 /** Makes a database that belongs to a role of its own, with a password. */
 async function createOwnedDatabase(password: string): Promise<string> {
-  const url = new URL(await createDatabase());
+  const url = new URL(await createEmptyDatabase());
   const name = url.pathname.slice(1);
   const client = new pg.Client(serverUrl());
   await client.connect();

@@ -2,7 +2,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
-import { createDatabase, get, newCredentials, post, segment, startService } from './helper.js';
+import { createEmptyDatabase, get, newCredentials, post, segment, startService } from './helper.js';
 
 t.test('somebody signs up, signs in, and is known', async t => {
   const { base } = await startService(t);
@@ -180,7 +180,7 @@ t.test('passwords that differ only behind the 72nd byte, or behind a NUL, are di
 });
 
 t.test('replicas and restarts share the signing key', async t => {
-  const databaseUrl = await createDatabase();
+  const databaseUrl = await createEmptyDatabase();
   const authSecrets: [{ id: string; key: Buffer }] = [{ id: 'one', key: Buffer.alloc(32, 1) }];
   const replicas = await Promise.all([1, 2, 3, 4, 5].map(() => startService(t, { databaseUrl, authSecrets })));
   const [first, second] = replicas as [(typeof replicas)[0], (typeof replicas)[0]];

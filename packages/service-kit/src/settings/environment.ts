@@ -1,7 +1,18 @@
 import { isIP } from 'node:net';
 import type { Static, TObject } from '@sinclair/typebox';
-import { envSchema } from 'env-schema';
+import { Ajv, type ErrorObject } from 'ajv';
 import leven from 'leven';
+
+// The schemas are ours. Ajv would compile the schema of schemas to check them, which takes as long as everything else that
+// reads the settings.
+const ajv = new Ajv({
+  allErrors: true,
+  coerceTypes: true,
+  removeAdditional: 'all',
+  useDefaults: true,
+  meta: false,
+  validateSchema: false,
+});
 
 /** Names every setting that is wrong or missing. Its message never holds the value of a secret. */
 export class ConfigError extends Error {
@@ -30,32 +41,25 @@ export interface Reading<S extends TObject> {
  */
 export function readEnvironment<S extends TObject>(schema: S, env: NodeJS.ProcessEnv): Reading<S> {
   const complaints = misspelt(Object.keys(schema.properties), Object.keys(env));
-  const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  try {
-    // It changes the schema that it is given.
-    return { settings: envSchema<Static<S>>({ schema: structuredClone(schema), data, env: false }), complaints };
-  } catch (error) {
-    const { errors } = error as { errors?: SchemaError[] };
-    if (!errors) throw error;
-    const byName = new Map(errors.map(error => [error.instancePath.slice(1), messageOf(error)]));
-    const invalid = [...byName].map(([name, message]) => {
-      return `${name}: ${message} (${schema.properties[name]?.description}).`;
-    });
-    throw new ConfigError([...complaints, ...invalid]);
-  }
+  const settings = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const validate = ajv.compile<Static<S>>(schema);
+  if (validate(settings)) return { settings, complaints };
+  const byName = new Map(validate.errors?.map(error => [error.instancePath.slice(1), messageOf(error)]));
+  const invalid = [...byName].map(([name, message]) => {
+    return `${name}: ${message} (${schema.properties[name]?.description}).`;
+  });
+  throw new ConfigError([...complaints, ...invalid]);
 }
 
-type SchemaError = { instancePath: string; keyword: string; params: Record<string, unknown>; message?: string };
-
-function messageOf({ keyword, params, message }: SchemaError): string | undefined {
-  return keyword === 'enum' ? `must be one of ${(params['allowedValues'] as string[]).join(', ')}` : message;
+function messageOf({ keyword, params, message }: ErrorObject): string | undefined {
+  return keyword === 'enum' ? `must be one of ${params['allowedValues'].join(', ')}` : message;
 }
 
 /** A typing mistake must not fall back to a default in silence. Short names are left alone: too many are alike. */
 function misspelt(ours: string[], given: string[]): string[] {
   return given.flatMap(name => {
     if (ours.includes(name) || name.length < 6) return [];
-    const meant = ours.find(known => known.length >= 6 && leven(known, name.toUpperCase()) <= 2);
+    const meant = ours.find(known => known.length >= 6 && leven(known, name.toUpperCase(), { maxDistance: 3 }) <= 2);
     return meant ? [`${name} is not a setting; did you mean ${meant}?`] : [];
   });
 }
