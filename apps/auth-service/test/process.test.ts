@@ -9,16 +9,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t, { type Test } from 'tap';
-import {
-  createDatabase,
-  createEmptyDatabase,
-  get,
-  newCredentials,
-  post,
-  startService,
-  testConfig,
-  until,
-} from './helper.js';
+import { migrator } from '../src/database/migrate.js';
+import { createDatabase, createEmptyDatabase, get, newCredentials, post, startService, until } from './helper.js';
 
 const SERVER = fileURLToPath(new URL('../dist/server.js', import.meta.url));
 
@@ -134,12 +126,21 @@ t.test('refuses to start, says why, and ends with an error', async t => {
   );
 });
 
-t.test('twenty replicas start at once on an empty database', async t => {
-  const config = await testConfig({ databaseUrl: await createEmptyDatabase() });
-  // In this process, where they come to the database closer together than processes that load their modules first.
-  const replicas = await Promise.all(Array.from({ length: 20 }, () => startService(t, config)));
-  const { body } = await post(`${replicas[0]?.base}/auth/sign-up`, newCredentials());
-  for (const { base } of replicas) t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
+t.test('twenty replicas migrate an empty database at once', async t => {
+  const databaseUrl = await createEmptyDatabase();
+  const applied = await Promise.all(Array.from({ length: 20 }, () => migrator.migrate(databaseUrl)));
+  t.equal(applied.filter(names => names.length > 0).length, 1, 'one migrates, and the others wait for it');
+});
+
+t.test('six replicas start at once on an empty database', async t => {
+  const cwd = t.testdir();
+  const env = { ...production(), HOST: '127.0.0.1', DATABASE_URL: await createEmptyDatabase() };
+  const replicas = Array.from({ length: 6 }, () => run(t, cwd, env));
+  const bases = await Promise.all(replicas.map(replica => replica.base));
+  const { body } = await post(`${bases[0]}/auth/sign-up`, newCredentials());
+  for (const base of bases) t.equal((await get(`${base}/auth/verify`, body.token)).status, 200);
+  for (const { child } of replicas) child.kill('SIGTERM');
+  for (const { exit } of replicas) t.equal(await exit, 0);
 });
 
 /** Passes everything on to a database but its responses from the COMMIT on that follows a statement with `text`. */

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import pg from 'pg';
+import { kindOfDatabaseError } from './error-kinds.js';
 import type { Queryable } from './transactions.js';
 
 /** Options of {@link createMigrator}. */
@@ -105,13 +106,19 @@ export function createMigrator({ schema, folder, lock, command }: MigratorOption
     async awaitMigrations(databaseUrl, log) {
       const deadline = performance.now() + AWAIT_AT_MOST_MS;
       for (let first = true; ; first = false) {
-        const { pending } = await withClient(databaseUrl, findMigrations);
-        if (pending.length === 0) return;
-        if (performance.now() > deadline) {
-          const advice = command ? ` Apply them with: ${command}` : '';
-          throw new Error(`The database lacks the migrations ${pending.join(', ')}.${advice}`);
+        const isLate = performance.now() > deadline;
+        try {
+          const { pending } = await withClient(databaseUrl, findMigrations);
+          if (pending.length === 0) return;
+          if (isLate) {
+            const advice = command ? ` Apply them with: ${command}` : '';
+            throw new Error(`The database lacks the migrations ${pending.join(', ')}.${advice}`);
+          }
+          if (first) log.info({ pending }, 'waiting for the migrations');
+        } catch (error) {
+          // The rights are granted after the migrations.
+          if (isLate || kindOfDatabaseError(error) !== 'not-allowed') throw error;
         }
-        if (first) log.info({ pending }, 'waiting for the migrations');
         await setTimeout(AWAIT_EVERY_MS);
       }
     },
