@@ -15,7 +15,7 @@ export type Listener = {
   close(): Promise<void>;
 };
 
-export type ListenerOptions = {
+type Options = {
   databaseUrl: string;
   log: Pick<FastifyBaseLogger, 'debug'>;
   /** Called with the payload of each notification. */
@@ -28,8 +28,7 @@ const CHANNEL = 'latchkey_auth';
 const RECONNECT_MS = 500;
 
 /** Opens the connection, and opens it again whenever it is lost. */
-export async function startListener(options: ListenerOptions): Promise<Listener> {
-  const { databaseUrl, log, onNotification, onReconnect } = options;
+export async function startListener({ databaseUrl, log, onNotification, onReconnect }: Options): Promise<Listener> {
   let connection: pg.Client | undefined;
   let lost = Promise.resolve();
   let giveUp: () => void = () => undefined;

@@ -3,7 +3,7 @@ import type { ThrottleSettings } from '../config/sections/throttles.js';
 import {
   type Caller,
   type Counter,
-  createLimit,
+  counterOf,
   createRefusals,
   type Limit,
   type Policy,
@@ -53,7 +53,8 @@ export function createThrottles(
     createHmac('sha256', hashKey).update(parts.join('\n')).digest('base64url').slice(0, 22);
   const nameOf = ({ username }: Caller) => username.toLowerCase();
 
-  const pair = createLimit({
+  const pair: Limit = {
+    refusals: createRefusals(),
     policy: { name: 'pair', ...settings.pair, maxWaitS },
     // The attempts of a caller with a session count for that session, from whatever address.
     keyOf: caller =>
@@ -61,25 +62,28 @@ export function createThrottles(
         ? hash(nameOf(caller), caller.address)
         : hash(nameOf(caller), 'session', caller.sessionId),
     onSuccess: (claim, { sessionId }) => [{ ...claim, forgiven: true, ...(sessionId === undefined && { known }) }],
-  });
-  const address = createLimit({
+  };
+  const address: Limit = {
+    refusals: createRefusals(),
     policy: { name: 'address', ...settings.address },
     keyOf: caller => hash(caller.address),
     exemptsKnown: true,
-  });
-  const account = createLimit({
+  };
+  const account: Limit = {
+    refusals: createRefusals(),
     policy: { name: 'account', ...settings.account, maxWaitS },
     keyOf: caller => hash(nameOf(caller)),
     exemptsKnown: true,
-  });
-  const signUp = createLimit({
+  };
+  const signUp: Limit = {
+    refusals: createRefusals(),
     policy: { name: 'sign-up', ...settings.signUp },
     keyOf: caller => hash(caller.address),
     onSuccess: (claim, caller) => [
       { ...claim, failed: true },
-      { ...pair.counterOf(caller).claim, known },
+      { ...counterOf(pair, caller).claim, known },
     ],
-  });
+  };
   return {
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
@@ -100,7 +104,7 @@ function createThrottle(
   return {
     policies: limits.map(({ policy }) => policy),
     async take(caller) {
-      const counters = limits.map(limit => limit.counterOf(caller));
+      const counters = limits.map(limit => counterOf(limit, caller));
       const own = counters[0] as Counter;
       const hasSession = caller.sessionId !== undefined;
       for (const { limit, key } of counters) {

@@ -21,8 +21,8 @@ export type Caller = {
   sessionId?: string;
 };
 
-/** What a limit counts, and for which key. */
-export type LimitOptions = {
+/** What is counted, for which keys, and which of them are refused. */
+export type Limit = {
   policy: Policy;
   /** The key for which the attempts of a caller count. */
   keyOf(caller: Caller): string;
@@ -30,6 +30,8 @@ export type LimitOptions = {
   exemptsKnown?: boolean;
   /** What a success changes besides the end of the attempt. */
   onSuccess?(claim: Settlement, caller: Caller): Settlement[];
+  /** The keys that are blocked. */
+  refusals: Refusals;
 };
 
 /** What a limit counts for one key. */
@@ -38,12 +40,6 @@ export type Counter = {
   key: string;
   /** The counter as the store knows it; its key there begins with the name of the limit. */
   claim: Settlement;
-};
-
-export type Limit = LimitOptions & {
-  counterOf(caller: Caller): Counter;
-  /** The keys that are blocked. */
-  refusals: Refusals;
 };
 
 /** A limit refuses a key, until a time of `performance.now()`. */
@@ -64,18 +60,11 @@ const ASK_AGAIN_MS = 5000;
 // The oldest are forgotten first; forgetting one costs a request to the store.
 const MAX_KEYS = 10_000;
 
-export function createLimit(options: LimitOptions): Limit {
-  const { name, quota, windowS, maxWaitS } = options.policy;
+export function counterOf(limit: Limit, caller: Caller): Counter {
+  const { name, quota, windowS, maxWaitS } = limit.policy;
+  const key = limit.keyOf(caller);
   const memory = maxWaitS === undefined ? windowS : FAILURES_S;
-  const limit: Limit = {
-    ...options,
-    refusals: createRefusals(),
-    counterOf(caller) {
-      const key = options.keyOf(caller);
-      return { limit, key, claim: { key: `${name}:${key}`, quota, memory, wait: windowS, longest: maxWaitS } };
-    },
-  };
-  return limit;
+  return { limit, key, claim: { key: `${name}:${key}`, quota, memory, wait: windowS, longest: maxWaitS } };
 }
 
 export function createRefusals(): Refusals {

@@ -10,8 +10,7 @@ export const database = section(
     DATABASE_URL,
     MIGRATE_ON_START: Type.Boolean({
       default: true,
-      description:
-        '`true` applies the pending migrations at the start, `false` waits until `latchkey migrate` has applied them',
+      description: '`false` waits until `latchkey migrate` has applied the migrations',
     }),
   },
   (settings, { complain }) => {

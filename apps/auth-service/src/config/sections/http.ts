@@ -15,8 +15,7 @@ export const http = section(
     ),
     TRUST_PROXY: Type.String({
       default: '',
-      description:
-        'Comma-separated addresses and CIDR blocks of the proxies whose `X-Forwarded-For` and `X-Request-Id` are trusted',
+      description: 'CIDR list of the proxies whose `X-Forwarded-For` and `X-Request-Id` are trusted',
     }),
     CORS_ORIGINS: Type.String({
       default: '',
@@ -24,11 +23,7 @@ export const http = section(
         'Comma-separated origins of front ends that send requests from browsers, such as https://app.example.com',
     }),
     METRICS_PORT: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 65535,
-        description: 'Port of `/metrics`, for Prometheus; without it the service keeps no metrics',
-      }),
+      Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of `/metrics`, for Prometheus' }),
     ),
   },
   ({ publicUrl, corsOrigins, trustProxy, ...settings }, { port, complain }) => {

@@ -13,23 +13,16 @@ export const passwords = section(
     PASSWORD_BREACH_URL: Type.Optional(
       Type.String({
         pattern: '^https?://[^?#]+$',
-        description:
-          'URL of a list of breached passwords that speaks the range protocol of Have I Been Pwned; new passwords in it are rejected',
+        description: 'URL of a list of passwords to reject, by the range protocol of Have I Been Pwned',
       }),
     ),
     PASSWORD_BREACH_TIMEOUT_MS: Type.Integer({
       default: 1000,
       minimum: 1,
       maximum: 10_000,
-      description:
-        'Timeout of a request to `PASSWORD_BREACH_URL`, in milliseconds; without a response the password is accepted',
+      description: 'Timeout of `PASSWORD_BREACH_URL`, in milliseconds; when it passes, passwords are accepted',
     }),
-    BCRYPT_COST: Type.Integer({
-      default: 12,
-      minimum: 4,
-      maximum: 20,
-      description: 'bcrypt cost of new password hashes; each step doubles the time of a hash',
-    }),
+    BCRYPT_COST: Type.Integer({ default: 12, minimum: 4, maximum: 20, description: 'Cost of new password hashes' }),
     HASH_WORKERS: Type.Optional(
       Type.Integer({
         minimum: 1,

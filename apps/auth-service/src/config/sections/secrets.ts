@@ -8,7 +8,7 @@ export const secrets = section(
     AUTH_SECRETS: Type.Optional(
       Type.String({
         description:
-          'Comma-separated secrets as `id:base64`, at least 32 bytes each; new data uses the first, older data any of them',
+          'Secrets as `id:base64,…`, at least 32 bytes each; the first is used for new data, all for older data',
         $comment: 'generated in `DATA_DIR` for the embedded PostgreSQL; otherwise required',
       }),
     ),

@@ -6,11 +6,7 @@ const MAX_S = 10 * 365 * DAY_S;
 
 export const sessions = section('Sessions', {
   REFRESH_TOKEN_TTL_S: seconds(30 * DAY_S, MAX_S, 'How long a session lives after its last refresh'),
-  SESSION_MAX_AGE_S: seconds(
-    180 * DAY_S,
-    MAX_S,
-    'How long a session lives after its sign-in, however often it is refreshed',
-  ),
+  SESSION_MAX_AGE_S: seconds(180 * DAY_S, MAX_S, 'How long a session lives at most, with all its refreshes'),
   SESSIONS_PER_ACCOUNT: Type.Integer({
     default: 100,
     minimum: 1,
@@ -21,8 +17,7 @@ export const sessions = section('Sessions', {
     default: 10,
     minimum: 0,
     maximum: 300,
-    description:
-      'How long a refresh with a used token may be repeated, with the same result, in seconds; after that it ends the session',
+    description: 'How long a used refresh token still returns the same successor, in seconds',
   }),
 });
 export type SessionSettings = SettingsOf<typeof sessions>;

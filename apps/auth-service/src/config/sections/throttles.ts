@@ -12,10 +12,7 @@ export const throttles = section(
   'Throttles',
   {
     REDIS_URL: Type.Optional(
-      Type.String({
-        pattern: '^rediss?://',
-        description: 'URL of a Redis or Valkey that keeps the throttles instead of PostgreSQL',
-      }),
+      Type.String({ pattern: '^rediss?://', description: 'Redis or Valkey for the throttles, instead of PostgreSQL' }),
     ),
     THROTTLE_ENABLED: Type.Boolean({
       default: true,
@@ -34,21 +31,11 @@ export const throttles = section(
       'Failed sign-ins to an account from one address, after which that address is blocked from it',
     ),
     THROTTLE_PAIR_WAIT_S: seconds(900, MAX_S, 'Length of the first block of that address'),
-    THROTTLE_MAX_WAIT_S: seconds(
-      86_400,
-      MAX_S,
-      'Maximum length of these blocks, each of which is twice as long as the one before',
-    ),
-    THROTTLE_ADDRESS_FAILURES: failures(
-      100,
-      'Failed sign-ins from one address, to any accounts, after which it is blocked until the window ends',
-    ),
-    THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Length of that window, which begins with the first failure'),
-    THROTTLE_SIGN_UPS: failures(
-      30,
-      'Sign-ups from one address, after which further ones are rejected until the window ends',
-    ),
-    THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Length of that window, which begins with the first sign-up'),
+    THROTTLE_MAX_WAIT_S: seconds(86_400, MAX_S, 'Maximum length of these blocks, which doubles each time'),
+    THROTTLE_ADDRESS_FAILURES: failures(100, 'Failed sign-ins from an address, to any account, until it is blocked'),
+    THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Length of the window in which these count, from the first one'),
+    THROTTLE_SIGN_UPS: failures(30, 'Sign-ups from an address, until further ones are rejected'),
+    THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Length of the window in which these count, from the first one'),
     THROTTLE_KNOWN_ADDRESS_DAYS: Type.Integer({
       default: 30,
       minimum: 1,

@@ -242,7 +242,8 @@ type Ahead = { ofAccount: number; ofAddress: number };
 /**
  * Orders waiting jobs: the one whose account has the fewest jobs ahead of it goes first, then the one whose address has,
  * then the one that came first. So the first job of an account goes before the second of any other, and among those the
- * first of an address before the second. Behind a gateway that is not in TRUST_PROXY, all callers share an address, and accounts still take turns.
+ * first of an address before the second. Behind a gateway that is not in TRUST_PROXY, all
+ * callers share an address, and accounts still take turns.
  *
  * @param waiting in the order in which they came
  */
