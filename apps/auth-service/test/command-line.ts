@@ -69,7 +69,7 @@ async function runInHost(command: Command): Promise<Result> {
 function startHost(): ChildProcess {
   const child = fork(fileURLToPath(new URL('command-host.ts', import.meta.url)), {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: process.execArgv.filter(arg => arg.endsWith('/scripts/test-hooks.js')),
+    execArgv: [`--import=${new URL('../../../scripts/test-hooks.js', import.meta.url)}`],
   });
   t.teardown(() => child.kill());
   return child;
