@@ -205,7 +205,7 @@ t.test('a database that freezes while a password is hashed keeps its caller wait
   network.swallow(true);
   const before = performance.now();
   t.equal((await signingIn).status, 503);
-  t.ok(performance.now() - before < 8500);
+  t.ok(performance.now() - before < 12_000, 'two statements would take longer');
   network.swallow(false);
 });
 

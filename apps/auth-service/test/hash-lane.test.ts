@@ -188,7 +188,7 @@ t.test('a hash that does not end is given up, and its thread replaced', async t 
   const dir = t.testdir({
     'worker.mjs': `export default task => { while (task.cost === 5); return { value: 'done', tookMs: 1 }; }`,
   });
-  const lane = createHashLane({ workers: 2, maxWaitMs: 60_000, hangMs: 1500, worker: `${dir}/worker.mjs` });
+  const lane = createHashLane({ workers: 2, maxWaitMs: 60_000, hangMs: 5000, worker: `${dir}/worker.mjs` });
   t.teardown(() => lane.close());
   t.equal(await lane.run(hash(4), 4, anybody), 'done');
   const hanging = [1, 2].map(() => lane.run(hash(5), 5, anybody).catch(error => error));
