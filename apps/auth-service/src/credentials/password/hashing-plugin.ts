@@ -5,9 +5,10 @@ import fp from 'fastify-plugin';
 import type { PasswordSettings } from '../../config/sections/passwords.js';
 import type { SecretsSettings } from '../../config/sections/secrets.js';
 import { untilGone } from '../../http/caller-gone.js';
-import { createHashLane, type HashCaller, type HashLane, type Owner } from './hash-lane.js';
+import { createHashLane, type HashCaller, type HashLane } from './hash-lane.js';
 import { createPasswords, type Passwords } from './passwords.js';
 import { findHighestCost, readHashForms } from './stored-passwords.js';
+import type { Owner } from './turns.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
