@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { createAuthClient, createVerifier } from '@latchkey/auth-client';
-import { createSessionExpiries, REVOCATIONS_SCOPE, type Revocation } from '@latchkey/user-schema';
+import { createSessionExpiries, PACKED_LENGTH, REVOCATIONS_SCOPE, type Revocation } from '@latchkey/user-schema';
 import fc from 'fast-check';
+import pg from 'pg';
 import t from 'tap';
 import { createOutageWatch } from '../src/database/outage.js';
 import { parseCursor } from '../src/revocations/cursor.js';
-import { toEntries } from '../src/revocations/entries.js';
 import { createResponseCache } from '../src/revocations/response-cache.js';
 import { createRevocationLog } from '../src/revocations/revocation-log.js';
-import { PAGE_SIZE, type StoredPage } from '../src/revocations/stored-pages.js';
+import { PAGE_SIZE, pageRevocations, type StoredPage } from '../src/revocations/stored-pages.js';
+import { unpack } from '../src/revocations/unpack.js';
 import { get, newCredentials, post, segment, startService, until } from './helper.js';
 
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;
@@ -25,7 +26,7 @@ const pageOf = (position: number, revocations: Revocation[]): StoredPage => ({
   packed: pack(revocations),
   expiresAt: Math.max(...revocations.map(({ exp }) => exp)),
 });
-const sidsOf = (packed: Buffer) => (JSON.parse(`[${toEntries(packed)}]`) as Revocation[]).map(({ sid }) => sid);
+const sidsOf = (packed: Buffer) => unpack(packed).map(({ sid }) => sid);
 const ending = (count: number, exp: number): Revocation[] =>
   Array.from({ length: count }, () => ({ sid: randomUUID(), exp }));
 
@@ -79,9 +80,9 @@ t.test('what a restarted log has not been told again is missing', async t => {
   t.equal(log.after(0).packed.length, 0, 'positions of before are good for nothing');
   for (const { sid } of [kept, lost, own]) t.ok(log.has(sid), 'but what has ended remains ended');
   log.append([pageOf(1, [kept])], 1, inSeconds(0));
-  t.same(new Set(log.missing()), new Set([lost, own]));
+  t.same(new Set(unpack(log.missing())), new Set([lost, own]));
   log.settle();
-  t.same(log.missing(), []);
+  t.equal(log.missing().length, 0);
   for (const { sid } of [kept, lost, own]) t.ok(log.has(sid));
 });
 
@@ -133,6 +134,39 @@ t.test('shared responses are kept up to a number of bytes, the latest of them', 
   t.equal(made, 1001, 'it was not there any more');
   t.equal(get('large', 1001).length, 1001);
   t.equal(cache.size(), 1000, 'one that is larger than all room is not kept');
+});
+
+t.test('drafts are moved as many at once as one transaction may take, and in order', async t => {
+  const { app, config } = await startService(t);
+  await app.close();
+  const db = new pg.Client(config.databaseUrl);
+  await db.connect();
+  t.teardown(() => db.end());
+  const draft = (count: number, bytes: number) =>
+    db.query(
+      `INSERT INTO auth.feed_drafts (batch, n, packed, expires_at)
+       SELECT gen_random_uuid(), 0, decode(repeat('00', $2), 'hex'), now() FROM generate_series(1, $1)`,
+      [count, bytes],
+    );
+  const left = async () => (await db.query('SELECT count(*)::int AS count FROM auth.feed_drafts')).rows[0].count;
+  await draft(1, 20);
+  t.equal(await pageRevocations(db), false, 'nothing is left, so nobody asks again at once');
+  t.equal(await pageRevocations(db), false);
+  await draft(1500, 20);
+  t.equal(await pageRevocations(db), true);
+  t.equal(await left(), 500);
+  t.equal(await pageRevocations(db), false);
+  await draft(50, 50_000);
+  t.equal(await pageRevocations(db), true);
+  t.equal(await left(), 10);
+  const { rows } = await db.query(
+    'SELECT position::int, octet_length(packed) AS length FROM auth.feed_pages ORDER BY 1',
+  );
+  t.same(
+    rows.map(({ position }) => position),
+    rows.map((_, i) => i + 1),
+  );
+  t.ok(rows.every(({ length }) => length <= PAGE_SIZE * PACKED_LENGTH));
 });
 
 t.test('a mass sign-out is read and told in pages, and a verifier follows them all', async t => {
@@ -188,7 +222,7 @@ t.test('a mass sign-out is read and told in pages, and a verifier follows them a
       sizes.push(told.size() - before);
       [after, more] = [page.cursor, page.more];
     }
-    told.forEach((sid, exp) => void expiries.set(sid, exp));
+    for (const { sid, exp } of unpack(Buffer.from(told.pack(0)))) expiries.set(sid, exp);
     t.ok(rows.every(({ id, exp }) => expiries.get(id) === exp));
     t.ok(told.has(segment(user.token, 1).sid));
     t.equal(

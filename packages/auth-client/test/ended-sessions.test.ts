@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createSessionExpiries } from '@latchkey/user-schema';
+import { createSessionExpiries, PACKED_LENGTH } from '@latchkey/user-schema';
 import fc from 'fast-check';
 import t from 'tap';
 import { createEndedSessions } from '../src/lib/ended-sessions.js';
@@ -58,7 +58,15 @@ t.test('the table of sessions holds what a map would', t => {
         }
       }
       const found = new Map<string, number>();
-      table.forEach((sid, exp) => void found.set(sid, exp));
+      const packed = Buffer.from(table.pack(0));
+      for (let at = 0; at < packed.length; at += PACKED_LENGTH) {
+        const hex = packed.toString('hex', at, at + 16);
+        found.set(hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'), packed.readUInt32BE(at + 16));
+      }
+      const copy = createSessionExpiries();
+      copy.addPacked(packed.subarray(0, packed.length - PACKED_LENGTH));
+      t.equal(table.pack(0, copy).length, packed.length === 0 ? 0 : PACKED_LENGTH, 'what the copy lacks');
+      t.equal(table.pack(50).length, PACKED_LENGTH * [...map.values()].filter(exp => exp >= 50).length);
       t.same(found, map);
       t.equal(table.size(), map.size);
       t.ok([...map.keys()].every(sid => table.has(sid)));

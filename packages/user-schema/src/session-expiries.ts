@@ -17,8 +17,10 @@ export type SessionExpiries = {
   set(sid: string, exp: number): void;
   /** Adds sessions as the feed packs them: see {@link PACKED_LENGTH}. */
   addPacked(packed: Uint8Array): void;
-  /** Calls with each session. */
-  forEach(call: (sid: string, exp: number) => void): void;
+  /** Whether a session is there that is packed at an offset. */
+  hasPacked(packed: Uint8Array, at: number): boolean;
+  /** Packs the sessions whose last token expires at `earliest` or later, but not those that another table has. */
+  pack(earliest: number, other?: SessionExpiries): Uint8Array;
   /**
    * Removes sessions whose last token expired before a time, in seconds since 1970. A call looks at a 64th of them, so
    * that it takes little time; the calls take turns.
@@ -67,6 +69,14 @@ export function createSessionExpiries(): SessionExpiries {
   // pages of the feed, which are ordered, find it in the processor's cache.
   const partOfId = () => (id[0] as number) % PARTS;
 
+  const readId = (packed: Uint8Array, at: number) => {
+    for (let word = 0; word < WORDS; word++) id[word] = readWord(packed, at + 4 * word);
+  };
+  /** Whether the id that was read is there. */
+  const hasId = () => {
+    const part = parts[partOfId()];
+    return part !== undefined && part.slots[find(part.slots, id) + WORDS] !== 0;
+  };
   /** Adds the id that was read. */
   const add = (exp: number) => {
     const index = partOfId();
@@ -77,23 +87,35 @@ export function createSessionExpiries(): SessionExpiries {
   return {
     size: () => size,
     has(sid) {
-      if (size === 0 || !readUuid(sid, id)) return false;
-      const part = parts[partOfId()];
-      return part !== undefined && part.slots[find(part.slots, id) + WORDS] !== 0;
+      return size > 0 && readUuid(sid, id) && hasId();
     },
     set(sid, exp) {
       if (!readUuid(sid, id)) throw new TypeError('The id of a session is not a UUID.');
       add(exp);
     },
     addPacked(packed) {
-      const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
-      for (let at = 0; at + PACKED_LENGTH <= packed.byteLength; at += PACKED_LENGTH) {
-        for (let word = 0; word < WORDS; word++) id[word] = view.getUint32(at + 4 * word);
-        add(view.getUint32(at + 4 * WORDS));
+      for (let at = 0; at + PACKED_LENGTH <= packed.length; at += PACKED_LENGTH) {
+        readId(packed, at);
+        add(readWord(packed, at + 4 * WORDS));
       }
     },
-    forEach(call) {
-      for (const part of parts) if (part) forEachSlot(part, at => call(writeUuid(part.slots, at), expiryAt(part, at)));
+    hasPacked(packed, at) {
+      readId(packed, at);
+      return hasId();
+    },
+    pack(earliest, other) {
+      const packed = new Uint8Array(size * PACKED_LENGTH);
+      const view = new DataView(packed.buffer);
+      let end = 0;
+      for (const part of parts) {
+        if (!part) continue;
+        forEachSlot(part, at => {
+          if (expiryAt(part, at) < earliest) return;
+          for (let word = 0; word < SLOT; word++) view.setUint32(end + 4 * word, part.slots[at + word] as number);
+          if (!other?.hasPacked(packed, end)) end += PACKED_LENGTH;
+        });
+      }
+      return packed.subarray(0, end);
     },
     sweep(expiredBefore) {
       for (let i = 0; i < SWEPT_AT_ONCE; i++, swept = (swept + 1) % PARTS) {
@@ -157,6 +179,12 @@ function forEachSlot({ slots }: Part, call: (at: number) => void): void {
   for (let at = 0; at < slots.length; at += SLOT) if (slots[at + WORDS] !== 0) call(at);
 }
 
+/** Reads an unsigned integer in network byte order. */
+function readWord(bytes: Uint8Array, at: number): number {
+  const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [number, number, number, number];
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+}
+
 /** Reads a UUID (RFC 9562 §4) into four words; returns whether it is one. */
 function readUuid(text: string, id: Uint32Array): boolean {
   const a = readHalf(text, 0);
@@ -185,9 +213,3 @@ function readHalf(text: string, at: number): number {
 }
 
 const nibbleAt = (text: string, at: number) => NIBBLES[text.charCodeAt(at)] ?? -1;
-
-function writeUuid(slots: Uint32Array, at: number): string {
-  let hex = '';
-  for (let word = 0; word < WORDS; word++) hex += (slots[at + word] as number).toString(16).padStart(8, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Queryable } from '@latchkey/service-kit/database';
-import type { Revocation } from '@latchkey/user-schema';
+import { PACKED_LENGTH, type Revocation } from '@latchkey/user-schema';
 import fp from 'fastify-plugin';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { StaleError } from '../http/errors.js';
 import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';
-import { toEntries } from './entries.js';
 import { createResponseCache } from './response-cache.js';
 import { createRevocationLog, type LogPage } from './revocation-log.js';
 import { pageRevocations, readPages, restoreRevocations } from './stored-pages.js';
+import { unpack } from './unpack.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -75,8 +75,9 @@ export default fp(
       const missing = log.missing();
       if (missing.length === 0) return log.settle();
       let restored = 0;
-      for (let i = 0; i < missing.length; i += RESTORED_AT_ONCE) {
-        restored += await restoreRevocations(db, missing.slice(i, i + RESTORED_AT_ONCE), SERVICE_ORIGIN);
+      const atOnce = RESTORED_AT_ONCE * PACKED_LENGTH;
+      for (let at = 0; at < missing.length; at += atOnce) {
+        restored += await restoreRevocations(db, unpack(missing.subarray(at, at + atOnce)), SERVICE_ORIGIN);
       }
       log.settle();
       if (restored === 0) return;
@@ -156,7 +157,7 @@ export default fp(
       return shared.get(`${position} ${cursor} ${more} ${isPacked}`, () => {
         const sessions = isPacked
           ? `"revoked":[],"packed":"${packed.toString('base64')}"`
-          : `"revoked":[${toEntries(packed)}]`;
+          : `"revoked":${JSON.stringify(unpack(packed))}`;
         const members = `"cursor":"${cursor}",${sessions},"keys":${JSON.stringify(keys)}`;
         return Buffer.from(`{${members}${more ? ',"more":true' : ''}}`);
       });

@@ -20,8 +20,8 @@ export type RevocationLog = {
    * Forgets all positions, because they mean nothing in another life of the database. `has` still knows the sessions.
    */
   restart(): void;
-  /** The sessions that were known at the last restart and have not been appended since. */
-  missing(): Revocation[];
+  /** The sessions that were known at the last restart and have not been appended since, packed. */
+  missing(): Buffer;
   /** Ends the search for what is missing. */
   settle(): void;
   /** Removes expired pages and a share of the expired sessions; called at an interval. */
@@ -41,14 +41,9 @@ export function createRevocationLog(): RevocationLog {
   // How far the database's clock is ahead of `performance.now()`.
   let clockOffsetMs = Date.now() - performance.now();
 
-  const missing = () => {
-    const found: Revocation[] = [];
-    const now = performance.now();
-    before?.forEach((sid, exp) => {
-      if (!expiries.has(sid) && untilOf(exp) >= now) found.push({ sid, exp });
-    });
-    return found;
-  };
+  /** Sessions whose last token expired before are in force no more, in seconds since 1970. */
+  const earliest = () => (performance.now() + clockOffsetMs) / 1000 - MARGIN_S;
+  const missing = () => Buffer.from(before?.pack(earliest(), expiries) ?? []);
   const untilOf = (exp: number) => (exp + MARGIN_S) * 1000 - clockOffsetMs;
 
   return {
@@ -87,21 +82,19 @@ export function createRevocationLog(): RevocationLog {
       pages = [];
       end = 0;
       const known = expiries;
-      before?.forEach((sid, exp) => {
-        if (!known.has(sid)) known.set(sid, exp);
-      });
+      if (before) known.addPacked(before.pack(earliest(), known));
       before = known;
       expiries = createSessionExpiries();
     },
     missing,
     settle() {
-      for (const { sid, exp } of missing()) expiries.set(sid, exp);
+      expiries.addPacked(missing());
       before = undefined;
     },
     prune() {
       const now = performance.now();
       pages = pages.filter(({ until }) => until >= now);
-      expiries.sweep((now + clockOffsetMs) / 1000 - MARGIN_S);
+      expiries.sweep(earliest());
     },
   };
 }

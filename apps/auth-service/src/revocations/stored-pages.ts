@@ -67,7 +67,7 @@ export async function readPages(db: Queryable, after: number): Promise<Reading> 
 }
 
 // A page has the drafts that begin within as many bytes as half of a page: it is full at most.
-const MOVE = statement<{ moved: number }>(`
+const MOVE = statement<{ isFull: boolean }>(`
   WITH taken AS (
     SELECT * FROM (
       SELECT batch, n, packed, expires_at, sum(octet_length(packed)) OVER (ORDER BY batch, n) - octet_length(packed) AS start
@@ -87,19 +87,19 @@ const MOVE = statement<{ moved: number }>(`
   ), head AS (
     UPDATE auth.revocation_head SET feed_page = (SELECT max(position) FROM pages) WHERE EXISTS (SELECT FROM pages)
   )
-  SELECT count(*)::int AS moved FROM taken`);
+  SELECT count(*) = ${DRAFTS} OR coalesce(sum(octet_length(packed)), 0) >= ${MOVED_AT_ONCE} AS "isFull" FROM taken`);
 
 /**
  * Moves committed drafts into pages. One transaction at a time does so, and the positions of its pages are committed before
  * the next are assigned: a reader that has read up to a position has missed nothing before it.
  *
- * @returns whether it has moved some, so that there may be more
+ * @returns whether it has moved as many as one transaction does, so that there may be more
  */
 export function pageRevocations(db: Queryable): Promise<boolean> {
   return inTransaction(db, async () => {
     await db.query('SELECT FROM auth.revocation_head FOR UPDATE');
-    const [total] = await MOVE(db, {});
-    return (total?.moved ?? 0) > 0;
+    const [moved] = await MOVE(db, {});
+    return moved?.isFull === true;
   });
 }
 

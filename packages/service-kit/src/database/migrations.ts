@@ -118,6 +118,7 @@ export function createMigrator({ schema, folder, lock, command }: MigratorOption
         } catch (error) {
           // The rights are granted after the migrations.
           if (isLate || kindOfDatabaseError(error) !== 'not-allowed') throw error;
+          if (first) log.info({ err: error }, 'waiting for the rights');
         }
         await setTimeout(AWAIT_EVERY_MS);
       }
