@@ -222,8 +222,11 @@ t.test('the form of a hash is stored beside it, and read where somebody else wro
   t.same(await stored(), { form: null, cost: null, secret: null, fits: null });
 });
 
-t.test('more hashes than are read at once are read too', async t => {
-  const { sql } = await startService(t);
+t.test('more hashes than are read at once are read too, by replicas that share them', async t => {
+  const service = await startService(t);
+  const { sql, config } = service;
+  const { databaseUrl, authSecrets } = config;
+  const replica = await startService(t, { databaseUrl, authSecrets });
   await sql(
     `INSERT INTO auth.users (id, username, password_hash)
      SELECT gen_random_uuid(), 'many-' || n, '$2b$04$' || repeat('a', 53) FROM generate_series(1, 1201) AS n`,
@@ -231,6 +234,21 @@ t.test('more hashes than are read at once are read too', async t => {
   const count = async () =>
     (await sql('SELECT count(*)::int AS count FROM auth.users WHERE hash_cost = 4')).rows[0].count;
   await until(async () => (await count()) === 1201, 'all are read');
+  const { rows } = await sql('SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()');
+  t.same(rows, [{ deadlocks: 0 }]);
+  t.notMatch(service.logs.join('') + replica.logs.join(''), /cannot read the database/);
+
+  const holder = await replica.app.pg.connect();
+  await holder.query(`UPDATE auth.users SET hash_form = NULL WHERE username = 'many-1'`);
+  await holder.query('BEGIN');
+  await holder.query(`SELECT FROM auth.users WHERE username = 'many-1' FOR UPDATE`);
+  const report = JSON.parse((await commandLine(service)('passwords report --json')).stdout);
+  t.notOk(
+    report.some(({ scheme }: { scheme: string }) => scheme === 'none'),
+    'an unread hash is not no password',
+  );
+  await holder.query('ROLLBACK');
+  holder.release();
 });
 
 t.test('calibration proposes a cost for a time', async t => {

@@ -70,13 +70,14 @@ export async function findHighestCost(db: Queryable): Promise<number> {
   return rows[0]?.cost ?? 0;
 }
 
-/** How many hashes have one form; see `formOf`. `null` stands for accounts without a password. */
+/** How many hashes have one form; see `formOf`. `null` stands for accounts without a password, and empty for an unread hash. */
 export type FormCount = { form: string | null; accounts: number };
 
 /** Counts accounts by the forms of their hashes. */
 export async function countForms(db: Queryable): Promise<FormCount[]> {
   const { rows } = await db.query<FormCount>(
-    'SELECT hash_form AS form, count(*)::int AS accounts FROM auth.users GROUP BY 1 ORDER BY 2 DESC',
+    `SELECT CASE WHEN password_hash IS NOT NULL THEN coalesce(hash_form, '') END AS form, count(*)::int AS accounts
+     FROM auth.users GROUP BY 1 ORDER BY 2 DESC`,
   );
   return rows;
 }
@@ -117,9 +118,16 @@ export async function readHashForms(db: Queryable): Promise<boolean> {
   if (rows.length === 0) return false;
   const values = rows.map(({ hash }) => hashValues(hash));
   await db.query(
-    `UPDATE auth.users u SET hash_form = read.form, hash_cost = read.cost, hash_secret = read.secret
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[]) AS read (id, hash, form, cost, secret)
-     WHERE u.id = read.id AND u.password_hash = read.hash AND u.hash_form IS NULL`,
+    // Rows that others have locked are left to them: another replica reads them too, or they are changing.
+    `WITH locked AS (
+       SELECT u.id, read.form, read.cost, read.secret
+       FROM auth.users u
+       JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[]) AS read (id, hash, form, cost, secret)
+         ON u.id = read.id AND u.password_hash = read.hash
+       WHERE u.hash_form IS NULL FOR NO KEY UPDATE OF u SKIP LOCKED
+     )
+     UPDATE auth.users u SET hash_form = locked.form, hash_cost = locked.cost, hash_secret = locked.secret
+     FROM locked WHERE u.id = locked.id`,
     [
       rows.map(({ id }) => id),
       rows.map(({ hash }) => hash),
