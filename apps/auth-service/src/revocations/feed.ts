@@ -7,7 +7,7 @@ import { StaleError } from '../http/errors.js';
 import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';
 import { createResponseCache } from './response-cache.js';
 import { createRevocationLog, type LogPage } from './revocation-log.js';
-import { pageRevocations, readPages, restoreRevocations } from './stored-pages.js';
+import { PAGE_SIZE, pageRevocations, readPages, restoreRevocations } from './stored-pages.js';
 import { unpack } from './unpack.js';
 
 declare module 'fastify' {
@@ -42,6 +42,8 @@ const MAX_TURNS = 3;
 const RESTORED_AT_ONCE = 5000;
 // A load that takes longer continues later, so that others can use the connection.
 const LOAD_MS = 500;
+// As many sessions as take less time packed than a page takes as JSON.
+const PACKED_AT_ONCE = 4 * PAGE_SIZE;
 const MAX_SHARED_BYTES = 8 * 1024 * 1024;
 
 /** Keeps the sessions that ended while access tokens of them live, and serves them as the feed: `app.revocations`. */
@@ -173,7 +175,7 @@ export default fp(
           if (performance.now() - readAt > STALE_AFTER_MS) throw new StaleError();
           // A cursor of another life of the database is read from the beginning.
           const position = cursor?.life === life ? cursor.position : 0;
-          const page = log.after(position);
+          const page = log.after(position, isPacked ? PACKED_AT_ONCE : PAGE_SIZE);
           const isNews = page.packed.length > 0 || cursor?.life !== life || cursor.keys !== publishedKeys().keysTag;
           const leftMs = deadline - performance.now();
           if (isNews || leftMs <= 0 || closing || caller.aborted) return toResponse(position, page, isPacked);

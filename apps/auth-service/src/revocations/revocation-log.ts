@@ -1,5 +1,5 @@
 import { createSessionExpiries, PACKED_LENGTH, type Revocation, type SessionExpiries } from '@latchkey/user-schema';
-import { MARGIN_S, PAGE_SIZE, type StoredPage } from './stored-pages.js';
+import { MARGIN_S, type StoredPage } from './stored-pages.js';
 
 /** A page of the log: packed sessions, and the position of the last one. */
 export type LogPage = { packed: Buffer; end: number; hasMore: boolean };
@@ -12,8 +12,8 @@ export type RevocationLog = {
   add(revocations: Revocation[]): void;
   /** Adds the next pages of the feed, up to the position `end`. `now` is the database's time, in seconds since 1970. */
   append(pages: StoredPage[], end: number, now: number): void;
-  /** Returns the entries behind a position, as many as fill a page. There may be fewer although `hasMore` is true. */
-  after(position: number): LogPage;
+  /** Returns the sessions behind a position, up to `most`, or a page of more. There may be fewer although `hasMore` is true. */
+  after(position: number, most: number): LogPage;
   /** The position of the last appended page. */
   end(): number;
   /**
@@ -60,13 +60,13 @@ export function createRevocationLog(): RevocationLog {
       }
       end = upTo;
     },
-    after(position) {
+    after(position, most) {
       const found: Page[] = [];
       let length = 0;
       for (let index = indexBehind(pages, position); index < pages.length; index++) {
         const page = pages[index] as Page;
         length += page.packed.length;
-        if (found.length > 0 && length > PAGE_SIZE * PACKED_LENGTH) break;
+        if (found.length > 0 && length > most * PACKED_LENGTH) break;
         found.push(page);
       }
       const last = found.at(-1);
