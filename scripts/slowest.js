@@ -27,7 +27,7 @@ if (process.argv.includes('--json')) {
 function readResults(folder) {
   return readdirSync(join(ROOT, folder, RESULTS), { recursive: true, encoding: 'utf8' })
     .filter(name => name.endsWith('.tap'))
-    .map(name => ({ name, file: join(folder, name.slice(0, -'.tap'.length)) }))
+    .map(name => ({ name, file: join(folder, name.replace(/^dist-test(.*)\.js\.tap$/, 'test$1.ts')) }))
     .filter(({ file }) => existsSync(join(ROOT, file)))
     .map(({ name, file }) => {
       const report = readFileSync(join(ROOT, folder, RESULTS, name), 'utf8');

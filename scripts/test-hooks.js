@@ -1,7 +1,5 @@
 // What Node loads before each test file, by NODE_OPTIONS in .taprc: before tap's own loaders.
 import { createRequire, syncBuiltinESMExports } from 'node:module';
-// Strips types many times faster than the compiler that tap has built in.
-import 'tsx';
 
 const require = createRequire(import.meta.url);
 

@@ -62,7 +62,7 @@ t.test('links between the documents lead to files and headings that exist', asyn
 });
 
 t.test('the files on the path of a request exist', async t => {
-  const sources = ['apps/auth-service/src', 'packages/service-kit/src'].flatMap(folder =>
+  const sources = ['apps/auth-service/src', 'packages/service-kit/src', 'packages/user-schema/src'].flatMap(folder =>
     readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' }).map(file => `${folder}/${file}`),
   );
   const path =

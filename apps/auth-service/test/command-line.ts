@@ -67,9 +67,8 @@ async function runInHost(command: Command): Promise<Result> {
 }
 
 function startHost(): ChildProcess {
-  const child = fork(fileURLToPath(new URL('command-host.ts', import.meta.url)), {
+  const child = fork(fileURLToPath(new URL('command-host.js', import.meta.url)), {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: [`--import=${new URL('../../../scripts/test-hooks.js', import.meta.url)}`],
   });
   t.teardown(() => child.kill());
   return child;

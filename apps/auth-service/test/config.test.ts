@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import t from 'tap';
-import { prepare } from '../src/config/development.js';
-import { loadSettings } from '../src/config/settings.js';
+import { prepare } from '#src/config/development.js';
+import { loadSettings } from '#src/config/settings.js';
 
 const secret = (id: string, bytes = 32) => `${id}:${randomBytes(bytes).toString('base64')}`;
 const production = {

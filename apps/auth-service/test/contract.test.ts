@@ -12,8 +12,8 @@ import {
 import { createTestIssuer } from '@latchkey/auth-client/testing';
 import type { Session } from '@latchkey/user-schema';
 import t, { type Test } from 'tap';
-import { hashClientSecret } from '../src/clients/secret.js';
-import { insertClient } from '../src/clients/stored-clients.js';
+import { hashClientSecret } from '#src/clients/secret.js';
+import { insertClient } from '#src/clients/stored-clients.js';
 import { newCredentials, segment, startService } from './helper.js';
 
 /** Something that answers the contract. */

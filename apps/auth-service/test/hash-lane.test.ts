@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import bcrypt from 'bcrypt';
 import t, { type Test } from 'tap';
-import { createHashLane, type HashCaller, type HashLaneOptions } from '../src/credentials/password/hash-lane.js';
-import { takeTurns } from '../src/credentials/password/turns.js';
+import { createHashLane, type HashCaller, type HashLaneOptions } from '#src/credentials/password/hash-lane.js';
+import { takeTurns } from '#src/credentials/password/turns.js';
 import { get, newCredentials, post, startService, until } from './helper.js';
 
 const caller = (address: string | undefined, account: string | undefined, gone = new AbortController().signal) => {

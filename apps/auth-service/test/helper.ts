@@ -4,9 +4,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { withClient } from '@latchkey/service-kit/database';
 import type pg from 'pg';
 import type { Test } from 'tap';
-import { buildApp } from '../src/app.js';
-import { type Config, loadSettings } from '../src/config/settings.js';
-import { migrator } from '../src/database/migrate.js';
+import { buildApp } from '#src/app.js';
+import { type Config, loadSettings } from '#src/config/settings.js';
+import { migrator } from '#src/database/migrate.js';
 
 /** The throw-away server that `with-postgres` started for this run. */
 export function serverUrl(): string {

@@ -7,7 +7,7 @@ import { startCollector } from '@latchkey/tracing/testing';
 import getPort from 'get-port';
 import pg from 'pg';
 import t from 'tap';
-import { newClientSecret } from '../src/config/secrets.js';
+import { newClientSecret } from '#src/config/secrets.js';
 import {
   type Answer,
   call,

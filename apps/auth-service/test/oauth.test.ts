@@ -1,8 +1,8 @@
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t from 'tap';
-import { hashClientSecret } from '../src/clients/secret.js';
-import { insertClient, replaceClientSecret, setClientDisabled } from '../src/clients/stored-clients.js';
-import { newClientSecret } from '../src/config/secrets.js';
+import { hashClientSecret } from '#src/clients/secret.js';
+import { insertClient, replaceClientSecret, setClientDisabled } from '#src/clients/stored-clients.js';
+import { newClientSecret } from '#src/config/secrets.js';
 import {
   call,
   createDatabase,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t, { type Test } from 'tap';
-import { migrator } from '../src/database/migrate.js';
+import { migrator } from '#src/database/migrate.js';
 import { createDatabase, createEmptyDatabase, get, newCredentials, post, startService, until } from './helper.js';
 
 const SERVER = fileURLToPath(new URL('../dist/server.js', import.meta.url));

@@ -4,12 +4,12 @@ import { createSessionExpiries, PACKED_LENGTH, REVOCATIONS_SCOPE, type Revocatio
 import fc from 'fast-check';
 import pg from 'pg';
 import t from 'tap';
-import { createOutageWatch } from '../src/database/outage.js';
-import { parseCursor } from '../src/revocations/cursor.js';
-import { createResponseCache } from '../src/revocations/response-cache.js';
-import { createRevocationLog } from '../src/revocations/revocation-log.js';
-import { PAGE_SIZE, pageRevocations, type StoredPage } from '../src/revocations/stored-pages.js';
-import { unpack } from '../src/revocations/unpack.js';
+import { createOutageWatch } from '#src/database/outage.js';
+import { parseCursor } from '#src/revocations/cursor.js';
+import { createResponseCache } from '#src/revocations/response-cache.js';
+import { createRevocationLog } from '#src/revocations/revocation-log.js';
+import { PAGE_SIZE, pageRevocations, type StoredPage } from '#src/revocations/stored-pages.js';
+import { unpack } from '#src/revocations/unpack.js';
 import { get, newCredentials, post, segment, startService, until } from './helper.js';
 
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;

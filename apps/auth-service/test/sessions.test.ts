@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Queryable } from '@latchkey/service-kit/database';
 import fc from 'fast-check';
 import t from 'tap';
-import { changePassword } from '../src/credentials/password/change.js';
-import { hashValues } from '../src/credentials/password/stored-passwords.js';
-import { listSessions } from '../src/sessions/list.js';
-import { startSession } from '../src/sessions/start.js';
+import { changePassword } from '#src/credentials/password/change.js';
+import { hashValues } from '#src/credentials/password/stored-passwords.js';
+import { listSessions } from '#src/sessions/list.js';
+import { startSession } from '#src/sessions/start.js';
 import {
   call,
   createDatabase,

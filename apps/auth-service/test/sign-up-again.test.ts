@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { deleteOldKeys } from '../src/accounts/sign-up.js';
-import { type Config, loadSettings } from '../src/config/settings.js';
+import { deleteOldKeys } from '#src/accounts/sign-up.js';
+import { type Config, loadSettings } from '#src/config/settings.js';
 import { type Answer, get, newCredentials, post, type Service, segment, startService, until } from './helper.js';
 
 type Credentials = ReturnType<typeof newCredentials>;

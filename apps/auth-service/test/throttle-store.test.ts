@@ -6,10 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
-import type { Config } from '../src/config/settings.js';
-import { openStore } from '../src/throttles/index.js';
-import { deleteOldCounters } from '../src/throttles/postgres-store.js';
-import { createSettlements } from '../src/throttles/settlements.js';
+import type { Config } from '#src/config/settings.js';
+import { openStore } from '#src/throttles/index.js';
+import { deleteOldCounters } from '#src/throttles/postgres-store.js';
+import { createSettlements } from '#src/throttles/settlements.js';
 import { createDatabase, newCredentials, post, type Service, startService, startWire, until } from './helper.js';
 import { startRedis, withoutRedis } from './redis.js';
 import {

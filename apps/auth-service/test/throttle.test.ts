@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { foldAddress } from '@latchkey/service-kit/http';
 import fc from 'fast-check';
 import t from 'tap';
-import { loadSettings } from '../src/config/settings.js';
-import { createRefusals } from '../src/throttles/limit.js';
+import { loadSettings } from '#src/config/settings.js';
+import { createRefusals } from '#src/throttles/limit.js';
 import { call, newCredentials, post, type Service, startService } from './helper.js';
 import {
   blocks,

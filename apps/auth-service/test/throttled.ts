@@ -1,5 +1,5 @@
 import type { Test } from 'tap';
-import { type Config, loadSettings } from '../src/config/settings.js';
+import { type Config, loadSettings } from '#src/config/settings.js';
 import { type Answer, call, newCredentials, post, type Service, startService } from './helper.js';
 
 export const DEFAULTS = loadSettings({}).throttle;

@@ -1,9 +1,9 @@
 import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { openKey } from '../src/keys/signing-key.js';
-import { listKeys } from '../src/keys/stored-keys.js';
-import { createTokenCache } from '../src/tokens/token-cache.js';
+import { openKey } from '#src/keys/signing-key.js';
+import { listKeys } from '#src/keys/stored-keys.js';
+import { createTokenCache } from '#src/tokens/token-cache.js';
 import { get, newCredentials, post, segment, startService } from './helper.js';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');

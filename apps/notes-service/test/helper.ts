@@ -5,7 +5,7 @@ import { createAuthClient, type SignedIn } from '@latchkey/auth-client';
 import getPort from 'get-port';
 import pg from 'pg';
 import type { Test } from 'tap';
-import { buildApp } from '../src/app.js';
+import { buildApp } from '#src/app.js';
 
 const AUTH_SERVER = fileURLToPath(new URL('../../auth-service/dist/server.js', import.meta.url));
 

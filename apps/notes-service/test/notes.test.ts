@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { createAuthClient } from '@latchkey/auth-client';
 import pg from 'pg';
 import t from 'tap';
-import { buildApp } from '../src/app.js';
-import { loadSettings } from '../src/config.js';
-import { prepare } from '../src/development.js';
-import { migrator } from '../src/migrator.js';
+import { buildApp } from '#src/app.js';
+import { loadSettings } from '#src/config.js';
+import { prepare } from '#src/development.js';
+import { migrator } from '#src/migrator.js';
 import { call, createDatabase, startSystem } from './helper.js';
 
 t.test('people keep notes of their own', async t => {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { type AuthClientError, createAuthClient, isAuthClientError } from '../src/index.js';
+import { type AuthClientError, createAuthClient, isAuthClientError } from '#src/index.js';
 
 const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createSessionExpiries, PACKED_LENGTH } from '@latchkey/user-schema';
 import fc from 'fast-check';
 import t from 'tap';
-import { createEndedSessions } from '../src/lib/ended-sessions.js';
+import { createEndedSessions } from '#src/lib/ended-sessions.js';
 
 const TOLERANCE_MS = 5000;
 const MARGIN_MS = 60_000;

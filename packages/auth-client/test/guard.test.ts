@@ -2,8 +2,8 @@ import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } fro
 import fc from 'fast-check';
 import { fastify } from 'fastify';
 import t, { type Test } from 'tap';
-import { type AuthGuardError, type AuthGuardOptions, authGuard, type VerifierOptions } from '../src/fastify.js';
-import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
+import { type AuthGuardError, type AuthGuardOptions, authGuard, type VerifierOptions } from '#src/fastify.js';
+import { createTestIssuer, type TestIssuer } from '#src/testing/index.js';
 
 const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
 

@@ -8,8 +8,8 @@ import {
   type SessionLock,
   type SessionStore,
   type StoredSession,
-} from '../src/index.js';
-import { createTestIssuer, type TestIssuerOptions } from '../src/testing/index.js';
+} from '#src/index.js';
+import { createTestIssuer, type TestIssuerOptions } from '#src/testing/index.js';
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 const credentials = { username: 'ada', password: 'open sesame 42' };

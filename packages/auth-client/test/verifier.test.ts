@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createVerifier, type ServiceCredentials, type Verifier, type VerifierOptions } from '../src/index.js';
-import { createTestIssuer, type TestIssuer } from '../src/testing/index.js';
+import { createVerifier, type ServiceCredentials, type Verifier, type VerifierOptions } from '#src/index.js';
+import { createTestIssuer, type TestIssuer } from '#src/testing/index.js';
 
 const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
 

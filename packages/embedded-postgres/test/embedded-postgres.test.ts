@@ -16,8 +16,8 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { startPostgres, startThrowawayPostgres } from '../src/index.js';
-import { isAlive } from '../src/lock.js';
+import { startPostgres, startThrowawayPostgres } from '#src/index.js';
+import { isAlive } from '#src/lock.js';
 
 const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
 const WITH_POSTGRES = fileURLToPath(new URL('../bin/with-postgres.js', import.meta.url));

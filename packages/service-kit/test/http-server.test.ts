@@ -3,9 +3,8 @@ import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { respondToClientError } from '../src/http/client-error.js';
-import { createHttpServer } from '../src/http/http-server.js';
-import { infallible } from '../src/http/serializers.js';
+import { createHttpServer, respondToClientError } from '#src/http/http-server.js';
+import { infallible } from '#src/http/server-options.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 

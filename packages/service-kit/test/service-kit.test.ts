@@ -2,16 +2,9 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import t from 'tap';
-import { isDatabaseUnavailable, kindOfDatabaseError } from '../src/database/index.js';
-import { describeError, toProblem } from '../src/http/index.js';
-import {
-  describeDatabaseUrlFault,
-  explain,
-  isCidr,
-  keepSecret,
-  readEnvironment,
-  trustedProxies,
-} from '../src/index.js';
+import { isDatabaseUnavailable, kindOfDatabaseError } from '#src/database/index.js';
+import { describeError, toProblem } from '#src/http/index.js';
+import { describeDatabaseUrlFault, explain, isCidr, keepSecret, readEnvironment, trustedProxies } from '#src/index.js';
 
 t.test('reads settings and complains by name', async t => {
   const schema = Type.Object({

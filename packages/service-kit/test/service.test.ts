@@ -1,8 +1,8 @@
 import { createError } from '@fastify/error';
 import type { FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
-import { createService, type ServiceOptions } from '../src/http/index.js';
-import { BusyError } from '../src/index.js';
+import { createService, type ServiceOptions } from '#src/http/index.js';
+import { BusyError } from '#src/index.js';
 
 const APP = 'https://app.example.com';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { isTracingWanted } from '../src/config.js';
+import { isTracingWanted } from '#src/config.js';
 
 const endpoint = 'http://localhost:4318';
 

@@ -5,7 +5,7 @@ import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } f
 import { Type } from '@sinclair/typebox';
 import type { HttpSettings } from '../config/sections/http.js';
 import type { TokenSettings } from '../config/sections/tokens.js';
-import { originOf } from '../events/request-events.js';
+import { originOf } from '../events/recorder.js';
 import {
   InvalidClientError,
   InvalidScopeError,

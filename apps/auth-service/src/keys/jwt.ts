@@ -8,6 +8,9 @@ import { publicPem } from './signing-key.js';
 /** Claims of any token that this service signs. */
 export type Claims = AccessTokenClaims | ServiceTokenClaims;
 
+/** Whether the token is a user's, and not a service's. */
+export const isUsers = (claims: Claims): claims is AccessTokenClaims => 'sid' in claims;
+
 /** Claims before they are signed: the signer adds `iss` and `aud`. */
 export type UnsignedClaims = Omit<AccessTokenClaims, 'iss' | 'aud'> | Omit<ServiceTokenClaims, 'iss' | 'aud'>;
 

@@ -2,8 +2,7 @@ import type { Revocation, SignedIn, User } from '@latchkey/user-schema';
 import type { preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { SecretsSettings } from '../config/sections/secrets.js';
-import type { RecordedEvent } from '../events/recorder.js';
-import { logEvents } from '../events/request-events.js';
+import { logEvents, type RecordedEvent } from '../events/recorder.js';
 import { InvalidTokenError } from '../http/errors.js';
 import { accessTokenClaims } from '../tokens/claims.js';
 import { deleteEndedSessions } from './end.js';
@@ -52,8 +51,8 @@ export default fp<{ config: SecretsSettings & Lifetimes }>(
       if (!account) throw new InvalidTokenError();
       request.account = account;
     });
-    app.decorate('announce', (request, { events, ended = [] }) => {
-      app.revocations.add(ended);
+    app.decorate('announce', (request, { events, ended }) => {
+      if (ended?.length) app.revocations.add(ended);
       logEvents(request, events);
     });
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { RefreshRequest, SignedIn } from '@latchkey/user-schema';
-import { originOf } from '../events/request-events.js';
+import { originOf } from '../events/recorder.js';
 import { InvalidRefreshTokenError } from '../http/errors.js';
 import { refreshSession } from './refresh.js';
 import type { Lifetimes } from './session.js';

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { deriveKey, type Secrets } from '../config/secrets.js';
 
 /** A parsed refresh token. Whether it is genuine depends on the salt in the session's row. */
@@ -11,6 +11,9 @@ export type RefreshToken = {
 };
 
 const FORM = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$/;
+
+/** Makes the salt of a session: with a new one, none of its tokens is genuine any more. */
+export const newSalt = (): Buffer => randomBytes(16);
 
 export type RefreshTokens = {
   /** Makes the token of a generation from the salt of the session's row. */

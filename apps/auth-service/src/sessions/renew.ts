@@ -1,6 +1,7 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { statement } from '../database/sql.js';
-import { IS_LIVE, type Lifetimes, newSalt, type SessionState, STATE } from './session.js';
+import { newSalt } from './refresh-token.js';
+import { IS_LIVE, type Lifetimes, type SessionState, STATE } from './session.js';
 
 const RENEW = statement<SessionState, Lifetimes & { sessionId: string; salt: Buffer; credentialVersion: number }>(`
   UPDATE auth.sessions s SET salt = $salt, generation = s.generation + 1, rotated_at = now(),

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
-import { uuidv7 } from 'uuidv7';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import type { TokenSettings } from '../config/sections/tokens.js';
 import { epoch, statement } from '../database/sql.js';
@@ -20,9 +18,6 @@ export type SessionState = {
   issuedAt: number;
   tokenExpiresAt: number;
 };
-
-export const newSessionId = uuidv7;
-export const newSalt = (): Buffer => randomBytes(16);
 
 /** Whether a session `s` is live. */
 export const IS_LIVE = 's.revoked_at IS NULL AND s.expires_at > now()';

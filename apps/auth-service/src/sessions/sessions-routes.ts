@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
-import { originOf } from '../events/request-events.js';
+import { originOf } from '../events/recorder.js';
 import { NotFoundError } from '../http/errors.js';
 import { endSessions } from './end.js';
 import { listSessions } from './list.js';

@@ -3,7 +3,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { originOf } from '../events/request-events.js';
+import { originOf } from '../events/recorder.js';
 import { endSessions } from './end.js';
 
 export const signOutRoute: FastifyPluginAsyncTypebox = async app => {

@@ -1,9 +1,11 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation } from '@latchkey/user-schema';
+import { uuidv7 } from 'uuidv7';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import { epoch, statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
-import { type Lifetimes, newSalt, newSessionId, type SessionState, STATE } from './session.js';
+import { newSalt } from './refresh-token.js';
+import { type Lifetimes, type SessionState, STATE } from './session.js';
 
 /** That a caller has proved to be an account. */
 export type Proof = {
@@ -73,7 +75,7 @@ export async function startSession(
   origin: Origin,
 ): Promise<Started | undefined> {
   const [row] = await STATEMENTS[event](db, {
-    ...{ ...limits, ...proof, sessionId: newSessionId(), salt: newSalt() },
+    ...{ ...limits, ...proof, sessionId: uuidv7(), salt: newSalt() },
     ...{ userAgent: origin.userAgent, address: origin.address, origin: originValue(origin) },
   });
   if (!row) return undefined;

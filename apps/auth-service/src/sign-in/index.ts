@@ -10,8 +10,7 @@ import {
   replacePasswordHash,
   type StoredPassword,
 } from '../credentials/password/stored-passwords.js';
-import { recordEvent } from '../events/recorder.js';
-import { logEvents, originOf } from '../events/request-events.js';
+import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { InvalidCredentialsError, OverloadedError } from '../http/errors.js';
 import { type SessionLimits, startSession } from '../sessions/start.js';
 

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { AccessTokenClaims, ServiceTokenClaims, User } from '@latchkey/user-schema';
-import type { Claims } from '../keys/jwt.js';
 
 /** What an access token needs to know of its session; times are in seconds since 1970, by the database's clock. */
 export type TokenSession = { id: string; issuedAt: number; tokenExpiresAt: number };
@@ -31,9 +30,4 @@ export function serviceTokenClaims(
 ): Omit<ServiceTokenClaims, 'iss' | 'aud'> {
   const { id, now: iat } = client;
   return { sub: id, client_id: id, jti: randomUUID(), scope, iat, exp: iat + ttlS };
-}
-
-/** Whether the token is a user's, and not a service's. */
-export function isUsers(claims: Claims): claims is AccessTokenClaims {
-  return 'sid' in claims;
 }

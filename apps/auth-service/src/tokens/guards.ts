@@ -2,8 +2,7 @@ import type { AccessTokenClaims } from '@latchkey/user-schema';
 import type { FastifyRequest, onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import { InsufficientScopeError, InvalidTokenError, MissingTokenError } from '../http/errors.js';
-import type { Claims } from '../keys/jwt.js';
-import { isUsers } from './claims.js';
+import { type Claims, isUsers } from '../keys/jwt.js';
 import { createTokenCache } from './token-cache.js';
 
 declare module 'fastify' {

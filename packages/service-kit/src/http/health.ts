@@ -1,10 +1,15 @@
 import { createError } from '@fastify/error';
 import { Type } from '@sinclair/typebox';
-import type { FastifyInstance } from 'fastify';
-import { problemResponses } from './problem-responses.js';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
+import fp from 'fastify-plugin';
+import { problemResponses } from './problems.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Whether the service has been told to end. */
+    isDraining(): boolean;
+    /** From now on readiness is red, and every response ends its connection, so that none is open when the service closes. */
+    startDraining(): void;
     /**
      * Adds a condition of `/readyz`. The check throws the error to respond with. A condition `ofDatabase` is left out when
      * the caller says so: a gateway that left every replica out while the database is away would stop what does not need it.
@@ -12,6 +17,23 @@ declare module 'fastify' {
     requireForReadiness(check: () => unknown, options?: { ofDatabase?: boolean }): void;
   }
 }
+
+/** Lets callers go elsewhere before the service ends. */
+export const draining: FastifyPluginAsync = fp(
+  async app => {
+    let draining = false;
+    app.decorate('isDraining', () => draining);
+    app.decorate('startDraining', () => {
+      draining = true;
+    });
+    app.addHook('preClose', async () => app.startDraining());
+    app.addHook('onSend', (_request, reply, payload, done) => {
+      if (draining) reply.header('connection', 'close');
+      done(null, payload);
+    });
+  },
+  { name: 'draining' },
+);
 
 const DrainingError = createError('service_unavailable', 'The service is closing.', 503);
 

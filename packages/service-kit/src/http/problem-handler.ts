@@ -1,8 +1,7 @@
 import { Problem } from '@latchkey/user-schema';
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import fp from 'fastify-plugin';
 import { BusyError } from '../errors.js';
-import { describeNoRoute } from './no-route.js';
 import { describeError, type ErrorResponse, type RequestError, toProblem } from './problems.js';
 
 /** Responds to every error, and to requests that no route takes, with `application/problem+json` (RFC 9457). */
@@ -35,4 +34,23 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, descri
     .headers(described.headers)
     .type('application/problem+json')
     .send(toProblem(described, request.id));
+}
+
+/** The methods that there is a route for. */
+function methodsAt(app: FastifyInstance, url: string): string[] {
+  const [path = ''] = url.split('?', 1);
+  // The preflights of @fastify/cors have a route for every path.
+  const methods = app.supportedMethods.filter(method => method !== 'OPTIONS');
+  return methods.filter(method => app.findRoute({ url: path, method: method as HTTPMethods }));
+}
+
+/** Describes the response to a request that no route takes: 405 where another method would do, otherwise 404. */
+function describeNoRoute(app: FastifyInstance, { method, url }: { method: string; url: string }): ErrorResponse {
+  const allowed = methodsAt(app, url);
+  // A route that found nothing itself may get it too.
+  if (allowed.length === 0 || allowed.includes(method)) {
+    return { status: 404, code: 'not_found', detail: 'There is nothing here.', headers: {} };
+  }
+  const headers = { allow: allowed.join(', ') };
+  return { status: 405, code: 'method_not_allowed', detail: `Use ${allowed.join(' or ')}.`, headers };
 }

@@ -111,3 +111,15 @@ function challenge(code: string): string {
   // RFC 6750 §3: no error code when the request carried no token.
   return code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
 }
+
+type ProblemStatus = 400 | 401 | 403 | 404 | 409 | 413 | 415 | 422 | 429 | 503;
+
+const PROBLEM_RESPONSE = {
+  description: 'Problem (RFC 9457)',
+  content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+};
+
+/** Declares the problem responses of a route, by status. */
+export function problemResponses(...statuses: ProblemStatus[]): Record<string, typeof PROBLEM_RESPONSE> {
+  return Object.fromEntries(['5xx', ...statuses].map(status => [status, PROBLEM_RESPONSE]));
+}

@@ -10,11 +10,9 @@ import type {
 import { stdSerializers } from 'pino';
 import { trustedProxies } from '../settings/trusted-proxies.js';
 import { addressOf } from './caller-address.js';
-import { respondToClientError } from './client-error.js';
-import { createHttpServer } from './http-server.js';
+import { createHttpServer, respondToClientError } from './http-server.js';
 import { sendProblem } from './problem-handler.js';
 import { describeError } from './problems.js';
-import { infallible } from './serializers.js';
 import type { ServiceOptions } from './service.js';
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -63,4 +61,25 @@ export function serverOptions(
       ...(logStream && { stream: logStream }),
     },
   };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a logger gives a serializer whatever was logged
+type Serializers = Record<string, (value: any) => any>;
+
+/**
+ * Makes the serializers of a logger unable to throw. A logger does not catch their errors, and most lines are logged
+ * outside of any handler, where an error ends the process. A value that cannot be serialized is replaced by a text.
+ */
+export function infallible(serializers: Serializers): Serializers {
+  const guarded = Object.entries(serializers).map(([name, serialize]) => {
+    const attempt = (value: unknown) => {
+      try {
+        return serialize(value);
+      } catch {
+        return 'cannot be serialized';
+      }
+    };
+    return [name, attempt];
+  });
+  return Object.fromEntries(guarded);
 }

@@ -1,8 +1,7 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import { type DestinationStream, levels } from 'pino';
 import { crossOrigin } from './cors.js';
-import { draining } from './draining.js';
-import { addHealth } from './health.js';
+import { addHealth, draining } from './health.js';
 import { jsonBody } from './json-body.js';
 import { problemHandler } from './problem-handler.js';
 import { responseHeaders, securityHeaders } from './response-headers.js';

@@ -5,7 +5,7 @@ import closeWithGrace from 'close-with-grace';
 import type { FastifyInstance } from 'fastify';
 import type { DestinationStream } from 'pino';
 // Declares what is used of an app.
-import type {} from '../http/draining.js';
+import type {} from '../http/health.js';
 import { explain } from './explain.js';
 
 /** What is used of a configuration. */
