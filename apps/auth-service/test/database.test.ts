@@ -6,9 +6,10 @@ import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import getPort from 'get-port';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import { serviceTokenClaims } from '../src/tokens/claims.js';
+import { serviceTokenClaims } from '#src/tokens/claims.js';
 import { commandLine } from './command-line.js';
 import {
+  type Answer,
   call,
   createDatabase,
   createEmptyDatabase,
@@ -334,6 +335,36 @@ t.test('a service goes on working on the schema of the next version', async t =>
   t.equal((await post(`${base}/auth/sign-up`, credentials)).status, 201);
   const { body } = await post(`${base}/auth/sign-in`, credentials);
   t.equal((await post(`${base}/auth/refresh`, { refreshToken: body.refreshToken })).status, 200);
+});
+
+t.test('prepares its statements, and goes on without when they are lost', async t => {
+  const databaseUrl = await createDatabase();
+  const { config, ...first } = await startService(t, { databaseUrl });
+  const credentials = newCredentials();
+  const lose = async ({ sql, logs }: Pick<Service, 'sql' | 'logs'>, during: () => Promise<Answer>, status: number) => {
+    const { rows } = await sql('SELECT count(*)::int AS count FROM pg_prepared_statements');
+    t.ok(rows[0].count > 0, 'they are prepared');
+    // What a pooler of transactions that knows no prepared statements does, by giving out another connection.
+    await sql('DEALLOCATE ALL');
+    const answer = await during();
+    t.equal(answer.status, status, answer.text);
+    t.equal(logs.filter(line => line.includes('not prepared from now on')).length, 1, 'the log says so once');
+    return answer;
+  };
+  await post(`${first.base}/auth/sign-up`, credentials);
+  const inTransaction = () => post(`${first.base}/auth/sign-up`, newCredentials());
+  const { body } = await lose(first, inTransaction, 201);
+  const second = await startService(t, config);
+  await post(`${second.base}/auth/sign-in`, credentials);
+  const alone = () => post(`${second.base}/auth/refresh`, { refreshToken: body.refreshToken });
+  await post(`${second.base}/auth/refresh`, { refreshToken: body.refreshToken });
+  await lose(second, alone, 200);
+
+  const third = await startService(t, config);
+  await post(`${third.base}/auth/sign-in`, credentials);
+  await third.sql('ALTER TABLE auth.users ALTER COLUMN credential_version TYPE bigint');
+  const signedIn = await post(`${third.base}/auth/sign-in`, credentials);
+  t.equal(signedIn.status, 200, 'a statement whose columns have changed is planned anew');
 });
 
 t.test('works through PgBouncer, a transaction at a time', { skip: withoutPgBouncer }, async t => {

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { BusyError } from '../errors.js';
 import { connectionConfig, setLimits } from './connections.js';
 import type { Migrator } from './migrations.js';
+import { statementPreparer } from './prepared.js';
 
 /** Options of {@link databasePool}. */
 export interface DatabasePoolOptions {
@@ -26,6 +27,8 @@ export class DatabaseBusyError extends BusyError {
 
 // A database that responds serves as many within a fraction of a second.
 const MAX_WAITING = 500;
+// To open a connection and to plan its statements takes longer than most statements take. Gateways drop idle connections later.
+const IDLE_TIMEOUT_MS = 300_000;
 
 /** Applies the migrations, or waits until somebody has, and opens the pool, `app.pg`. */
 export const databasePool: FastifyPluginAsync<DatabasePoolOptions> = fp(
@@ -40,7 +43,17 @@ export const databasePool: FastifyPluginAsync<DatabasePoolOptions> = fp(
       await migrator.awaitMigrations(databaseUrl, app.log);
     }
 
-    await app.register(postgres, { ...connectionConfig(databaseUrl, applicationName), onConnect: setLimits });
+    const prepareStatements = statementPreparer(err =>
+      app.log.warn({ err }, 'statements are not prepared from now on'),
+    );
+    await app.register(postgres, {
+      ...connectionConfig(databaseUrl, applicationName),
+      idleTimeoutMillis: IDLE_TIMEOUT_MS,
+      onConnect: async client => {
+        await setLimits(client);
+        prepareStatements(client);
+      },
+    });
     const { pool } = app.pg;
     boundQueue(pool);
     // An idle connection that breaks must not end the process; the pool replaces it.

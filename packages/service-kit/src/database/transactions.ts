@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { isDatabaseUnavailable } from './error-kinds.js';
+import { isMismatch } from './prepared.js';
 
 /** Anything that runs a query: the pool, or a client inside a transaction. */
 export type Queryable = Pick<Pool | PoolClient, 'query'>;
@@ -22,9 +23,18 @@ export async function inTransaction<T>(connection: Queryable, work: () => Promis
 
 /**
  * Runs `work` in a transaction, which is undone when it throws. A connection that has failed, or whose server takes no more
- * writes, is not used again.
+ * writes, is not used again. A transaction that fails because a pooler lost a prepared statement is run once more.
  */
 export async function transact<T>(pool: Pick<Pool, 'connect'>, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  try {
+    return await transactOnce(pool, work);
+  } catch (error) {
+    if (!isMismatch(error)) throw error;
+    return transactOnce(pool, work);
+  }
+}
+
+async function transactOnce<T>(pool: Pick<Pool, 'connect'>, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let evict = false;
   // The pending query rejects with the same error.
