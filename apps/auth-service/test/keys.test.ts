@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/settings.js';
-import { KEY_LEAD_S, retireKey, rotateKeys } from '#src/keys/life.js';
+import { KEY_LEAD_S, retireKey, rotateKeys } from '#src/keys/rotation.js';
 import { advanceNextKey, listKeys } from '#src/keys/stored-keys.js';
 import {
   createDatabase,

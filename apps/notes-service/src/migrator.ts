@@ -3,7 +3,7 @@ import { createMigrator } from '@latchkey/service-kit/database';
 
 export const migrator = createMigrator({
   schema: 'notes',
-  folder: fileURLToPath(new URL('../migrations', import.meta.url)),
+  folder: fileURLToPath(new URL('migrations', import.meta.resolve('#package.json'))),
   // "notes" in ASCII.
   lock: 0x6e6f746573,
 });

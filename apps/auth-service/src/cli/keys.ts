@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { KEY_LEAD_S, retireKey, rotateKeys } from '../keys/life.js';
+import { KEY_LEAD_S, retireKey, rotateKeys } from '../keys/rotation.js';
 import { listKeys } from '../keys/stored-keys.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';

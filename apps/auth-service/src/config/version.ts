@@ -1,4 +1,4 @@
 import { readFileSync } from 'node:fs';
 
 /** The version of the service. */
-export const VERSION: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+export const VERSION: string = JSON.parse(readFileSync(new URL(import.meta.resolve('#package.json')), 'utf8')).version;

@@ -4,7 +4,7 @@ import { grantsFor, SCHEMA } from './privileges.js';
 
 export const migrator = createMigrator({
   schema: SCHEMA,
-  folder: fileURLToPath(new URL('../../migrations', import.meta.url)),
+  folder: fileURLToPath(new URL('migrations', import.meta.resolve('#package.json'))),
   // "auth" in ASCII.
   lock: 0x61757468,
   command: 'latchkey migrate',

@@ -1,6 +1,8 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
+import { toProblem } from '@latchkey/service-kit/http';
 import { REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import fp from 'fastify-plugin';
 import type { HttpSettings } from '../config/sections/http.js';
 import { VERSION } from '../config/version.js';
@@ -47,21 +49,20 @@ export default fp<{ config: HttpSettings }>(
       transformObject: document => ('openapiObject' in document ? markOptionalBodies(document.openapiObject) : {}),
       refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json['$id'] ?? `schema-${i}`) },
     });
-    await app.register(swaggerUi, {
-      routePrefix: '/docs',
-      logo: { type: 'image/svg+xml', content: LOGO },
-      // A page with scripts, styles and images of its own, which calls the service.
-      staticCSP: {
-        'default-src': "'none'",
-        'script-src': "'self'",
-        'style-src': "'self'",
-        'img-src': "'self' data:",
-        'connect-src': `'self' ${new URL(config.publicUrl).origin}`,
-        'base-uri': "'none'",
-        'form-action': "'none'",
-        'frame-ancestors': "'none'",
-      },
-    });
+    // For people, who hardly ever ask: it is loaded when somebody does.
+    let page: Promise<Page> | undefined;
+    const showPage = async (request: FastifyRequest, reply: FastifyReply) => {
+      page ??= createPage(app, config);
+      const { show } = await page;
+      reply.hijack();
+      for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value as string);
+      if (app.isDraining()) reply.raw.setHeader('connection', 'close');
+      show(request.raw, reply.raw);
+    };
+    app.get('/docs', { schema: { hide: true } }, showPage);
+    app.get('/docs/*', { schema: { hide: true } }, showPage);
+    app.addHook('onClose', async () => (await page)?.close());
+
     let document: Buffer | undefined;
     app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
       // Made once, and shared by all responses: it is large.
@@ -71,6 +72,40 @@ export default fp<{ config: HttpSettings }>(
   },
   { name: 'openapi' },
 );
+
+type Page = { show(request: IncomingMessage, response: ServerResponse): void; close(): Promise<unknown> };
+
+/** Makes the page of `/docs`, an app of its own. */
+async function createPage(app: FastifyInstance, config: HttpSettings): Promise<Page> {
+  const { default: swaggerUi } = await import('@fastify/swagger-ui');
+  const page = fastify();
+  page.setNotFoundHandler((_request, reply) => {
+    const requestId = String(reply.raw.getHeader('x-request-id'));
+    const problem = { status: 404, code: 'not_found', detail: 'There is nothing here.' } as const;
+    reply
+      .status(404)
+      .type('application/problem+json')
+      .send(JSON.stringify(toProblem(problem, requestId)));
+  });
+  await page.register(swagger, { mode: 'static', specification: { document: app.swagger() as never } });
+  await page.register(swaggerUi, {
+    routePrefix: '/docs',
+    logo: { type: 'image/svg+xml', content: LOGO },
+    // A page with scripts, styles and images of its own, which calls the service.
+    staticCSP: {
+      'default-src': "'none'",
+      'script-src': "'self'",
+      'style-src': "'self'",
+      'img-src': "'self' data:",
+      'connect-src': `'self' ${new URL(config.publicUrl).origin}`,
+      'base-uri': "'none'",
+      'form-action': "'none'",
+      'frame-ancestors': "'none'",
+    },
+  });
+  await page.ready();
+  return { show: page.routing, close: () => page.close() };
+}
 
 type Operation = { requestBody?: { required?: boolean }; 'x-optional-body'?: true };
 

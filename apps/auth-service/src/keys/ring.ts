@@ -13,7 +13,7 @@ import {
   type JwtSettings,
   type UnsignedClaims,
 } from './jwt.js';
-import { ensureKeys, needAttention } from './life.js';
+import { ensureKeys, needAttention } from './rotation.js';
 import { openKey } from './signing-key.js';
 import { listKeys, type StoredKey } from './stored-keys.js';
 

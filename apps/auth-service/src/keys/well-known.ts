@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { AuthorizationServerMetadata, Jwks, REVOCATIONS_SCOPE } from '@latchkey/user-schema';
 import type { HttpSettings } from '../config/sections/http.js';
-import { JWKS_MAX_AGE_S } from './life.js';
+import { JWKS_MAX_AGE_S } from './rotation.js';
 
 export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }> = async (app, { config }) => {
   // Any page may read these responses, and any cache may keep them.

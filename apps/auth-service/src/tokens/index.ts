@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin';
 import guards from './guards.js';
-import { verifyRoute } from './verify.js';
+import { verifyRoute } from './verify-route.js';
 
 /** Access tokens: what they say, who may pass with them, and `/auth/verify` for gateways. */
 export default fp(

@@ -31,7 +31,9 @@ export function statementPreparer(onMismatch: (error: Error) => void): (client: 
   const nameOf = (text: string): string | undefined => {
     const known = names.get(text);
     if (known !== undefined || names.size >= MAX_STATEMENTS) return known;
-    const name = `latchkey_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+    // Traces show the name: it begins with what the statement does.
+    const [verb] = /\w+/.exec(text) ?? [];
+    const name = `${verb} ${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
     names.set(text, name);
     return name;
   };

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import type {
   FastifyError,
   FastifyHttpOptions,
@@ -12,8 +13,10 @@ import { trustedProxies } from '../settings/trusted-proxies.js';
 import { addressOf } from './caller-address.js';
 import { createHttpServer, respondToClientError } from './http-server.js';
 import { sendProblem } from './problem-handler.js';
-import { describeError } from './problems.js';
+import { describeError, PROBLEM } from './problems.js';
 import type { ServiceOptions } from './service.js';
+
+const buildDefaultSerializer = SerializerSelector();
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
@@ -44,6 +47,7 @@ export function serverOptions(
       return isTaken ? id : randomUUID();
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    schemaController: { compilersFactory: { buildSerializer } },
     logger: {
       level: logLevel,
       // PostgreSQL quotes whole rows and parameters there.
@@ -83,3 +87,9 @@ export function infallible(serializers: Serializers): Serializers {
   });
   return Object.fromEntries(guarded);
 }
+
+/** Compiles serializers as Fastify does, but one for all problems: there are a hundred declarations of them. */
+const buildSerializer: typeof buildDefaultSerializer = (schemas, options) => {
+  const compile = buildDefaultSerializer(schemas, options);
+  return route => (route.schema === PROBLEM ? JSON.stringify : compile(route));
+};

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config/settings.js';
-import { JWKS_MAX_AGE_S } from '../../keys/life.js';
+import { JWKS_MAX_AGE_S } from '../../keys/rotation.js';
 import type { StoredKey } from '../../keys/stored-keys.js';
 import { judgeClock } from './clocks.js';
 import { type Finding, fail, ok, skip, warn } from './finding.js';

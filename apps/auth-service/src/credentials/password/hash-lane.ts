@@ -46,8 +46,7 @@ type Job = HashCaller & {
   forget: () => void;
 };
 
-// The built one, also when tests run the source: threads do not go through the tests' loader.
-const WORKER = fileURLToPath(new URL('../../../dist/credentials/password/hash-worker.js', import.meta.url));
+const WORKER = fileURLToPath(import.meta.resolve('#src/credentials/password/hash-worker.js'));
 // Idle threads end, which frees their memory.
 const IDLE_MS = 60_000;
 // A guess, as if so many rounds had been measured already; the clock soon knows better.
