@@ -31,20 +31,20 @@ t.test('a session is refreshed, each token once', async t => {
   const service = await startService(t);
   const first = await signUp(service);
   t.equal(first.refreshExpiresIn, service.config.refreshTokenTtlS);
-  const { sid } = segment(first.token, 1);
-  t.match(first.refreshToken, new RegExp(`^${sid}\\.0\\.[\\w-]{43}$`));
+  const { id, sid } = segment(first.token, 1);
+  t.match(first.refreshToken, new RegExp(`^${id}\\.${sid}\\.0\\.[\\w-]{43}$`));
 
   const second = await refresh(service, first.refreshToken);
   t.equal(second.status, 200);
   t.equal(second.headers.get('cache-control'), 'no-store');
   t.same(second.body.user, first.user);
-  t.match(second.body.refreshToken, new RegExp(`^${sid}\\.1\\.`));
+  t.match(second.body.refreshToken, new RegExp(`^${id}\\.${sid}\\.1\\.`));
   t.equal(segment(second.body.token, 1).sid, sid);
   t.equal((await get(`${service.base}/auth/me`, second.body.token)).status, 200);
   t.equal((await get(`${service.base}/auth/verify`, second.body.token)).headers.get('x-auth-session-id'), sid);
 
   const third = await refresh(service, second.body.refreshToken);
-  t.match(third.body.refreshToken, new RegExp(`^${sid}\\.2\\.`));
+  t.match(third.body.refreshToken, new RegExp(`^${id}\\.${sid}\\.2\\.`));
 });
 
 t.test('a lost answer may be asked for again: the parent gives the same successor', async t => {
@@ -68,7 +68,7 @@ t.test('parallel refreshes on several replicas have one live successor', async t
     const successors = new Set(answers.map(({ status, body }) => (status === 200 ? body.refreshToken : status)));
     t.equal(successors.size, 1, `round ${round}: ${[...successors].map(String)}`);
     refreshToken = answers[0]?.body.refreshToken;
-    t.equal(refreshToken.split('.')[1], String(round));
+    t.equal(refreshToken.split('.')[2], String(round));
   }
 });
 
@@ -97,16 +97,46 @@ t.test('a copy of the database makes no refresh token', async t => {
   const service = await startService(t);
   const { refreshToken, token } = await signUp(service);
   const { rows } = await service.sql('SELECT * FROM auth.sessions');
-  t.notMatch(JSON.stringify(rows), refreshToken.split('.')[2]);
-  const { sid } = segment(token, 1);
+  t.notMatch(JSON.stringify(rows), refreshToken.split('.')[3]);
+  const { id, sid } = segment(token, 1);
   for (const mac of [
     createHash('sha256').update(rows[0].salt).digest('base64url'),
-    createHash('sha256').update(`${sid}.0`).update(rows[0].salt).digest('base64url'),
+    createHash('sha256').update(`${id}.${sid}.0`).update(rows[0].salt).digest('base64url'),
   ]) {
+    t.equal((await refresh(service, `${id}.${sid}.0.${mac}`)).status, 401);
     t.equal((await refresh(service, `${sid}.0.${mac}`)).status, 401);
   }
   t.equal((await refresh(service, refreshToken)).status, 200, 'and a forged one does not hurt the session');
 });
+
+t.test(
+  'refresh tokens name the account, from a day after the replicas of the version before were replaced',
+  async t => {
+    const databaseUrl = await createDatabase();
+    const service = await startService(t, { databaseUrl });
+    const fresh = await signUp(service);
+    const { id, sid } = segment(fresh.token, 1);
+    t.ok(fresh.refreshToken.startsWith(`${id}.${sid}.0.`), 'a new database has had no such version');
+    const other = await signUp(service);
+    const mac = fresh.refreshToken.split('.')[3];
+    const strange = `${segment(other.token, 1).id}.${sid}.0.${mac}`;
+    for (const forged of [strange, `${sid}.0.${mac}`]) t.equal((await refresh(service, forged)).status, 401, forged);
+
+    const migratedAgo = (ago: string) =>
+      service.sql(`UPDATE auth.migrations SET run_on = run_on - interval '30 days' WHERE name < '019';
+      UPDATE auth.migrations SET run_on = now() - interval '${ago}' WHERE name = '019_sessions_by_account'`);
+    await migratedAgo('23 hours');
+    const during = await startService(t, service.config);
+    const { body: old } = await refresh(during, fresh.refreshToken);
+    t.match(old.refreshToken, new RegExp(`^${sid}\\.1\\.[\\w-]{43}$`), 'as the version before knows them');
+    t.equal((await refresh(during, old.refreshToken)).status, 200);
+    await migratedAgo('25 hours');
+    const after = await startService(t, service.config);
+    const { body: next } = await refresh(after, old.refreshToken);
+    t.ok(next.refreshToken.startsWith(`${id}.${sid}.2.`), 'and goes on from there');
+    t.equal((await refresh(during, next.refreshToken)).status, 200, 'which everybody of this version takes');
+  },
+);
 
 t.test('no mutation of a refresh token passes, or ends the session', async t => {
   const service = await startService(t, { logLevel: 'silent' });

@@ -79,8 +79,8 @@ export async function makePerson(url: string, onSignOut: (signOut: SignOut) => v
   };
 }
 
-/** How many refreshes there were before this token: it is `session.generation.MAC`. */
-const generation = (refreshToken: string) => Number(refreshToken.split('.')[1]);
+/** How many refreshes there were before this token: it is `account.session.generation.MAC`. */
+const generation = (refreshToken: string) => Number(refreshToken.split('.').at(-2));
 
 /** Calls of all kinds, those without the database at a fixed rate; every answer is handed over. */
 export async function startTraffic(people: Person[], record: (sample: Sample) => void): Promise<() => Promise<void>> {

@@ -46,7 +46,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
         if (!passwordHash || found.disabled || !matches) return refuseReuse(reasonOf(found));
         const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
         const session =
-          (await resumeSession(app.pg, sessionId, config, origin)) ??
+          (await resumeSession(app.pg, { accountId: id, sessionId }, config, origin)) ??
           (await startSession(app.pg, proof, 'sign_in', config, origin)) ??
           (await refuseReuse('changed_meanwhile'));
         app.announce(request, session);

@@ -12,7 +12,7 @@ import {
 } from '../credentials/password/stored-passwords.js';
 import { statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
-import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
+import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
 import { type SessionLimits, type Started, startSession } from '../sessions/start.js';
 
 /** What an account is made of; the key is that of its `Idempotency-Key`. */
@@ -77,7 +77,7 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
   WITH s AS (
     UPDATE auth.sessions s SET token_expires_at = greatest(s.token_expires_at, ${tokenExpiry()})
     FROM auth.users u
-    WHERE s.id = $sessionId AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
+    WHERE ${IS_SESSION} AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
     RETURNING s.*
   ), recorded AS (${recorded({
     event: 'sign_up_repeated',
@@ -91,11 +91,11 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
 /** Resumes a session for tokens like its first; `undefined` when it has been refreshed or is not alive. */
 export async function resumeSession(
   db: Queryable,
-  sessionId: string,
+  { accountId, sessionId }: { accountId: string; sessionId: string },
   { accessTokenTtlS }: Pick<Lifetimes, 'accessTokenTtlS'>,
   origin: Origin,
 ): Promise<{ session: SessionState; events: RecordedEvent[] } | undefined> {
-  const [row] = await RESUME(db, { sessionId, accessTokenTtlS, origin: originValue(origin) });
+  const [row] = await RESUME(db, { accountId, sessionId, accessTokenTtlS, origin: originValue(origin) });
   if (!row) return undefined;
   const { events, ...session } = row;
   return { session, events };

@@ -33,7 +33,7 @@ export function createTokenInspector(app: FastifyInstance, config: Pick<HttpSett
       const claims = verify(token);
       if (!claims) return INACTIVE;
       const isAlive = isUsers(claims)
-        ? (await findSessionAccount(app.pg, claims.sid)) !== undefined
+        ? (await findSessionAccount(app.pg, claims)) !== undefined
         : (await findClient(app.pg, claims.sub))?.disabled === false;
       return isAlive ? { active: true, token_type: 'Bearer', ...claims } : INACTIVE;
     },

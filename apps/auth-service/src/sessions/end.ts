@@ -47,7 +47,7 @@ const end = (reason: EndReason) =>
       ORDER BY s.id FOR UPDATE
     ), s AS (
       UPDATE auth.sessions s SET revoked_at = now() FROM locked
-      WHERE s.id = locked.id AND ${IS_LIVE} AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current')) RETURNING s.*
+      WHERE s.user_id = $accountId AND s.id = locked.id AND ${IS_LIVE} AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current')) RETURNING s.*
     ), recorded AS (${RECORDINGS[reason]})
     SELECT coalesce(json_agg(json_build_object('sid', s.id, 'exp', ${epoch('s.token_expires_at')})), '[]') AS ended, ${EVENTS}
     FROM s`);
@@ -70,21 +70,23 @@ export async function endSessions(
   return row as Ended;
 }
 
-const DELETE = statement<{ last: string | null }, { after: string; batch: number }>(`
-  WITH seen AS (SELECT s.id, s.expires_at, s.revoked_at FROM auth.sessions s WHERE s.id > $after ORDER BY s.id LIMIT $batch),
-  deleted AS (
-    DELETE FROM auth.sessions WHERE id IN (
-      SELECT id FROM seen WHERE least(expires_at, revoked_at) < now() - interval '1 day'
-    )
+type Place = { accountId: string; sessionId: string };
+
+const DELETE = statement<Place, Place & { batch: number }>(`
+  WITH seen AS (
+    SELECT s.user_id, s.id, least(s.expires_at, s.revoked_at) < now() - interval '1 day' AS is_old
+    FROM auth.sessions s WHERE (s.user_id, s.id) > ($accountId, $sessionId) ORDER BY s.user_id, s.id LIMIT $batch
+  ), deleted AS (
+    DELETE FROM auth.sessions s USING seen WHERE s.user_id = seen.user_id AND s.id = seen.id AND seen.is_old
   )
-  SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last`);
+  SELECT user_id AS "accountId", id AS "sessionId" FROM seen ORDER BY user_id DESC, id DESC LIMIT 1`);
 
 /**
  * Deletes the sessions that ended more than a day ago, of the next `batch` sessions behind `after`.
  *
  * @returns the last session of the batch, or `undefined` at the end of the table
  */
-export async function deleteEndedSessions(db: Queryable, after: string, batch: number): Promise<string | undefined> {
-  const [row] = await DELETE(db, { after, batch });
-  return row?.last ?? undefined;
+export async function deleteEndedSessions(db: Queryable, after: Place, batch: number): Promise<Place | undefined> {
+  const [last] = await DELETE(db, { ...after, batch });
+  return last;
 }

@@ -6,6 +6,7 @@ import { logEvents, type RecordedEvent } from '../events/recorder.js';
 import { InvalidTokenError } from '../http/errors.js';
 import { accessTokenClaims } from '../tokens/claims.js';
 import { deleteEndedSessions } from './end.js';
+import { findNamingStart } from './naming-start.js';
 import { refreshRoute } from './refresh-route.js';
 import { createRefreshTokens, type RefreshTokens } from './refresh-token.js';
 import { findSessionAccount, type Lifetimes, type SessionState } from './session.js';
@@ -30,24 +31,26 @@ declare module 'fastify' {
 
 const BATCH = 1000;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+const BEFORE_ALL = { accountId: FIRST_ID, sessionId: FIRST_ID };
 
 /** Refreshes, lists and ends sessions. The ways to sign in start them, by `startSession`. */
 export default fp<{ config: SecretsSettings & Lifetimes }>(
   async (app, { config }) => {
-    const refreshTokens = createRefreshTokens(config.authSecrets);
+    const namedFrom = await findNamingStart(app.pg);
+    const refreshTokens = createRefreshTokens(config.authSecrets, () => Date.now() >= namedFrom);
     app.decorate('refreshTokens', refreshTokens);
     app.decorate('issueTokens', (account, session) => ({
       token: app.signingKeys.sign(accessTokenClaims(account, session)),
       tokenType: 'Bearer',
       expiresIn: session.tokenExpiresAt - session.issuedAt,
-      refreshToken: refreshTokens.issue(session),
+      refreshToken: refreshTokens.issue(account.id, session),
       refreshExpiresIn: session.refreshExpiresIn,
       user: account,
     }));
 
     app.decorateRequest('account');
     app.decorate('requireSession', async request => {
-      const account = await findSessionAccount(app.pg, request.claims.sid);
+      const account = await findSessionAccount(app.pg, request.claims);
       if (!account) throw new InvalidTokenError();
       request.account = account;
     });
@@ -56,10 +59,10 @@ export default fp<{ config: SecretsSettings & Lifetimes }>(
       logEvents(request, events);
     });
 
-    let after = FIRST_ID;
+    let after = BEFORE_ALL;
     app.cleanHourly(async client => {
       const last = await deleteEndedSessions(client, after, BATCH);
-      after = last ?? FIRST_ID;
+      after = last ?? BEFORE_ALL;
       return last !== undefined;
     });
 

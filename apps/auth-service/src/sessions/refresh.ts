@@ -1,9 +1,10 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, User } from '@latchkey/user-schema';
-import { epoch, statement, utc } from '../database/sql.js';
+import type { QueryResultRow } from 'pg';
+import { epoch, type Statement, statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import type { RefreshToken } from './refresh-token.js';
-import { IS_LIVE, type Lifetimes, type SessionState, STATE, tokenExpiry } from './session.js';
+import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE, tokenExpiry } from './session.js';
 
 /** A session after a refresh, and the recorded events. `stolen` is set when the token was stolen and the session has ended. */
 export type Refreshed = { session: SessionState; account: User; events: RecordedEvent[]; stolen?: Revocation };
@@ -18,17 +19,26 @@ const IS_STOLEN = 's.revoked_at IS NOT NULL';
 // its grace period.
 const IS_NEWS = `${IS_CURRENT} AND coalesce(s.refresh_recorded_at < now() - interval '1 minute', true)`;
 
+/** A statement about the session `s` of a refresh token. */
+function byToken<Row extends QueryResultRow, Values extends object = Record<never, never>>(
+  text: (isItsSession: string) => string,
+): Statement<Row, RefreshToken & Values> {
+  const byAccount = statement<Row, RefreshToken & Values>(text(IS_SESSION));
+  const bySession = statement<Row, RefreshToken & Values>(text('s.id = $sessionId'));
+  return (db, values) => (values.accountId === undefined ? bySession : byAccount)(db, values);
+}
+
+type RefreshRow = SessionState & {
+  userId: string;
+  username: string;
+  createdAt: string;
+  stolen: Revocation | null;
+  events: RecordedEvent[];
+};
+
 // `token_expires_at` never decreases: a token with a longer life may exist, from before ACCESS_TOKEN_TTL_S was lowered.
-const REFRESH = statement<
-  SessionState & {
-    userId: string;
-    username: string;
-    createdAt: string;
-    stolen: Revocation | null;
-    events: RecordedEvent[];
-  },
-  Record<string, unknown>
->(`
+const REFRESH = byToken<RefreshRow, Lifetimes & { origin: string }>(
+  isItsSession => `
   WITH s AS (
     UPDATE auth.sessions s SET
       generation = CASE WHEN ${IS_CURRENT} THEN s.generation + 1 ELSE s.generation END,
@@ -40,7 +50,7 @@ const REFRESH = statement<
       revoked_at = CASE WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN NULL ELSE now() END,
       refresh_recorded_at = CASE WHEN ${IS_NEWS} THEN now() ELSE s.refresh_recorded_at END
     FROM auth.users u
-    WHERE s.id = $sessionId AND s.generation >= $generation AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
+    WHERE ${isItsSession} AND s.generation >= $generation AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
       AND ${IS_GENUINE}
     RETURNING s.*, u.username, u.created_at AS user_created_at
   ), recorded AS (${recorded(
@@ -55,7 +65,8 @@ const REFRESH = statement<
   )})
   SELECT ${STATE}, s.user_id AS "userId", s.username, ${utc('s.user_created_at')} AS "createdAt", ${EVENTS},
     CASE WHEN ${IS_STOLEN} THEN json_build_object('sid', s.id, 'exp', ${epoch('s.token_expires_at')}) END AS stolen
-  FROM s`);
+  FROM s`,
+);
 
 /**
  * Refreshes a session with a token, in one statement and by the database's clock:
@@ -82,10 +93,12 @@ export async function refreshSession(
 /** The account and the times of a refresh token, in seconds since 1970. */
 export type RefreshGrant = { id: string; username: string; issuedAt: number; expiresAt: number };
 
-const FIND_GRANT = statement<RefreshGrant, RefreshToken & Pick<Lifetimes, 'refreshGraceS'>>(`
+const FIND_GRANT = byToken<RefreshGrant, Pick<Lifetimes, 'refreshGraceS'>>(
+  isItsSession => `
   SELECT u.id, u.username, ${epoch('s.rotated_at')} AS "issuedAt", ${epoch('s.expires_at')} AS "expiresAt"
   FROM auth.sessions s JOIN auth.users u ON u.id = s.user_id
-  WHERE s.id = $sessionId AND ${IS_LIVE} AND u.disabled_at IS NULL AND ${IS_GENUINE} AND (${IS_CURRENT} OR ${IS_IN_GRACE})`);
+  WHERE ${isItsSession} AND ${IS_LIVE} AND u.disabled_at IS NULL AND ${IS_GENUINE} AND (${IS_CURRENT} OR ${IS_IN_GRACE})`,
+);
 
 /** Finds the grant of a refresh token; `undefined` when the token could not be used for a refresh. */
 export async function findRefreshGrant(
@@ -97,9 +110,11 @@ export async function findRefreshGrant(
   return grant;
 }
 
-const FIND_SESSION = statement<{ accountId: string; sessionId: string }, RefreshToken>(`
+const FIND_SESSION = byToken<{ accountId: string; sessionId: string }>(
+  isItsSession => `
   SELECT s.user_id AS "accountId", s.id AS "sessionId" FROM auth.sessions s
-  WHERE s.id = $sessionId AND s.generation >= $generation AND ${IS_GENUINE}`);
+  WHERE ${isItsSession} AND s.generation >= $generation AND ${IS_GENUINE}`,
+);
 
 /** Finds the session that a genuine refresh token belongs to, however old the token is. */
 export async function findSessionOfToken(

@@ -1,15 +1,17 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { statement } from '../database/sql.js';
 import { newSalt } from './refresh-token.js';
-import { IS_LIVE, type Lifetimes, type SessionState, STATE } from './session.js';
+import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE } from './session.js';
 
-const RENEW = statement<SessionState, Lifetimes & { sessionId: string; salt: Buffer; credentialVersion: number }>(`
+type RenewedSession = { accountId: string; sessionId: string; credentialVersion: number };
+
+const RENEW = statement<SessionState, Lifetimes & RenewedSession & { salt: Buffer }>(`
   UPDATE auth.sessions s SET salt = $salt, generation = s.generation + 1, rotated_at = now(),
     credential_version = $credentialVersion::int, auth_time = now(),
     expires_at = least(now() + make_interval(secs => $refreshTokenTtlS::int), s.ends_at),
     token_expires_at = greatest(s.token_expires_at,
       now() + make_interval(secs => least($accessTokenTtlS::int, $refreshTokenTtlS::int)))
-  WHERE s.id = $sessionId AND ${IS_LIVE} RETURNING ${STATE}`);
+  WHERE ${IS_SESSION} AND ${IS_LIVE} RETURNING ${STATE}`);
 
 /**
  * Gives a session a new salt, which makes all its refresh tokens invalid, when its caller has proved the account's credentials
@@ -17,7 +19,7 @@ const RENEW = statement<SessionState, Lifetimes & { sessionId: string; salt: Buf
  */
 export async function renewSession(
   db: Queryable,
-  session: { sessionId: string; credentialVersion: number },
+  session: RenewedSession,
   lifetimes: Lifetimes,
 ): Promise<SessionState | undefined> {
   const [renewed] = await RENEW(db, { ...lifetimes, ...session, salt: newSalt() });

@@ -1,5 +1,5 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import type { User } from '@latchkey/user-schema';
+import type { AccessTokenClaims, User } from '@latchkey/user-schema';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import type { TokenSettings } from '../config/sections/tokens.js';
 import { epoch, statement } from '../database/sql.js';
@@ -31,12 +31,18 @@ export const STATE = `s.id, s.generation, s.salt,
   ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
   ${epoch('now()')} AS "issuedAt", ${epoch(tokenExpiry())} AS "tokenExpiresAt"`;
 
-const FIND_ACCOUNT = statement<User, { sessionId: string }>(`
-  SELECT ${ACCOUNT} FROM auth.users u
-  WHERE u.id = (SELECT s.user_id FROM auth.sessions s WHERE s.id = $sessionId AND ${IS_LIVE}) AND u.disabled_at IS NULL`);
+/** That the session `s` is this one. */
+export const IS_SESSION = 's.user_id = $accountId AND s.id = $sessionId';
 
-/** Finds the account of a session, while both are live; `undefined` otherwise. */
-export async function findSessionAccount(db: Queryable, sessionId: string): Promise<User | undefined> {
-  const [account] = await FIND_ACCOUNT(db, { sessionId });
+const FIND_ACCOUNT = statement<User, { accountId: string; sessionId: string }>(`
+  SELECT ${ACCOUNT} FROM auth.users u JOIN auth.sessions s ON s.user_id = u.id
+  WHERE ${IS_SESSION} AND ${IS_LIVE} AND u.disabled_at IS NULL`);
+
+/** Finds the account of an access token's session, while both are live; `undefined` otherwise. */
+export async function findSessionAccount(
+  db: Queryable,
+  { id: accountId, sid: sessionId }: Pick<AccessTokenClaims, 'id' | 'sid'>,
+): Promise<User | undefined> {
+  const [account] = await FIND_ACCOUNT(db, { accountId, sessionId });
   return account;
 }

@@ -3,7 +3,7 @@ import { statement } from '../../database/sql.js';
 import type { Origin } from '../../events/recorder.js';
 import { type Ended, endSessions } from '../../sessions/end.js';
 import { renewSession } from '../../sessions/renew.js';
-import { IS_LIVE, type Lifetimes, type SessionState } from '../../sessions/session.js';
+import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState } from '../../sessions/session.js';
 import { HASH_COLUMNS, HASH_VALUES, type HashValues } from './stored-passwords.js';
 
 type Change = {
@@ -16,7 +16,7 @@ type Change = {
 const UPDATE = statement<{ credentialVersion: number }, Change>(`
   UPDATE auth.users SET (${HASH_COLUMNS}) = ROW (${HASH_VALUES}), credential_version = credential_version + 1
   WHERE id = $accountId AND credential_version = $credentialVersion
-    AND EXISTS (SELECT FROM auth.sessions s WHERE s.id = $sessionId AND ${IS_LIVE})
+    AND EXISTS (SELECT FROM auth.sessions s WHERE ${IS_SESSION} AND ${IS_LIVE})
   RETURNING credential_version AS "credentialVersion"`);
 
 /**
@@ -34,6 +34,7 @@ export async function changePassword(
   const [changed] = await UPDATE(db, change);
   if (!changed) return undefined;
   const others = await endSessions(db, { ...change, scope: 'others' }, { reason: 'password_changed' }, origin);
-  const session = await renewSession(db, { sessionId: change.sessionId, ...changed }, lifetimes);
+  const { accountId, sessionId } = change;
+  const session = await renewSession(db, { accountId, sessionId, ...changed }, lifetimes);
   return session && { ...others, session };
 }
