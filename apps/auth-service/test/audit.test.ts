@@ -1,4 +1,6 @@
 import t from 'tap';
+import { deleteOldEvents, keepPartitions } from '#src/events/trail.js';
+import { commandLine } from './command-line.js';
 import { call, get, newCredentials, post, segment, startService } from './helper.js';
 
 t.test('every outcome is one row and one log line, with request id, address and user agent', async t => {
@@ -157,4 +159,54 @@ t.test('no row holds a password, a token or a hash', async t => {
   for (const secret of [canary, '$2b$', ...[body.token, body.refreshToken, refreshed.token, refreshed.refreshToken]]) {
     t.notMatch(text, secret.slice(-40));
   }
+});
+
+t.test('the trail has a partition for each month, and old ones go as a whole', async t => {
+  const service = await startService(t);
+  const { sql } = service;
+  const partitions = async () => {
+    const { rows } = await sql(`SELECT inhrelid::regclass::text AS name FROM pg_inherits
+      WHERE inhparent = 'auth.audit_events'::regclass ORDER BY 1`);
+    return rows.map(({ name }) => name.replace('auth.audit_events_', ''));
+  };
+  const month = (after: number) => {
+    const now = new Date();
+    return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + after))
+      .toISOString()
+      .slice(0, 7)
+      .replace('-', '_');
+  };
+  const ahead = [0, 1, 2, 3].map(month).sort();
+  t.same(await partitions(), [...ahead, 'default']);
+
+  for (const after of [-5, -2]) {
+    await sql(`CREATE TABLE auth.audit_events_${month(after)} PARTITION OF auth.audit_events FOR VALUES
+      FROM ('${month(after).replace('_', '-')}-01Z') TO ('${month(after + 1).replace('_', '-')}-01Z')`);
+  }
+  const insert = (event: string, monthsAgo: number, table = 'audit_events') =>
+    sql(
+      `INSERT INTO auth.${table} (id, event, happened_at)
+       VALUES (gen_random_uuid(), $1, date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - make_interval(months => $2))`,
+      [event, monthsAgo],
+    );
+  await insert('long_ago', 5);
+  await insert('lately', 2);
+  await insert('ages_ago', 50);
+  await insert('before_partitions', 6, 'audit_events_before');
+  const { rows: placed } = await sql(`SELECT count(*)::int AS count FROM auth.audit_events WHERE place = id`);
+  t.ok(placed[0].count >= 3, 'a version that names no place puts them in their own');
+  const listed = async () => JSON.parse((await commandLine(service)('events --limit 100 --json')).stdout);
+  const names = (events: { event: string }[]) => events.map(({ event }) => event).filter(name => /_|lately/.test(name));
+  t.same(names(await listed()).slice(-4), ['lately', 'long_ago', 'before_partitions', 'ages_ago']);
+
+  await keepPartitions(service.app.pg, 0);
+  t.equal((await partitions()).length, ahead.length + 3, '0 keeps all');
+  await keepPartitions(service.app.pg, 90);
+  t.same(await partitions(), [month(-2), ...ahead, 'default'].sort());
+  t.equal(await deleteOldEvents(service.app.pg, 90, 1000), 1);
+  t.same(names(await listed()).at(-1), 'lately');
+
+  await sql(`DROP TABLE auth.audit_events_${month(3)}`);
+  await Promise.all(Array.from({ length: 5 }, () => keepPartitions(service.app.pg, 90)));
+  t.ok((await partitions()).includes(month(3)), 'of several replicas, one makes it');
 });

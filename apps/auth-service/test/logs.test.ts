@@ -91,7 +91,7 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
   };
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
   const keepTokens = ({ token, refreshToken }: { token: string; refreshToken: string }) =>
-    keep(token, token.split('.')[2] as string, refreshToken, refreshToken.split('.')[2] as string);
+    keep(token, token.split('.')[2] as string, refreshToken, refreshToken.split('.').at(-1) as string);
 
   /** What everybody does, with everything that is asked of the service. */
   const story = async () => {

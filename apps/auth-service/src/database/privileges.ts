@@ -18,6 +18,8 @@ export const SCHEMA = 'auth';
  */
 export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]>> = {
   audit_events: ALL,
+  // From before the trail had partitions.
+  audit_events_before: ['SELECT', 'DELETE'],
   clients: ['SELECT', 'INSERT', 'UPDATE'],
   feed_drafts: ALL,
   feed_pages: ALL,
@@ -40,6 +42,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
 /** Functions that our statements call. PUBLIC may execute them, unless that was revoked. */
 export const FUNCTIONS = [
   'end_oldest_sessions(uuid, uuid, integer, integer)',
+  'keep_audit_partitions(integer)',
   'lock_throttle_counter(text)',
   'password_cost(text)',
   'revocation_batch()',

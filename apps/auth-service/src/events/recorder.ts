@@ -56,8 +56,8 @@ export function recorded(...events: [Recording, Recording?]): string {
       ${details ?? 'NULL'}::jsonb, ${actor ?? 'NULL'}::text FROM ${from}`;
     });
   return `
-    INSERT INTO auth.audit_events (id, request_id, address, user_agent, actor, event, user_id, session_id, client_id, details)
-    SELECT o.ids[what.index + 1], o."requestId", o.address, o."userAgent", coalesce(o.actor, what.actor), what.event,
+    INSERT INTO auth.audit_events (place, id, request_id, address, user_agent, actor, event, user_id, session_id, client_id, details)
+    SELECT coalesce(what.user_id, o.ids[what.index + 1]), o.ids[what.index + 1], o."requestId", o.address, o."userAgent", coalesce(o.actor, what.actor), what.event,
       what.user_id, what.session_id, what.client_id, what.details
     FROM jsonb_to_record($origin::jsonb) AS o (ids uuid[], "requestId" text, address inet, "userAgent" text, actor text),
       LATERAL (${selects.join(' UNION ALL ')}) AS what (index, event, user_id, session_id, client_id, details, actor)
@@ -76,8 +76,8 @@ export function originValue(origin: Origin): string {
 }
 
 const RECORD = statement<RecordedEvent, Record<string, unknown>>(`
-  INSERT INTO auth.audit_events (id, request_id, address, user_agent, actor, event, user_id, session_id, client_id, details)
-  VALUES ($id, $requestId, $address, $userAgent, $actor, $event, $userId, $sessionId, $clientId, $details)
+  INSERT INTO auth.audit_events (place, id, request_id, address, user_agent, actor, event, user_id, session_id, client_id, details)
+  VALUES (coalesce($userId::uuid, $id), $id, $requestId, $address, $userAgent, $actor, $event, $userId, $sessionId, $clientId, $details)
   RETURNING event, user_id AS "userId", session_id AS "sessionId", client_id AS "clientId", details`);
 
 /** Records an event that goes with no other change. */

@@ -1,5 +1,5 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import { utc } from '../database/sql.js';
+import { statement, utc } from '../database/sql.js';
 
 /** An event as it is shown. */
 export type AuditEvent = {
@@ -15,28 +15,44 @@ export type AuditEvent = {
   details: Record<string, unknown> | null;
 };
 
+const COLUMNS =
+  'id, happened_at, event, user_id, session_id, client_id, actor, details, request_id, address, user_agent';
+
+// The older ones are in another table, from before the trail had partitions.
+const latest = (ofAccount: boolean) =>
+  statement<AuditEvent, { accountId?: string | undefined; limit: number }>(`
+    SELECT ${utc('e.happened_at')} AS "happenedAt", e.event, u.username, e.actor, e.session_id AS "sessionId",
+      e.client_id AS "clientId", host(e.address) AS address, e.user_agent AS "userAgent", e.request_id AS "requestId", e.details
+    FROM (
+      (SELECT ${COLUMNS} FROM auth.audit_events ${ofAccount ? 'WHERE place = $accountId' : ''}
+       ORDER BY happened_at DESC, id DESC LIMIT $limit)
+      UNION ALL
+      (SELECT ${COLUMNS} FROM auth.audit_events_before ${ofAccount ? 'WHERE user_id = $accountId' : ''}
+       ORDER BY id DESC LIMIT $limit)
+    ) AS e LEFT JOIN auth.users u ON u.id = e.user_id
+    ORDER BY e.happened_at DESC, e.id DESC LIMIT $limit`);
+const LATEST = latest(false);
+const LATEST_OF_ACCOUNT = latest(true);
+
 /** Lists the latest events, of one account when it is given. */
-export async function listEvents(
+export function listEvents(
   db: Queryable,
   { accountId, limit }: { accountId: string | undefined; limit: number },
 ): Promise<AuditEvent[]> {
-  const { rows } = await db.query<AuditEvent>(
-    `SELECT ${utc('e.happened_at')} AS "happenedAt", e.event, u.username, e.actor, e.session_id AS "sessionId",
-       e.client_id AS "clientId", host(e.address) AS address, e.user_agent AS "userAgent", e.request_id AS "requestId",
-       e.details
-     FROM auth.audit_events e LEFT JOIN auth.users u ON u.id = e.user_id
-     WHERE $1::uuid IS NULL OR e.user_id = $1
-     ORDER BY e.id DESC LIMIT $2`,
-    [accountId, limit],
-  );
-  return rows;
+  return accountId === undefined ? LATEST(db, { limit }) : LATEST_OF_ACCOUNT(db, { accountId, limit });
 }
 
-/** Deletes up to `batch` events that are older than `days`; returns how many. */
+/** Makes the partitions of the next months, and drops those of which every event is older than `days`; 0 keeps all. */
+export async function keepPartitions(db: Queryable, days: number): Promise<void> {
+  await db.query('SELECT auth.keep_audit_partitions($1)', [days]);
+}
+
+/** Deletes up to `batch` events older than `days` from before the trail had partitions; returns how many. */
 export async function deleteOldEvents(db: Queryable, days: number, batch: number): Promise<number> {
   const { rowCount } = await db.query(
-    `DELETE FROM auth.audit_events WHERE id IN (
-       SELECT id FROM auth.audit_events WHERE happened_at < now() - make_interval(days => $1) LIMIT $2
+    // In the order of their ids, which is nearly that of their times, so that nothing is searched.
+    `DELETE FROM auth.audit_events_before WHERE happened_at < now() - make_interval(days => $1) AND id IN (
+       SELECT id FROM auth.audit_events_before ORDER BY id LIMIT $2
      )`,
     [days, batch],
   );

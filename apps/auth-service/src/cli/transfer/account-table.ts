@@ -122,9 +122,12 @@ export async function recordImport(
 }
 
 const RECORD_IMPORT = statement<never, Origin & { id: string; details: Record<string, number> }>(`
-  INSERT INTO auth.audit_events (id, request_id, address, user_agent, actor, event, details)
-  VALUES ($id, $requestId, $address, $userAgent, $actor, 'users_imported', $details)
-  ON CONFLICT (id) DO UPDATE SET details = excluded.details`);
+  WITH updated AS (
+    UPDATE auth.audit_events SET details = $details::jsonb WHERE place = $id AND id = $id RETURNING id
+  )
+  INSERT INTO auth.audit_events (place, id, request_id, address, user_agent, actor, event, details)
+  SELECT $id::uuid, $id::uuid, $requestId, $address::inet, $userAgent, $actor, 'users_imported', $details::jsonb
+  WHERE NOT EXISTS (SELECT FROM updated)`);
 
 /** Notifies the replicas that the highest bcrypt cost may have risen. */
 export async function notifyPasswordCosts(db: Queryable): Promise<void> {

@@ -6,7 +6,8 @@ export const events = section('Audit events', {
     default: 90,
     minimum: 0,
     maximum: 36_500,
-    description: 'How long audit events are kept, in days; 0 keeps them for ever',
+    description:
+      'How long audit events are kept at least, in days; they are deleted by whole months. 0 keeps them for ever',
   }),
 });
 export type EventSettings = SettingsOf<typeof events>;
