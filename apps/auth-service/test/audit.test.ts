@@ -1,7 +1,8 @@
+import { mock } from 'node:test';
 import t from 'tap';
 import { deleteOldEvents, keepPartitions } from '#src/events/trail.js';
 import { commandLine } from './command-line.js';
-import { call, get, newCredentials, post, segment, startService } from './helper.js';
+import { call, get, newCredentials, post, segment, startService, until } from './helper.js';
 
 t.test('every outcome is one row and one log line, with request id, address and user agent', async t => {
   const service = await startService(t, { trustProxy: ['127.0.0.1'] });
@@ -209,4 +210,17 @@ t.test('the trail has a partition for each month, and old ones go as a whole', a
   await sql(`DROP TABLE auth.audit_events_${month(3)}`);
   await Promise.all(Array.from({ length: 5 }, () => keepPartitions(service.app.pg, 90)));
   t.ok((await partitions()).includes(month(3)), 'of several replicas, one makes it');
+});
+
+t.test('a cleanup that fails keeps no other from its work', async t => {
+  mock.timers.enable({ apis: ['setInterval'] });
+  t.teardown(() => mock.timers.reset());
+  const { base, sql, logs } = await startService(t);
+  await post(`${base}/auth/sign-up`, newCredentials());
+  await sql(
+    `UPDATE auth.sessions SET expires_at = now() - interval '2 days'; DROP FUNCTION auth.keep_audit_partitions`,
+  );
+  mock.timers.tick(3_600_000);
+  await until(async () => (await sql('SELECT FROM auth.sessions')).rowCount === 0, 'the ended session is deleted');
+  t.match(logs.join(''), /cannot clean the database up/);
 });

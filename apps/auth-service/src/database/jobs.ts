@@ -29,11 +29,15 @@ export default fp(
         return rows[0].mine ? batch(client) : false;
       });
     const clean = async () => {
-      for (const batch of cleanups) while (await runAlone(batch));
+      for (const batch of cleanups) {
+        try {
+          while (await runAlone(batch));
+        } catch (error) {
+          app.log.warn({ err: error }, 'cannot clean the database up');
+        }
+      }
     };
-    const timer = setInterval(() => {
-      clean().catch(error => app.log.warn({ err: error }, 'cannot clean the database up'));
-    }, HOUR_MS);
+    const timer = setInterval(() => void clean(), HOUR_MS);
     timer.unref();
     app.addHook('onClose', async () => clearInterval(timer));
   },
