@@ -3,6 +3,14 @@
 -- account, every statement then stays on one node. The primary key follows when no token without an account is left.
 -- On a large table make this index beforehand, with CREATE UNIQUE INDEX CONCURRENTLY: here sign-ins and refreshes wait meanwhile,
 -- seconds per million sessions.
+DO $$
+BEGIN
+  -- What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('auth.sessions_by_account') AND NOT indisvalid) THEN
+    DROP INDEX auth.sessions_by_account;
+  END IF;
+END
+$$;
 CREATE UNIQUE INDEX IF NOT EXISTS sessions_by_account ON auth.sessions (user_id, id);
 DROP INDEX auth.sessions_by_user;
 
@@ -33,5 +41,6 @@ END
 $$;
 
 -- Down Migration
+-- The function stays: it works with both keys.
 CREATE INDEX sessions_by_user ON auth.sessions (user_id);
 DROP INDEX auth.sessions_by_account;

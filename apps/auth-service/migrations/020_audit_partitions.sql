@@ -39,17 +39,15 @@ WHEN (NEW.place IS NULL) EXECUTE FUNCTION auth.place_audit_event();
 
 -- Makes the partitions of this month and the next three, and drops those whose last event is older than the days to keep; 0 keeps
 -- all. It runs as the owner of the tables, since the role that serves may make and drop none. Whoever reads or writes the trail
--- waits for it no longer than the lock timeout, and it tries again an hour later.
+-- waits for it no longer than the lock timeout, and the service calls it again an hour later.
 CREATE FUNCTION auth.keep_audit_partitions(days integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET timezone = 'UTC' AS $$
 DECLARE
   month timestamptz;
   partition text;
 BEGIN
-  -- "audit" in ASCII: one replica does it.
-  IF NOT pg_try_advisory_xact_lock(x'6175646974'::bigint) THEN
-    RETURN;
-  END IF;
+  -- One replica at a time; it keeps no event waiting.
+  LOCK TABLE ONLY auth.audit_events IN SHARE UPDATE EXCLUSIVE MODE;
   FOR n IN 0..3 LOOP
     month := date_trunc('month', now()) + make_interval(months => n);
     partition := 'audit_events_' || to_char(month, 'YYYY_MM');
@@ -66,14 +64,35 @@ BEGIN
     LOOP
       EXECUTE format('DROP TABLE auth.%I', partition);
     END LOOP;
-    DELETE FROM auth.audit_events_default WHERE happened_at < now() - make_interval(days => days);
+    DELETE FROM auth.audit_events_default WHERE ctid IN (
+      SELECT ctid FROM auth.audit_events_default WHERE happened_at < now() - make_interval(days => days) LIMIT 10000);
   END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION auth.keep_audit_partitions FROM PUBLIC;
 SELECT auth.keep_audit_partitions(0);
 
--- Who could write the trail still can, also before the next `latchkey migrate --grant-to`.
+-- Who could use the trail still can, also before the next `latchkey migrate --grant-to`. Only who could delete events may have
+-- partitions of them dropped.
+DO $$
+DECLARE
+  held record;
+BEGIN
+  FOR held IN
+    SELECT a.grantee::regrole AS role, string_agg(a.privilege_type, ', ') AS privileges,
+      bool_or(a.privilege_type = 'DELETE') AS deletes
+    FROM pg_class c, aclexplode(c.relacl) AS a
+    WHERE c.oid = 'auth.audit_events_before'::regclass AND a.grantee NOT IN (0, c.relowner) GROUP BY 1
+  LOOP
+    EXECUTE format('GRANT %s ON auth.audit_events TO %s', held.privileges, held.role);
+    IF held.deletes THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION auth.keep_audit_partitions TO %s', held.role);
+    END IF;
+  END LOOP;
+END
+$$;
+
+-- Down Migration
 DO $$
 DECLARE
   held record;
@@ -81,15 +100,12 @@ BEGIN
   FOR held IN
     SELECT a.grantee::regrole AS role, string_agg(a.privilege_type, ', ') AS privileges
     FROM pg_class c, aclexplode(c.relacl) AS a
-    WHERE c.oid = 'auth.audit_events_before'::regclass AND a.grantee NOT IN (0, c.relowner) GROUP BY 1
+    WHERE c.oid = 'auth.audit_events'::regclass AND a.grantee NOT IN (0, c.relowner) GROUP BY 1
   LOOP
-    EXECUTE format('GRANT %s ON auth.audit_events TO %s', held.privileges, held.role);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION auth.keep_audit_partitions TO %s', held.role);
+    EXECUTE format('GRANT %s ON auth.audit_events_before TO %s', held.privileges, held.role);
   END LOOP;
 END
 $$;
-
--- Down Migration
 DROP FUNCTION auth.keep_audit_partitions;
 INSERT INTO auth.audit_events_before (id, happened_at, event, user_id, session_id, client_id, actor, details, request_id, address, user_agent)
 SELECT id, happened_at, event, user_id, session_id, client_id, actor, details, request_id, address, user_agent FROM auth.audit_events;

@@ -1,8 +1,13 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { mock } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { withClient } from '@latchkey/service-kit/database';
 import t from 'tap';
 import { deleteOldEvents, keepPartitions } from '#src/events/trail.js';
 import { commandLine } from './command-line.js';
-import { call, get, newCredentials, post, segment, startService, until } from './helper.js';
+import { call, createEmptyDatabase, get, newCredentials, post, segment, startService, until } from './helper.js';
 
 t.test('every outcome is one row and one log line, with request id, address and user agent', async t => {
   const service = await startService(t, { trustProxy: ['127.0.0.1'] });
@@ -210,6 +215,36 @@ t.test('the trail has a partition for each month, and old ones go as a whole', a
   await sql(`DROP TABLE auth.audit_events_${month(3)}`);
   await Promise.all(Array.from({ length: 5 }, () => keepPartitions(service.app.pg, 90)));
   t.ok((await partitions()).includes(month(3)), 'of several replicas, one makes it');
+});
+
+t.test('who may only read the trail has none of it dropped, and the migration takes no right away', async t => {
+  const databaseUrl = await createEmptyDatabase();
+  const role = `reader_${randomBytes(4).toString('hex')}`;
+  const folder = fileURLToPath(new URL('../migrations', import.meta.url));
+  await withClient(databaseUrl, async client => {
+    await client.query(`CREATE ROLE ${role}; CREATE ROLE ${role}_deletes`);
+    t.teardown(() =>
+      withClient(databaseUrl, db =>
+        db.query(`DROP OWNED BY ${role}, ${role}_deletes; DROP ROLE ${role}, ${role}_deletes`),
+      ),
+    );
+    const files = (await readdir(folder)).sort();
+    const up = async (file: string) =>
+      client.query((await readFile(join(folder, file), 'utf8')).split('-- Down Migration')[0] as string);
+    await client.query('CREATE SCHEMA auth');
+    for (const file of files.slice(0, files.indexOf('020_audit_partitions.sql'))) await up(file);
+    await client.query(
+      `GRANT SELECT ON auth.audit_events TO ${role}; GRANT SELECT, INSERT, DELETE ON auth.audit_events TO ${role}_deletes`,
+    );
+    await up('020_audit_partitions.sql');
+    const { rows } = await client.query(
+      `SELECT has_table_privilege($1, 'auth.audit_events', 'SELECT') AS reads, has_table_privilege($1, 'auth.audit_events', 'DELETE') AS deletes,
+         has_function_privilege($1, 'auth.keep_audit_partitions(integer)', 'EXECUTE') AS drops,
+         has_function_privilege($2, 'auth.keep_audit_partitions(integer)', 'EXECUTE') AS other_drops`,
+      [role, `${role}_deletes`],
+    );
+    t.same(rows, [{ reads: true, deletes: false, drops: false, other_drops: true }]);
+  });
 });
 
 t.test('a cleanup that fails keeps no other from its work', async t => {

@@ -110,7 +110,7 @@ t.test('a copy of the database makes no refresh token', async t => {
 });
 
 t.test(
-  'refresh tokens name the account, from a day after the replicas of the version before were replaced',
+  'refresh tokens name the account, from two days after the replicas of the version before were replaced',
   async t => {
     const databaseUrl = await createDatabase();
     const service = await startService(t, { databaseUrl });
@@ -125,12 +125,12 @@ t.test(
     const migratedAgo = (ago: string) =>
       service.sql(`UPDATE auth.migrations SET run_on = run_on - interval '30 days' WHERE name < '019';
       UPDATE auth.migrations SET run_on = now() - interval '${ago}' WHERE name = '019_sessions_by_account'`);
-    await migratedAgo('23 hours');
+    await migratedAgo('47 hours');
     const during = await startService(t, service.config);
     const { body: old } = await refresh(during, fresh.refreshToken);
     t.match(old.refreshToken, new RegExp(`^${sid}\\.1\\.[\\w-]{43}$`), 'as the version before knows them');
     t.equal((await refresh(during, old.refreshToken)).status, 200);
-    await migratedAgo('25 hours');
+    await migratedAgo('49 hours');
     const after = await startService(t, service.config);
     const { body: next } = await refresh(after, old.refreshToken);
     t.ok(next.refreshToken.startsWith(`${id}.${sid}.2.`), 'and goes on from there');
