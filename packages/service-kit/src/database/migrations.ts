@@ -32,6 +32,9 @@ export interface Migrator {
    * Applies the pending migrations, in one transaction. Any number of replicas may do this at once: one works while the
    * others wait for its lock, which ends with the transaction, so that it suits PgBouncer and a killed one gives it up.
    *
+   * A migration that waits for a long transaction, such as a `pg_dump`, keeps everybody else waiting behind it. So it gives up after
+   * 3 seconds, lets the others through and begins again, for up to 10 minutes.
+   *
    * @returns names of the migrations that were applied
    */
   migrate(databaseUrl: string): Promise<string[]>;
@@ -48,7 +51,11 @@ export interface Migrator {
 }
 
 const TABLE = 'migrations';
+const LOCK_NOT_AVAILABLE = '55P03';
 const CONNECT_TIMEOUT_MS = 5000;
+const LOCK_TIMEOUT_MS = 3000;
+const RETRY_AFTER_MS = 2000;
+const RETRY_AT_MOST_MS = 600_000;
 const AWAIT_EVERY_MS = 500;
 const AWAIT_AT_MOST_MS = 60_000;
 
@@ -75,34 +82,45 @@ export function createMigrator({ schema, folder, lock, command }: MigratorOption
     await client.query('SELECT pg_advisory_xact_lock($1)', [lock]);
   };
 
+  const migrateOnce = async (client: pg.Client): Promise<string[]> => {
+    if ((await findMigrations(client)).pending.length === 0) return [];
+    // Heavy to load, and hardly ever needed.
+    const { runner } = await import('node-pg-migrate');
+    await beginAlone(client);
+    await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    const { rows } = await client.query<{ isMissing: boolean }>('SELECT to_regnamespace($1) IS NULL AS "isMissing"', [
+      schema,
+    ]);
+    const applied = await runner({
+      dbClient: client,
+      dir: folder,
+      direction: 'up',
+      migrationsSchema: schema,
+      // IF NOT EXISTS would take the right to make schemas, even where there is this one.
+      createMigrationsSchema: rows[0]?.isMissing === true,
+      migrationsTable: TABLE,
+      // Begins no other transaction, and commits ours.
+      singleTransaction: true,
+      noLock: true,
+      log: () => undefined,
+    });
+    if (applied.length === 0) await client.query('COMMIT');
+    return applied.map(({ name }) => name);
+  };
+
   return {
     findMigrations,
-    migrate: databaseUrl =>
-      withClient(databaseUrl, async client => {
-        if ((await findMigrations(client)).pending.length === 0) return [];
-        // Heavy to load, and hardly ever needed.
-        const { runner } = await import('node-pg-migrate');
-        await beginAlone(client);
-        const { rows } = await client.query<{ isMissing: boolean }>(
-          'SELECT to_regnamespace($1) IS NULL AS "isMissing"',
-          [schema],
-        );
-        const applied = await runner({
-          dbClient: client,
-          dir: folder,
-          direction: 'up',
-          migrationsSchema: schema,
-          // IF NOT EXISTS would take the right to make schemas, even where there is this one.
-          createMigrationsSchema: rows[0]?.isMissing === true,
-          migrationsTable: TABLE,
-          // Begins no other transaction, and commits ours.
-          singleTransaction: true,
-          noLock: true,
-          log: () => undefined,
-        });
-        if (applied.length === 0) await client.query('COMMIT');
-        return applied.map(({ name }) => name);
-      }),
+    async migrate(databaseUrl) {
+      const deadline = performance.now() + RETRY_AT_MOST_MS;
+      for (;;) {
+        try {
+          return await withClient(databaseUrl, migrateOnce);
+        } catch (error) {
+          if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || performance.now() > deadline) throw error;
+        }
+        await setTimeout(RETRY_AFTER_MS);
+      }
+    },
     async awaitMigrations(databaseUrl, log) {
       const deadline = performance.now() + AWAIT_AT_MOST_MS;
       for (let first = true; ; first = false) {
