@@ -38,8 +38,8 @@ CREATE TRIGGER audit_event_placed BEFORE INSERT ON auth.audit_events FOR EACH RO
 WHEN (NEW.place IS NULL) EXECUTE FUNCTION auth.place_audit_event();
 
 -- Makes the partitions of this month and the next three, and drops those whose last event is older than the days to keep; 0 keeps
--- all. It runs as the owner of the tables, since the role that serves may make and drop none. Whoever reads or writes the trail
--- waits for it no longer than the lock timeout, and the service calls it again an hour later.
+-- all. It runs as the owner of the tables, since the role that serves may make and drop none. Readers and writers of the
+-- trail wait for it no longer than the lock timeout, and the service calls it again an hour later.
 CREATE FUNCTION auth.keep_audit_partitions(days integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET timezone = 'UTC' AS $$
 DECLARE
@@ -72,8 +72,8 @@ $$;
 REVOKE EXECUTE ON FUNCTION auth.keep_audit_partitions FROM PUBLIC;
 SELECT auth.keep_audit_partitions(0);
 
--- Who could use the trail still can, also before the next `latchkey migrate --grant-to`. Only who could delete events may have
--- partitions of them dropped.
+-- Roles that could use the trail still can, also before the next `latchkey migrate --grant-to`. Only those that could delete events
+-- may have partitions of them dropped.
 DO $$
 DECLARE
   held record;

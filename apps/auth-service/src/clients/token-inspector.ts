@@ -1,8 +1,7 @@
 import type { Introspection } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
 import type { HttpSettings } from '../config/sections/http.js';
-import type { Claims } from '../keys/jwt.js';
-import { isUsers } from '../keys/jwt.js';
+import { type Claims, isUsers } from '../keys/jwt.js';
 import { findRefreshGrant, findSessionOfToken } from '../sessions/refresh.js';
 import { findSessionAccount } from '../sessions/session.js';
 import { findClient } from './stored-clients.js';

@@ -14,8 +14,9 @@ export default fp<{ config: EventSettings }>(
     });
     app.cleanHourly(async client => {
       await keepPartitions(client, days);
-      return days > 0 && (await deleteOldEvents(client, days, BATCH)) === BATCH;
+      return false;
     });
+    if (days > 0) app.cleanHourly(async client => (await deleteOldEvents(client, days, BATCH)) === BATCH);
   },
   { name: 'events', dependencies: ['database'] },
 );

@@ -52,7 +52,11 @@ export default fp<{ config: HttpSettings }>(
     // For people, who hardly ever ask: it is loaded when somebody does.
     let page: Promise<Page> | undefined;
     const showPage = async (request: FastifyRequest, reply: FastifyReply) => {
-      page ??= createPage(app, config);
+      page ??= createPage(app, config).catch(error => {
+        // The next request tries again.
+        page = undefined;
+        throw error;
+      });
       const { show } = await page;
       reply.hijack();
       for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value as string);
@@ -61,7 +65,10 @@ export default fp<{ config: HttpSettings }>(
     };
     app.get('/docs', { schema: { hide: true } }, showPage);
     app.get('/docs/*', { schema: { hide: true } }, showPage);
-    app.addHook('onClose', async () => (await page)?.close());
+    app.addHook('onClose', async () => {
+      const shown = await page?.catch(() => undefined);
+      await shown?.close();
+    });
 
     let document: Buffer | undefined;
     app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {

@@ -47,7 +47,9 @@ const end = (reason: EndReason) =>
       ORDER BY s.id FOR UPDATE
     ), s AS (
       UPDATE auth.sessions s SET revoked_at = now() FROM locked
-      WHERE s.user_id = $accountId AND s.id = locked.id AND ${IS_LIVE} AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current')) RETURNING s.*
+      WHERE s.user_id = $accountId AND s.id = locked.id AND ${IS_LIVE}
+        AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current'))
+      RETURNING s.*
     ), recorded AS (${RECORDINGS[reason]})
     SELECT coalesce(json_agg(json_build_object('sid', s.id, 'exp', ${epoch('s.token_expires_at')})), '[]') AS ended, ${EVENTS}
     FROM s`);

@@ -51,8 +51,6 @@ export function createTokenCache(verify: (token: string) => Claims) {
   };
 
   return {
-    /** The claims of a token that was verified before. */
-    findKnown,
     /** The claims of the token in an `Authorization` value; throws what `verify` throws. */
     find: (authorization: string): Claims => findKnown(authorization) ?? check(authorization),
     /** Forgets everything, when other keys count than before. */

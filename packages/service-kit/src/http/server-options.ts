@@ -88,7 +88,7 @@ export function infallible(serializers: Serializers): Serializers {
   return Object.fromEntries(guarded);
 }
 
-/** Compiles serializers as Fastify does, but one for all problems: there are a hundred declarations of them. */
+/** Compiles serializers as Fastify does, but one for all problems: every route declares several. */
 const buildSerializer: typeof buildDefaultSerializer = (schemas, options) => {
   const compile = buildDefaultSerializer(schemas, options);
   return route => (route.schema === PROBLEM ? JSON.stringify : compile(route));
