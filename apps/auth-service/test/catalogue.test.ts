@@ -1,21 +1,24 @@
-import type pg from 'pg';
+import { withClient } from '@latchkey/service-kit/database';
+import pg from 'pg';
 import t from 'tap';
-import { createDatabase, startService } from './helper.js';
-
-// Where a database that is distributed by account keeps each row: by this column. See docs/scaling.md.
-const PLACES: Record<string, string> = {
-  audit_events: 'place',
-  identifiers: 'name',
-  revocations: 'session_id',
-  sessions: 'user_id',
-  sign_up_keys: 'user_id',
-  throttle_counters: 'key',
-  users: 'id',
-};
+import { setDisabled } from '#src/accounts/disable.js';
+import { SERVICE_ORIGIN } from '#src/events/recorder.js';
+import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
+import { PLACES } from './places.js';
+import { findForms } from './statement-forms.js';
 
 // Small, or written by one replica at a time.
 const ON_ONE_NODE = [
-  ...['clients', 'feed_drafts', 'feed_pages', 'migrations', 'revocation_batches', 'revocation_head', 'signing_keys'],
+  ...[
+    'clients',
+    'feed_drafts',
+    'feed_pages',
+    'migrations',
+    'revocation_batches',
+    'revocation_head',
+    'revocations',
+    'signing_keys',
+  ],
   // Of versions before.
   ...['audit_events_before', 'revocation_pages', 'throttles'],
 ];
@@ -27,8 +30,8 @@ const NOT_YET: Record<string, string> = {
   'trigger audit_event_placed': 'for the version before',
   'trigger hash_added': 'for the version before, and for SQL',
   'trigger hash_changed': 'for the version before, and for SQL',
-  'trigger session_deleted': 'the feed relies on it',
-  'trigger session_revoked': 'the feed relies on it',
+  'trigger session_deleted': 'for SQL',
+  'trigger session_revoked': 'for the version before, and for SQL',
   'trigger user_disabled': 'for SQL',
   'trigger users_named': 'for the version before, and for SQL',
 };
@@ -88,4 +91,121 @@ t.test('a key, a foreign key, a trigger or a sequence that cannot be distributed
   );
   await sql('DROP TRIGGER planted ON auth.sign_up_keys');
   t.same(await planted('ALTER TABLE auth.sessions ADD COLUMN planted bigserial'), ['default sessions']);
+});
+
+t.test('what the service sends has no form that a distributed table cannot do', async t => {
+  const texts = new Set<string>();
+  const { query } = pg.Client.prototype;
+  t.teardown(() => {
+    pg.Client.prototype.query = query;
+  });
+  pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
+    const [first] = args as [string | { text?: string }];
+    const text = typeof first === 'string' ? first : first?.text;
+    if (text) texts.add(text);
+    return Reflect.apply(query, this, args);
+  } as typeof query;
+
+  const service = await startService(t);
+  const { base, sql } = service;
+  const credentials = newCredentials();
+  const key = { 'idempotency-key': `catalogue-${credentials.username}` };
+  await post(`${base}/auth/sign-up`, credentials, key);
+  await post(`${base}/auth/sign-up`, credentials, key);
+  const first = (await post(`${base}/auth/sign-in`, credentials)).body;
+  const second = (await post(`${base}/auth/sign-in`, credentials)).body;
+  await post(`${base}/auth/sign-in`, { ...credentials, password: 'a wrong password' });
+  const refreshed = await post(`${base}/auth/refresh`, { refreshToken: second.refreshToken });
+  t.equal(refreshed.status, 200);
+  const authorization = { authorization: `Bearer ${first.token}` };
+  await get(`${base}/auth/me`, first.token);
+  await get(`${base}/auth/sessions`, first.token);
+  const change = { currentPassword: credentials.password, newPassword: 'another sesame 43' };
+  const changed = await call(`${base}/auth/password`, {
+    method: 'PUT',
+    headers: { ...authorization, 'content-type': 'application/json' },
+    body: JSON.stringify(change),
+  });
+  t.equal(changed.status, 200);
+  await post(`${base}/auth/sign-out`, { scope: 'all' }, { authorization: `Bearer ${changed.body.token}` });
+  await withClient(service.config.databaseUrl, async db => {
+    for (const disabled of [true, false]) {
+      t.equal(await setDisabled(db, { username: credentials.username, disabled }, SERVICE_ORIGIN), true);
+    }
+  });
+
+  const { rows } = await sql(
+    `SELECT proname AS name, bool_and(provolatile = 'i') AS immutable FROM pg_proc GROUP BY proname`,
+  );
+  const immutable = new Set(rows.filter(row => row.immutable).map(({ name }) => name));
+  const findIn = (text: string) => findForms(text, name => immutable.has(name));
+  const seen = new Set<string>();
+  for (const text of texts) {
+    const { changed, obstacles } = await findIn(text);
+    for (const table of changed) seen.add(table);
+    t.same(obstacles, [], text);
+  }
+  t.same([...seen].sort(), ['audit_events', 'identifiers', 'sessions', 'sign_up_keys', 'users']);
+
+  for (const [planted, obstacle] of [
+    ['UPDATE auth.sessions SET revoked_at = CASE WHEN true THEN now() END', 'sessions: now in CaseExpr'],
+    [
+      `UPDATE auth.users SET disabled_at = coalesce(disabled_at, created_at + interval '1 day')`,
+      'users: an interval in CoalesceExpr',
+    ],
+    ['UPDATE auth.users SET id = id RETURNING now()', 'users: now in RETURNING'],
+    ['INSERT INTO auth.sessions DEFAULT VALUES RETURNING *', 'sessions: RETURNING * without an alias'],
+    ['DELETE FROM auth.sessions WHERE ctid IN (SELECT ctid FROM auth.sessions)', 'ctid means something on one node'],
+    [
+      `WITH a AS (UPDATE auth.sessions SET salt = salt) SELECT pg_notify('a', 'b')`,
+      'pg_notify means something on one node',
+    ],
+  ]) {
+    t.same((await findIn(planted as string)).obstacles, [obstacle]);
+  }
+});
+
+t.test('what ends sessions tells the feed by itself, without the triggers that do so for SQL', async t => {
+  const { base, config, sql } = await startService(t, {
+    databaseUrl: await createDatabase(),
+    sessionsPerAccount: 2,
+    refreshGraceS: 0,
+  });
+  for (const [table, trigger] of [
+    ['sessions', 'session_revoked'],
+    ['sessions', 'session_deleted'],
+    ['users', 'user_disabled'],
+    ['revocation_batches', 'feed_drafted'],
+  ]) {
+    await sql(`DROP TRIGGER ${trigger} ON auth.${table}`);
+  }
+  const verifying = await startService(t, { ...config, databaseUrl: config.databaseUrl });
+  const refused = (token: string) =>
+    until(
+      async () => (await get(`${verifying.base}/auth/verify`, token)).status === 401,
+      'the token is refused elsewhere',
+    );
+
+  const credentials = newCredentials();
+  const signIn = async () => (await post(`${base}/auth/sign-in`, credentials)).body;
+  const { token: oldest } = (await post(`${base}/auth/sign-up`, credentials)).body;
+  await signIn();
+  const stolen = await signIn();
+  await refused(oldest);
+
+  const { refreshToken } = (await post(`${base}/auth/refresh`, { refreshToken: stolen.refreshToken })).body;
+  await post(`${base}/auth/refresh`, { refreshToken });
+  t.equal((await post(`${base}/auth/refresh`, { refreshToken: stolen.refreshToken })).status, 401);
+  await refused(stolen.token);
+
+  const [signedOut, other] = [await signIn(), await signIn()];
+  await post(`${base}/auth/sign-out`, {}, { authorization: `Bearer ${signedOut.token}` });
+  await refused(signedOut.token);
+
+  await withClient(config.databaseUrl, db =>
+    setDisabled(db, { username: credentials.username, disabled: true }, SERVICE_ORIGIN),
+  );
+  await refused(other.token);
+  const { rows } = await sql('SELECT FROM auth.sessions WHERE revoked_at IS NULL OR draft IS NULL');
+  t.same(rows, [], 'each has ended and names its draft');
 });

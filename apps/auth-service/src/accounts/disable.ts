@@ -1,17 +1,23 @@
-import type { Queryable } from '@latchkey/service-kit/database';
+import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
 import { foldUsername, NAMED } from '../credentials/identifiers.js';
 import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
+import { endSessions } from '../sessions/end.js';
 
-const set = (event: 'user_disabled' | 'user_enabled', disabledAt: string) =>
-  statement<{ changed: boolean }, { name: string; origin: string }>(`
-    WITH changed AS (
-      UPDATE auth.users u SET disabled_at = ${disabledAt}
-      WHERE u.id = ${NAMED} AND (u.disabled_at IS NULL) = (${disabledAt} IS NOT NULL) RETURNING u.id
-    ), recorded AS (${recorded({ event, from: 'changed', account: 'changed.id' })})
-    SELECT EXISTS (SELECT FROM changed) AS changed FROM auth.users u WHERE u.id = ${NAMED}`);
-const DISABLE = set('user_disabled', 'now()');
-const ENABLE = set('user_enabled', 'NULL::timestamptz');
+// A session that starts meanwhile waits for the lock, and then finds the account disabled.
+const LOCK = statement<{ accountId: string; isDisabled: boolean }, { name: string }>(`
+  SELECT u.id AS "accountId", u.disabled_at IS NOT NULL AS "isDisabled"
+  FROM auth.users u WHERE u.id = ${NAMED} FOR NO KEY UPDATE OF u`);
+
+const DISABLE = statement<never, { accountId: string }>(
+  'UPDATE auth.users SET disabled_at = now() WHERE id = $accountId',
+);
+
+const ENABLE = statement<never, { accountId: string; origin: string }>(`
+  WITH changed AS (
+    UPDATE auth.users SET disabled_at = NULL WHERE id = $accountId RETURNING id
+  ), recorded AS (${recorded({ event: 'user_enabled', from: 'changed', account: 'changed.id' })})
+  SELECT FROM changed`);
 
 /**
  * Disables an account, which ends its sessions, or enables it.
@@ -23,6 +29,17 @@ export async function setDisabled(
   { username, disabled }: { username: string; disabled: boolean },
   origin: Origin,
 ): Promise<boolean | undefined> {
-  const [row] = await (disabled ? DISABLE : ENABLE)(db, { name: foldUsername(username), origin: originValue(origin) });
-  return row?.changed;
+  return inTransaction(db, async () => {
+    const [account] = await LOCK(db, { name: foldUsername(username) });
+    if (!account) return undefined;
+    const { accountId, isDisabled } = account;
+    if (isDisabled === disabled) return false;
+    if (disabled) {
+      await endSessions(db, { accountId, scope: 'all' }, { reason: 'user_disabled' }, origin);
+      await DISABLE(db, { accountId });
+    } else {
+      await ENABLE(db, { accountId, origin: originValue(origin) });
+    }
+    return true;
+  });
 }

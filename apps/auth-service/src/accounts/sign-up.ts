@@ -10,10 +10,11 @@ import {
   PASSWORD,
   type StoredPassword,
 } from '../credentials/password/stored-passwords.js';
-import { statement, utc } from '../database/sql.js';
+import { statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
-import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE, tokenExpiry } from '../sessions/session.js';
+import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE, TOKEN_EXPIRY } from '../sessions/session.js';
 import { type SessionLimits, type Started, startSession } from '../sessions/start.js';
+import { ACCOUNT } from '../tokens/account.js';
 
 /** What an account is made of; the key is that of its `Idempotency-Key`. */
 export type NewAccount = { username: string; passwordHash: string; keyHash: Buffer | undefined };
@@ -26,9 +27,10 @@ type Row = HashValues & { id: string; name: string; username: string };
 const INSERT = statement<User, Row>(`
   WITH claimed AS (
     INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
+  ), added AS (
+    INSERT INTO auth.users AS u (id, username, ${HASH_COLUMNS}) SELECT user_id, $username, ${HASH_VALUES} FROM claimed RETURNING u.*
   )
-  INSERT INTO auth.users (id, username, ${HASH_COLUMNS}) SELECT user_id, $username, ${HASH_VALUES} FROM claimed
-  RETURNING id, username, ${utc('created_at')} AS "createdAt"`);
+  SELECT ${ACCOUNT} FROM added u`);
 
 const REMEMBER = statement<never, { accountId: string; keyHash: Buffer; sessionId: string }>(
   'INSERT INTO auth.sign_up_keys (user_id, key_hash, session_id) VALUES ($accountId, $keyHash, $sessionId)',
@@ -75,7 +77,7 @@ export async function findSignUp(
 
 const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<string, unknown>>(`
   WITH s AS (
-    UPDATE auth.sessions s SET token_expires_at = greatest(s.token_expires_at, ${tokenExpiry()})
+    UPDATE auth.sessions s SET token_expires_at = greatest(s.token_expires_at, ${TOKEN_EXPIRY})
     FROM auth.users u
     WHERE ${IS_SESSION} AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
     RETURNING s.*

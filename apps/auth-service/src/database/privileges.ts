@@ -42,6 +42,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
 /** Functions that our statements call. PUBLIC may execute them, unless that was revoked. */
 export const FUNCTIONS = [
   'end_oldest_sessions(uuid, uuid, integer, integer)',
+  'end_oldest_sessions(uuid, uuid, integer, integer, uuid)',
   'keep_audit_partitions(integer)',
   'lock_throttle_counter(text)',
   'password_cost(text)',

@@ -25,7 +25,7 @@ export type EventDetails = {
   client_secret_rotated: null;
   client_disabled: null;
   client_enabled: null;
-  user_disabled: null;
+  user_disabled: { ended: number };
   user_enabled: null;
   users_imported: Record<string, number>;
   revocations_restored: { restored: number; ended: number };

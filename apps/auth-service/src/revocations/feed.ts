@@ -6,8 +6,9 @@ import { SERVICE_ORIGIN } from '../events/recorder.js';
 import { StaleError } from '../http/errors.js';
 import { type Cursor, formatCursor, LIFE_LENGTH } from './cursor.js';
 import { createResponseCache } from './response-cache.js';
+import { restoreRevocations } from './restore.js';
 import { createRevocationLog, type LogPage } from './revocation-log.js';
-import { PAGE_SIZE, pageRevocations, readPages, restoreRevocations } from './stored-pages.js';
+import { PAGE_SIZE, pageRevocations, readPages } from './stored-pages.js';
 import { unpack } from './unpack.js';
 
 declare module 'fastify' {

@@ -1,7 +1,6 @@
 import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
-import { PACKED_LENGTH, type Revocation } from '@latchkey/user-schema';
+import { PACKED_LENGTH } from '@latchkey/user-schema';
 import { epoch, statement } from '../database/sql.js';
-import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 /** A page of the feed: its sessions, packed (see `PACKED_LENGTH`), and when the last of them expires. */
 export type StoredPage = { position: number; packed: Buffer; expiresAt: number };
@@ -102,36 +101,6 @@ export function pageRevocations(db: Queryable): Promise<boolean> {
     return moved?.isFull === true;
   });
 }
-
-/**
- * Ends sessions again that the database has forgotten to have ended, as it does when it is set back to an earlier time.
- *
- * @returns how many of them it had forgotten
- */
-export async function restoreRevocations(db: Queryable, revocations: Revocation[], origin: Origin): Promise<number> {
-  const [row] = await RESTORE(db, {
-    sids: revocations.map(({ sid }) => sid),
-    exps: revocations.map(({ exp }) => exp),
-    origin: originValue(origin),
-  });
-  return row?.restored ?? 0;
-}
-
-const RESTORE = statement<{ restored: number }, { sids: string[]; exps: number[]; origin: string }>(`
-  WITH given AS (SELECT * FROM unnest($sids::uuid[], $exps::float8[]) AS given (sid, exp)),
-  live AS (
-    SELECT s.id FROM auth.sessions s JOIN given ON s.id = given.sid WHERE s.revoked_at IS NULL ORDER BY s.id FOR UPDATE OF s
-  ), ended AS (
-    UPDATE auth.sessions s SET revoked_at = now() FROM live WHERE s.id = live.id RETURNING s.id
-  ), restored AS (
-    INSERT INTO auth.revocations (session_id, expires_at) SELECT sid, to_timestamp(exp) FROM given
-    ON CONFLICT DO NOTHING RETURNING session_id
-  ), recorded AS (${recorded({
-    event: 'revocations_restored',
-    details: `jsonb_build_object('restored', (SELECT count(*) FROM restored), 'ended', (SELECT count(*) FROM ended))`,
-    from: '(VALUES (1)) AS once WHERE EXISTS (SELECT FROM restored)',
-  })})
-  SELECT count(*)::int AS restored FROM restored`);
 
 /** Deletes up to `batch` revocations that are in force no more, and pages and batches that have none left; returns how many. */
 export async function deleteOldRevocations(db: Queryable, batch: number): Promise<number> {

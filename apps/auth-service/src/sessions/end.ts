@@ -1,19 +1,23 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, SignOutScope } from '@latchkey/user-schema';
-import { epoch, statement } from '../database/sql.js';
+import { uuidv7 } from 'uuidv7';
+import { statement } from '../database/sql.js';
 import { EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { drafted, REVOCATION } from '../revocations/drafts.js';
 import { IS_LIVE } from './session.js';
 
 /** Sessions of an account: one (`current`), all others, or all. */
-export type Selection = { accountId: string; sessionId: string; scope: SignOutScope };
+export type Selection =
+  | { accountId: string; sessionId: string; scope: SignOutScope }
+  | { accountId: string; sessionId?: never; scope: 'all' };
 
 /** Why sessions end, which is also the name of the event. */
-export type EndReason = 'sign_out' | 'session_ended' | 'password_changed';
+export type EndReason = 'sign_out' | 'session_ended' | 'password_changed' | 'user_disabled';
 
 /** Sessions that have ended, and what was recorded. */
 export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
 
-/** The event of each reason. A password change is recorded also when it ends no session. */
+/** The event of each reason. A change of the account is recorded also when it ends no session. */
 const RECORDINGS: Record<EndReason, string> = {
   sign_out: recorded({
     event: 'sign_out',
@@ -36,6 +40,12 @@ const RECORDINGS: Record<EndReason, string> = {
     session: '$sessionId',
     details: `jsonb_build_object('ended', count(*))`,
   }),
+  user_disabled: recorded({
+    event: 'user_disabled',
+    from: 's',
+    account: '$accountId',
+    details: `jsonb_build_object('ended', count(*))`,
+  }),
 };
 
 // Every statement that locks several sessions locks them in the order of their ids, so that no two can deadlock.
@@ -46,18 +56,18 @@ const end = (reason: EndReason) =>
       WHERE s.user_id = $accountId::uuid AND ${IS_LIVE} AND ($scope::text <> 'current' OR s.id = $sessionId::uuid)
       ORDER BY s.id FOR UPDATE
     ), s AS (
-      UPDATE auth.sessions s SET revoked_at = now() FROM locked
+      UPDATE auth.sessions s SET revoked_at = now(), draft = $draft::uuid FROM locked
       WHERE s.user_id = $accountId AND s.id = locked.id AND ${IS_LIVE}
         AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current'))
       RETURNING s.*
-    ), recorded AS (${RECORDINGS[reason]})
-    SELECT coalesce(json_agg(json_build_object('sid', s.id, 'exp', ${epoch('s.token_expires_at')})), '[]') AS ended, ${EVENTS}
-    FROM s`);
+    ), drafted AS (${drafted('s')}), recorded AS (${RECORDINGS[reason]})
+    SELECT coalesce(json_agg(${REVOCATION}), '[]') AS ended, ${EVENTS} FROM s`);
 
 const STATEMENTS: Record<EndReason, ReturnType<typeof end>> = {
   sign_out: end('sign_out'),
   session_ended: end('session_ended'),
   password_changed: end('password_changed'),
+  user_disabled: end('user_disabled'),
 };
 
 /** Ends sessions of an account, and records why. */
@@ -67,7 +77,14 @@ export async function endSessions(
   why: { reason: EndReason; clientId?: string },
   origin: Origin,
 ): Promise<Ended> {
-  const values = { clientId: null, ...selection, ...why, origin: originValue(origin) };
+  const values = {
+    clientId: null,
+    sessionId: null,
+    ...selection,
+    ...why,
+    draft: uuidv7(),
+    origin: originValue(origin),
+  };
   const [row] = await STATEMENTS[why.reason](db, values);
   return row as Ended;
 }

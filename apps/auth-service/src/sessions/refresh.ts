@@ -1,23 +1,31 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, User } from '@latchkey/user-schema';
 import type { QueryResultRow } from 'pg';
+import { uuidv7 } from 'uuidv7';
 import { epoch, type Statement, statement, utc } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { drafted, REVOCATION } from '../revocations/drafts.js';
 import type { RefreshToken } from './refresh-token.js';
-import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE, tokenExpiry } from './session.js';
+import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE } from './session.js';
 
 /** A session after a refresh, and the recorded events. `stolen` is set when the token was stolen and the session has ended. */
 export type Refreshed = { session: SessionState; account: User; events: RecordedEvent[]; stolen?: Revocation };
 
 const IS_CURRENT = 's.generation = $generation';
-const IS_IN_GRACE = `s.generation = $generation + 1 AND s.rotated_at > now() - make_interval(secs => $refreshGraceS::int)`;
-const NEXT_EXPIRY = `CASE WHEN ${IS_CURRENT} THEN least(now() + make_interval(secs => $refreshTokenTtlS::int), s.ends_at)
-  ELSE s.expires_at END`;
+const GRACE_START = 'now() - make_interval(secs => $refreshGraceS::int)';
+const isInGrace = (graceStart: string) => `s.generation = $generation + 1 AND s.rotated_at > ${graceStart}`;
 const IS_GENUINE = 'EXISTS (SELECT FROM unnest($seeds::bytea[]) AS seed WHERE sha256(seed || s.salt) = $mac)';
 const IS_STOLEN = 's.revoked_at IS NOT NULL';
+
+// The times of an update, beside it: in a database that is distributed it has no function of the time in its CASE.
+const CLOCK = `(SELECT now() AS now, ${GRACE_START} AS grace_start, now() - interval '1 minute' AS minute_ago,
+  now() + make_interval(secs => $refreshTokenTtlS::int) AS idle_end,
+  now() + make_interval(secs => $accessTokenTtlS::int) AS token_end) AS clock`;
+const IS_VALID = `${IS_CURRENT} OR ${isInGrace('clock.grace_start')}`;
+const NEXT_EXPIRY = `CASE WHEN ${IS_CURRENT} THEN least(clock.idle_end, s.ends_at) ELSE s.expires_at END`;
 // Once a minute: otherwise a caller who holds a token could fill the audit trail, with each new token or by repeating one in
 // its grace period.
-const IS_NEWS = `${IS_CURRENT} AND coalesce(s.refresh_recorded_at < now() - interval '1 minute', true)`;
+const IS_NEWS = `${IS_CURRENT} AND coalesce(s.refresh_recorded_at < clock.minute_ago, true)`;
 
 /** A statement about the session `s` of a refresh token. */
 function byToken<Row extends QueryResultRow, Values extends object = Record<never, never>>(
@@ -37,22 +45,23 @@ type RefreshRow = SessionState & {
 };
 
 // `token_expires_at` never decreases: a token with a longer life may exist, from before ACCESS_TOKEN_TTL_S was lowered.
-const REFRESH = byToken<RefreshRow, Lifetimes & { origin: string }>(
+const REFRESH = byToken<RefreshRow, Lifetimes & { origin: string; draft: string }>(
   isItsSession => `
   WITH s AS (
     UPDATE auth.sessions s SET
       generation = CASE WHEN ${IS_CURRENT} THEN s.generation + 1 ELSE s.generation END,
-      rotated_at = CASE WHEN ${IS_CURRENT} THEN now() ELSE s.rotated_at END,
+      rotated_at = CASE WHEN ${IS_CURRENT} THEN clock.now ELSE s.rotated_at END,
       expires_at = ${NEXT_EXPIRY},
-      token_expires_at = CASE
-        WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN greatest(s.token_expires_at, ${tokenExpiry(NEXT_EXPIRY)})
+      token_expires_at = CASE WHEN ${IS_VALID} THEN greatest(s.token_expires_at, least(clock.token_end, ${NEXT_EXPIRY}))
         ELSE s.token_expires_at END,
-      revoked_at = CASE WHEN ${IS_CURRENT} OR ${IS_IN_GRACE} THEN NULL ELSE now() END,
-      refresh_recorded_at = CASE WHEN ${IS_NEWS} THEN now() ELSE s.refresh_recorded_at END
-    FROM auth.users u
+      revoked_at = CASE WHEN ${IS_VALID} THEN NULL ELSE clock.now END,
+      draft = CASE WHEN ${IS_VALID} THEN NULL ELSE $draft::uuid END,
+      refresh_recorded_at = CASE WHEN ${IS_NEWS} THEN clock.now ELSE s.refresh_recorded_at END
+    FROM auth.users u, ${CLOCK}
     WHERE ${isItsSession} AND s.generation >= $generation AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
       AND ${IS_GENUINE}
     RETURNING s.*, u.username, u.created_at AS user_created_at
+  ), drafted AS (${drafted(`s WHERE ${IS_STOLEN}`)}
   ), recorded AS (${recorded(
     {
       event: 'refresh',
@@ -64,7 +73,7 @@ const REFRESH = byToken<RefreshRow, Lifetimes & { origin: string }>(
     { event: 'refresh_token_reuse', from: `s WHERE ${IS_STOLEN}`, account: 's.user_id', session: 's.id' },
   )})
   SELECT ${STATE}, s.user_id AS "userId", s.username, ${utc('s.user_created_at')} AS "createdAt", ${EVENTS},
-    CASE WHEN ${IS_STOLEN} THEN json_build_object('sid', s.id, 'exp', ${epoch('s.token_expires_at')}) END AS stolen
+    CASE WHEN ${IS_STOLEN} THEN ${REVOCATION} END AS stolen
   FROM s`,
 );
 
@@ -84,7 +93,7 @@ export async function refreshSession(
   lifetimes: Lifetimes,
   origin: Origin,
 ): Promise<Refreshed | undefined> {
-  const [row] = await REFRESH(db, { ...token, ...lifetimes, origin: originValue(origin) });
+  const [row] = await REFRESH(db, { ...token, ...lifetimes, draft: uuidv7(), origin: originValue(origin) });
   if (!row) return undefined;
   const { userId, username, createdAt, stolen, events, ...session } = row;
   return { session, account: { id: userId, username, createdAt }, events, ...(stolen && { stolen }) };
@@ -97,7 +106,7 @@ const FIND_GRANT = byToken<RefreshGrant, Pick<Lifetimes, 'refreshGraceS'>>(
   isItsSession => `
   SELECT u.id, u.username, ${epoch('s.rotated_at')} AS "issuedAt", ${epoch('s.expires_at')} AS "expiresAt"
   FROM auth.sessions s JOIN auth.users u ON u.id = s.user_id
-  WHERE ${isItsSession} AND ${IS_LIVE} AND u.disabled_at IS NULL AND ${IS_GENUINE} AND (${IS_CURRENT} OR ${IS_IN_GRACE})`,
+  WHERE ${isItsSession} AND ${IS_LIVE} AND u.disabled_at IS NULL AND ${IS_GENUINE} AND (${IS_CURRENT} OR ${isInGrace(GRACE_START)})`,
 );
 
 /** Finds the grant of a refresh token; `undefined` when the token could not be used for a refresh. */

@@ -23,13 +23,12 @@ export type SessionState = {
 export const IS_LIVE = 's.revoked_at IS NULL AND s.expires_at > now()';
 
 /** When an access token that is issued now expires: at the end of its lifetime, but not after its session. */
-export const tokenExpiry = (sessionExpiry = 's.expires_at') =>
-  `least(now() + make_interval(secs => $accessTokenTtlS::int), ${sessionExpiry})`;
+export const TOKEN_EXPIRY = 'least(now() + make_interval(secs => $accessTokenTtlS::int), s.expires_at)';
 
 /** The columns of {@link SessionState}, of a session `s`. */
 export const STATE = `s.id, s.generation, s.salt,
   ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
-  ${epoch('now()')} AS "issuedAt", ${epoch(tokenExpiry())} AS "tokenExpiresAt"`;
+  ${epoch('now()')} AS "issuedAt", ${epoch(TOKEN_EXPIRY)} AS "tokenExpiresAt"`;
 
 /** That the session `s` is this one. */
 export const IS_SESSION = 's.user_id = $accountId AND s.id = $sessionId';

@@ -2,8 +2,9 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import type { SessionSettings } from '../config/sections/sessions.js';
-import { epoch, statement } from '../database/sql.js';
+import { statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { drafted, REVOCATION } from '../revocations/drafts.js';
 import { newSalt } from './refresh-token.js';
 import { type Lifetimes, type SessionState, STATE } from './session.js';
 
@@ -35,7 +36,7 @@ const inSeconds = (...least: string[]) => `now() + make_interval(secs => least($
 const start = (event: Start) =>
   statement<SessionState & Omit<Started, 'session'>, Record<string, unknown>>(`
     WITH s AS (
-      INSERT INTO auth.sessions (id, user_id, salt, credential_version, amr, auth_time, expires_at, ends_at, token_expires_at,
+      INSERT INTO auth.sessions AS s (id, user_id, salt, credential_version, amr, auth_time, expires_at, ends_at, token_expires_at,
         user_agent, address)
       SELECT $sessionId::uuid, u.id, $salt::bytea, u.credential_version, $amr::text[], now(),
         ${inSeconds('$refreshTokenTtlS', '$sessionMaxAgeS')}, ${inSeconds('$sessionMaxAgeS')},
@@ -45,20 +46,21 @@ const start = (event: Start) =>
       FOR NO KEY UPDATE
       RETURNING *
     ), ended AS (
-      SELECT e.sid, ${epoch('e.token_expires_at')} AS exp
-      FROM s, LATERAL auth.end_oldest_sessions(s.user_id, s.id, $sessionsPerAccount::int, ${MAX_ENDED_AT_ONCE}) AS e
-    ), recorded AS (${recorded(
+      SELECT e.id, e.token_expires_at
+      FROM s, LATERAL auth.end_oldest_sessions(
+        s.user_id, s.id, $sessionsPerAccount::int, ${MAX_ENDED_AT_ONCE}, $draft::uuid) AS e
+    ), drafted AS (${drafted('ended')}), recorded AS (${recorded(
       { event, from: 's', account: 's.user_id', session: 's.id', actor: byAccount('s.user_id') },
       {
         event: 'session_ended',
         from: 'ended HAVING count(*) > 0',
         account: '$accountId',
-        session: 'CASE WHEN count(*) = 1 THEN (array_agg(ended.sid))[1] END',
+        session: 'CASE WHEN count(*) = 1 THEN (array_agg(ended.id))[1] END',
         details: `jsonb_build_object('reason', 'too_many_sessions', 'ended', count(*))`,
         actor: `'service'`,
       },
     )})
-    SELECT ${STATE}, (SELECT coalesce(json_agg(ended), '[]') FROM ended) AS ended, ${EVENTS} FROM s`);
+    SELECT ${STATE}, (SELECT coalesce(json_agg(${REVOCATION}), '[]') FROM ended) AS ended, ${EVENTS} FROM s`);
 
 const STATEMENTS: Record<Start, ReturnType<typeof start>> = { sign_in: start('sign_in'), sign_up: start('sign_up') };
 
@@ -75,7 +77,7 @@ export async function startSession(
   origin: Origin,
 ): Promise<Started | undefined> {
   const [row] = await STATEMENTS[event](db, {
-    ...{ ...limits, ...proof, sessionId: uuidv7(), salt: newSalt() },
+    ...{ ...limits, ...proof, sessionId: uuidv7(), draft: uuidv7(), salt: newSalt() },
     ...{ userAgent: origin.userAgent, address: origin.address, origin: originValue(origin) },
   });
   if (!row) return undefined;
