@@ -12,33 +12,6 @@ DROP TRIGGER revocation_batches_changed ON auth.revocation_batches;
 CREATE TRIGGER feed_drafts_changed AFTER INSERT ON auth.feed_drafts
   FOR EACH STATEMENT EXECUTE FUNCTION auth.notify_change('revocations');
 
--- As the function of the same name, and names the draft.
-CREATE FUNCTION auth.end_oldest_sessions(account uuid, started uuid, kept integer, most integer, draft uuid)
-RETURNS TABLE (id uuid, token_expires_at timestamptz) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-  newest uuid;
-BEGIN
-  SELECT s.id INTO newest FROM auth.sessions s
-  WHERE s.user_id BETWEEN account AND account AND s.revoked_at IS NULL AND s.expires_at > now() AND s.id <> started
-  ORDER BY s.user_id DESC, s.id DESC OFFSET kept - 1 LIMIT 1;
-  IF newest IS NULL THEN
-    RETURN;
-  END IF;
-  RETURN QUERY
-    WITH chosen AS (
-      SELECT s.id FROM auth.sessions s
-      WHERE s.user_id BETWEEN account AND account AND s.revoked_at IS NULL AND s.expires_at > now()
-        AND s.id <= newest AND s.id <> started
-      -- In the order in which everybody takes sessions, so that two never wait for each other.
-      ORDER BY s.user_id, s.id LIMIT most FOR UPDATE
-    )
-    UPDATE auth.sessions s SET revoked_at = now(), draft = end_oldest_sessions.draft FROM chosen
-    WHERE s.user_id = account AND s.id = chosen.id AND s.revoked_at IS NULL AND s.expires_at > now()
-    RETURNING s.id, s.token_expires_at;
-END
-$$;
-
 -- As before, without an expression that a distributed table cannot have in a function, and without `ctid`, which is the place of a row
 -- on one node.
 CREATE OR REPLACE FUNCTION auth.keep_audit_partitions(days integer) RETURNS void
@@ -75,7 +48,6 @@ $$;
 
 -- Down Migration
 -- `auth.keep_audit_partitions` stays: it does the same.
-DROP FUNCTION auth.end_oldest_sessions(uuid, uuid, integer, integer, uuid);
 DROP TRIGGER feed_drafts_changed ON auth.feed_drafts;
 CREATE TRIGGER revocation_batches_changed AFTER INSERT OR UPDATE ON auth.revocation_batches
   FOR EACH STATEMENT EXECUTE FUNCTION auth.notify_change('revocations');

@@ -17,7 +17,6 @@ const ON_ONE_NODE = [
 
 // What still keeps a table on one node, and until when.
 const NOT_YET: Record<string, string> = {
-  'unique sessions_pkey': 'until no refresh token without an account is left',
   'unique users_username_key': 'until no replica is left that looks for a name there',
   'trigger audit_event_placed': 'for the version before',
   'trigger hash_added': 'for the version before, and for SQL',

@@ -5,14 +5,13 @@ import { IS_LIVE } from './session.js';
 
 type Values = { accountId: string; sessionId: string; most: number; after?: string | undefined };
 
-// The account is given as a range, for the reason in `auth.end_oldest_sessions`.
 const list = (isBefore: string) =>
   statement<Session, Values>(`
     SELECT s.id, s.user_agent AS "userAgent", host(s.address) AS address, s.id = $sessionId AS current,
       ${utc('s.created_at')} AS "createdAt", ${utc('s.rotated_at')} AS "lastUsedAt"
     FROM auth.sessions s
-    WHERE s.user_id BETWEEN $accountId AND $accountId AND ${IS_LIVE} ${isBefore}
-    ORDER BY s.user_id DESC, s.id DESC LIMIT $most`);
+    WHERE s.user_id = $accountId AND ${IS_LIVE} ${isBefore}
+    ORDER BY s.id DESC LIMIT $most`);
 const FROM_NEWEST = list('');
 const FROM_AFTER = list('AND s.id < $after');
 
