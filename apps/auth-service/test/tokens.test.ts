@@ -1,10 +1,12 @@
 import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import t from 'tap';
 import { openKey } from '#src/keys/signing-key.js';
 import { listKeys } from '#src/keys/stored-keys.js';
 import { createTokenCache } from '#src/tokens/token-cache.js';
-import { get, newCredentials, post, segment, startService } from './helper.js';
+import { get, newCredentials, post, type Service, segment, startService } from './helper.js';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -190,3 +192,68 @@ t.test('the cache of tokens is bounded, in number and in bytes', async t => {
   cache.clear();
   t.equal(fill(200, 8192), 200, 'clearing it gives the room back');
 });
+
+t.test('a check that is answered before Fastify is answered as its route answers it', async t => {
+  const service = await startService(t, { trustProxy: ['127.0.0.1'] });
+  const { body } = await post(`${service.base}/auth/sign-up`, newCredentials());
+  // With a query, the route answers.
+  const [first, early, route] = [
+    await ask(service, '/auth/verify', [`Bearer ${body.token}`]),
+    await ask(service, '/auth/verify', [`Bearer ${body.token}`]),
+    await ask(service, '/auth/verify?of=nothing', [`Bearer ${body.token}`]),
+  ];
+  const shapeOf = ({ status, rawHeaders, text }: Awaited<ReturnType<typeof ask>>) => ({
+    ...{ status, text },
+    fields: rawHeaders.map((field, i) => (/^(date|x-request-id)$/i.test(rawHeaders[i - 1] ?? '') ? '' : field)),
+  });
+  t.same(shapeOf(early), shapeOf(route));
+  t.same(shapeOf(first), shapeOf(route));
+  const idOf = ({ rawHeaders }: { rawHeaders: string[] }) => rawHeaders[rawHeaders.indexOf('x-request-id') + 1];
+  t.equal(new Set([first, early, route].map(idOf)).size, 3, 'each request has an id of its own');
+
+  const sent = await ask(service, '/auth/verify', [`Bearer ${body.token}`], { 'x-request-id': 'of-the-gateway' });
+  t.equal(idOf(sent), 'of-the-gateway', 'or that of a trusted proxy');
+  const refusals = [
+    await ask(service, '/auth/verify', []),
+    await ask(service, '/auth/verify', [`Bearer ${body.token}x`]),
+    await ask(service, '/auth/verify', ['Bearer x', `Bearer ${body.token}`]),
+  ];
+  t.same(
+    refusals.map(({ status }) => status),
+    [401, 401, 401],
+  );
+
+  // Replaced, the responder shows which requests it gets.
+  service.app.respondEarly('/auth/verify', (_, response) => {
+    response.writeHead(218).end();
+    return 218;
+  });
+  t.equal((await ask(service, '/auth/verify', [`Bearer ${body.token}`])).status, 218);
+  t.equal((await ask(service, '/auth/verify?of=nothing', [`Bearer ${body.token}`])).status, 200);
+  service.app.startDraining();
+  const last = await ask(service, '/auth/verify', [`Bearer ${body.token}`]);
+  t.same([last.status, last.headers.connection], [200, 'close'], 'a service that closes ends the connection');
+});
+
+t.test('a token that is known and whose session ends is refused', async t => {
+  const { base } = await startService(t);
+  const { body } = await post(`${base}/auth/sign-up`, newCredentials());
+  t.same(
+    [(await get(`${base}/auth/verify`, body.token)).status, (await get(`${base}/auth/verify`, body.token)).status],
+    [200, 200],
+  );
+  await post(`${base}/auth/sign-out`, {}, { authorization: `Bearer ${body.token}` });
+  t.equal((await get(`${base}/auth/verify`, body.token)).status, 401);
+});
+
+/** Sends a GET with any number of Authorization fields. */
+async function ask({ base }: Service, path: string, authorization: string[], headers: Record<string, string> = {}) {
+  const request = httpRequest(`${base}${path}`, {
+    headers: { ...headers, authorization } as Record<string, string | string[]>,
+  });
+  request.end();
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return { status: response.statusCode, headers: response.headers, rawHeaders: response.rawHeaders, text };
+}

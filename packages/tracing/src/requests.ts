@@ -60,6 +60,10 @@ export function traceRequests(flush: () => Promise<void>): void {
       if (begun) context.with(begun, done);
       else done();
     });
+    app.addHook('onReady', async () => {
+      // A service of ours may respond to some requests before Fastify sees them; these have no trace.
+      (app as { stopEarlyResponses?: () => void }).stopEarlyResponses?.();
+    });
     app.addHook('onClose', async () => {
       // Nobody waits longer for a collector that is not there.
       await Promise.race([flush().catch(() => undefined), setTimeout(FLUSH_WITHIN_MS, undefined, { ref: false })]);

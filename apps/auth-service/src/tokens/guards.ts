@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Hook that lets only a valid access token of a user pass and sets `request.claims`. No database access. */
     authenticate: onRequestHookHandler;
+    /** The claims of a user's valid access token in an `Authorization` value, when it was verified lately; otherwise `undefined`. */
+    findVerified(authorization: string): AccessTokenClaims | undefined;
     /** Makes a hook that lets only a service's access token with a scope pass. No database access. */
     authenticateService(scope: string): onRequestHookHandler;
     /** Says which users' tokens are refused although they are genuine and have not expired. */
@@ -57,6 +59,10 @@ export default fp(
         request.claims = claims;
       }),
     );
+    app.decorate('findVerified', authorization => {
+      const claims = verified.findKnown(authorization);
+      return claims !== undefined && isUsers(claims) && !isRefused(claims) ? claims : undefined;
+    });
     app.decorate('authenticateService', scope =>
       guard(claims => {
         if (isUsers(claims) || !claims.scope.split(' ').includes(scope)) throw insufficientScope(scope);

@@ -53,6 +53,8 @@ export function createTokenCache(verify: (token: string) => Claims) {
   return {
     /** The claims of the token in an `Authorization` value; throws what `verify` throws. */
     find: (authorization: string): Claims => findKnown(authorization) ?? check(authorization),
+    /** The claims of the token in an `Authorization` value that is remembered; otherwise `undefined`. */
+    findKnown,
     /** Forgets everything, when other keys count than before. */
     clear() {
       verified.clear();

@@ -3,6 +3,8 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { Type } from '@sinclair/typebox';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 
+const PATH = '/auth/verify';
+
 const Verified = Type.Unsafe<undefined>({
   type: 'null',
   description: 'Empty: the token is valid, and x-auth-user-id, x-auth-username and x-auth-session-id say whose it is',
@@ -34,8 +36,23 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
       .header('x-auth-session-id', request.claims.sid)
       .send(undefined);
   };
-  app.get('/auth/verify', options, tellWho);
+  app.get(PATH, options, tellWho);
+  // With most requests the token is known already. A test compares this response with the route's.
+  app.respondEarly(PATH, ({ authorization, requestId }, response) => {
+    const claims = app.findVerified(authorization);
+    if (claims === undefined) return undefined;
+    response.writeHead(200, {
+      'cache-control': 'no-store',
+      'x-request-id': requestId,
+      'x-auth-user-id': claims.id,
+      'x-auth-username': claims.username,
+      'x-auth-session-id': claims.sid,
+      'content-length': '0',
+    });
+    response.end();
+    return 200;
+  });
   // Envoy asks with the method of the request that it asks about.
   const method = ['POST', 'PUT', 'PATCH', 'DELETE'];
-  app.route({ ...options, schema: { ...schema, hide: true }, method, url: '/auth/verify', handler: tellWho });
+  app.route({ ...options, schema: { ...schema, hide: true }, method, url: PATH, handler: tellWho });
 };

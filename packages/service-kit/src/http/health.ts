@@ -25,6 +25,7 @@ export const draining: FastifyPluginAsync = fp(
     app.decorate('isDraining', () => draining);
     app.decorate('startDraining', () => {
       draining = true;
+      app.stopEarlyResponses();
     });
     app.addHook('preClose', async () => app.startDraining());
     app.addHook('onSend', (_request, reply, payload, done) => {

@@ -1,5 +1,6 @@
 export { addressOf, foldAddress } from './caller-address.js';
 // What they declare of an app.
+export type { EarlyRequest, EarlyResponder } from './early-responses.js';
 export type {} from './health.js';
 export { oneAtATime } from './http-server.js';
 export { describeError, problemResponses, type RequestError, toProblem } from './problems.js';

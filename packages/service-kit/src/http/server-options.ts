@@ -1,37 +1,36 @@
-import { randomUUID } from 'node:crypto';
+import type { RequestListener } from 'node:http';
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
-import type {
-  FastifyError,
-  FastifyHttpOptions,
-  FastifyReply,
-  FastifyRequest,
-  RawRequestDefaultExpression,
-  RawServerDefault,
-} from 'fastify';
+import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify';
 import { stdSerializers } from 'pino';
-import { trustedProxies } from '../settings/trusted-proxies.js';
 import { addressOf } from './caller-address.js';
 import { createHttpServer, respondToClientError } from './http-server.js';
 import { sendProblem } from './problem-handler.js';
 import { describeError, PROBLEM } from './problems.js';
+import type { RequestIds } from './request-ids.js';
 import type { ServiceOptions } from './service.js';
 
 const buildDefaultSerializer = SerializerSelector();
 
-const REQUEST_ID = /^[\w.:-]{1,128}$/;
+/** What the server of a service is made with, beside its options. */
+type ServerParts = {
+  /** Of responses to what is refused before routing. */
+  headers: Readonly<Record<string, string>>;
+  isTrusted: (address: string | undefined) => boolean;
+  requestIds: RequestIds;
+  /** Wraps Fastify's listener. */
+  wrap: (listener: RequestListener) => RequestListener;
+};
 
 /** Fastify's options: limits, logging, proxies, validation. */
 export function serverOptions(
-  { logLevel, logStream, trustProxy = [] }: ServiceOptions,
-  headers: Readonly<Record<string, string>>,
+  { logLevel, logStream }: ServiceOptions,
+  { headers, isTrusted, requestIds, wrap }: ServerParts,
 ): FastifyHttpOptions<RawServerDefault> {
-  const isTrusted = trustedProxies(trustProxy);
-
   return {
     bodyLimit: 16 * 1024,
     // A migration, or waiting for another replica's, takes as long as it takes; the database has limits of its own.
     pluginTimeout: 0,
-    serverFactory: createHttpServer,
+    serverFactory: listener => createHttpServer(wrap(listener)),
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     trustProxy: isTrusted,
@@ -40,12 +39,7 @@ export function serverOptions(
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       sendProblem(request, reply.headers(headers).header('x-request-id', request.id), describeError(error));
     },
-    // A gateway's id joins its log to ours; anybody else's could forge that.
-    genReqId: (request: RawRequestDefaultExpression) => {
-      const id = request.headers['x-request-id'];
-      const isTaken = typeof id === 'string' && REQUEST_ID.test(id) && isTrusted(request.socket.remoteAddress);
-      return isTaken ? id : randomUUID();
-    },
+    genReqId: requestIds.of,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
     schemaController: { compilersFactory: { buildSerializer } },
     logger: {

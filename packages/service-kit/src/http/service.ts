@@ -1,9 +1,13 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import { type DestinationStream, levels } from 'pino';
+import { trustedProxies } from '../settings/trusted-proxies.js';
 import { crossOrigin } from './cors.js';
+import { createEarlyResponses } from './early-responses.js';
 import { addHealth, draining } from './health.js';
 import { jsonBody } from './json-body.js';
+import { keepTick } from './kept-tick.js';
 import { problemHandler } from './problem-handler.js';
+import { createRequestIds } from './request-ids.js';
 import { responseHeaders, securityHeaders } from './response-headers.js';
 import { serverOptions } from './server-options.js';
 
@@ -31,13 +35,19 @@ export async function createService(
   options: ServiceOptions,
   wire: (app: FastifyInstance) => Promise<void>,
 ): Promise<FastifyInstance> {
+  keepTick();
   const headers = securityHeaders(options.publicUrl);
-  const app = fastify(serverOptions(options, headers));
+  const isTrusted = trustedProxies(options.trustProxy ?? []);
+  const requestIds = createRequestIds(isTrusted);
+  const early = createEarlyResponses(requestIds);
+  const app = fastify(serverOptions(options, { headers, isTrusted, requestIds, wrap: early.wrap }));
   try {
     // A route that is to be quieter than the service must not be louder where the service is quieter still.
     app.addHook('onRoute', route => {
       if (route.logLevel && rankOf(route.logLevel) <= rankOf(options.logLevel)) delete route.logLevel;
     });
+    app.decorate('respondEarly', early.add).decorate('onEarlyResponse', early.onResponse);
+    app.decorate('stopEarlyResponses', early.stop);
     await app.register(responseHeaders, { headers });
     await app.register(crossOrigin, { origins: options.corsOrigins ?? [] });
     await app.register(draining);

@@ -8,7 +8,7 @@ import type { ServiceSettings } from '../../config/sections/service.js';
 import { VERSION } from '../../config/version.js';
 import { OverloadedError, StaleError } from '../errors.js';
 import type { COUNTERS, HISTOGRAMS, Labels } from './definitions.js';
-import { addRequestDurations } from './request-durations.js';
+import { addRequestDurations, METHODS } from './request-durations.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -43,9 +43,11 @@ export default fp<{ config: HttpSettings & Pick<ServiceSettings, 'host'> }>(
     app.decorate('gauge', gauge);
 
     app.addHook('onResponse', (request, reply, done) => {
-      takeNote(request, reply);
+      const method = METHODS.has(request.method) ? request.method : 'other';
+      takeNote(method, request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1000);
       done();
     });
+    app.onEarlyResponse((route, status, seconds) => takeNote('GET', route, status, seconds));
     app.addHook('onError', (_request, _reply, error, done) => {
       if (error instanceof OverloadedError) count('latchkey_hash_refusals_total');
       else if (error instanceof DatabaseBusyError) count('latchkey_database_refusals_total');
