@@ -4,10 +4,11 @@ import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 import { endSessions } from '../sessions/end.js';
 
+const FIND = statement<{ accountId: string | null }, { name: string }>(`SELECT ${NAMED} AS "accountId"`);
+
 // A session that starts meanwhile waits for the lock, and then finds the account disabled.
-const LOCK = statement<{ accountId: string; isDisabled: boolean }, { name: string }>(`
-  SELECT u.id AS "accountId", u.disabled_at IS NOT NULL AS "isDisabled"
-  FROM auth.users u WHERE u.id = ${NAMED} FOR NO KEY UPDATE OF u`);
+const LOCK = statement<{ isDisabled: boolean }, { accountId: string }>(`
+  SELECT u.disabled_at IS NOT NULL AS "isDisabled" FROM auth.users u WHERE u.id = $accountId FOR NO KEY UPDATE`);
 
 const DISABLE = statement<never, { accountId: string }>(
   'UPDATE auth.users SET disabled_at = now() WHERE id = $accountId',
@@ -30,10 +31,12 @@ export async function setDisabled(
   origin: Origin,
 ): Promise<boolean | undefined> {
   return inTransaction(db, async () => {
-    const [account] = await LOCK(db, { name: foldUsername(username) });
+    const [found] = await FIND(db, { name: foldUsername(username) });
+    if (!found?.accountId) return undefined;
+    const { accountId } = found;
+    const [account] = await LOCK(db, { accountId });
     if (!account) return undefined;
-    const { accountId, isDisabled } = account;
-    if (isDisabled === disabled) return false;
+    if (account.isDisabled === disabled) return false;
     if (disabled) {
       await endSessions(db, { accountId, scope: 'all' }, { reason: 'user_disabled' }, origin);
       await DISABLE(db, { accountId });
