@@ -1,14 +1,19 @@
 export type {
   Credentials,
+  EmailState,
   PasswordChange,
+  PendingEmail,
   Problem,
   ProblemCode,
   ProblemItem,
+  ResetPasswordRequest,
   Revocations,
   ServiceToken,
   Session,
   SignedIn,
+  SignInRequest,
   SignOutScope,
+  SignUpRequest,
   User,
 } from '@latchkey/user-schema';
 export { type AuthClient, createAuthClient, type ServiceCredentials, type SignUpOptions } from './client.js';
@@ -19,6 +24,7 @@ export {
   AuthTransportError,
   isAuthClientError,
   SignedOutError,
+  SignUpPendingError,
 } from './errors.js';
 export type { AuthClientOptions, Fetch, RequestOptions } from './request-options.js';
 export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';

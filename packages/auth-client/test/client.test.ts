@@ -10,6 +10,7 @@ const credentials = { username: 'helloworld', password: 'open sesame 42' };
 const user = {
   id: '01a20b2e-4a43-7235-b259-7ff0cab3d9d5',
   username: 'helloworld',
+  email: 'ada@example.com',
   createdAt: '2026-11-24T01:31:52.772Z',
 };
 const signedIn = { token: 'a.b.c', tokenType: 'Bearer', expiresIn: 600, refreshToken: 'r', refreshExpiresIn: 9, user };

@@ -58,7 +58,7 @@ export function createAccounts(
   return {
     add({ username, password }) {
       if (accounts.has(username.toLowerCase())) return undefined;
-      const user = { id: randomUUID(), username, createdAt: new Date().toISOString() };
+      const user = { id: randomUUID(), username, email: null, createdAt: new Date().toISOString() };
       const account: Account = { user, password };
       accounts.set(username.toLowerCase(), account);
       return account;
