@@ -29,7 +29,7 @@ export type Handler = (
   context: { id: string; signal: AbortSignal },
 ) => Promise<Response>;
 
-// Without the contract's pattern, which needs the flag `u`: TypeBox compiles patterns without it.
+// Without the contract's pattern, which needs the flag `u`: TypeBox compiles patterns without it. `readBody` checks it.
 export const Password: TString = Type.String();
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -64,8 +64,12 @@ export async function readBody<S extends TSchema>(
   } catch {
     throw new ProblemError(400, 'invalid_json', 'The body is not valid JSON.');
   }
-  if (conforms(schema, body) && !LONE_SURROGATE.test(Object.values(body as object).join(' '))) return body;
+  if (conforms(schema, body) && !Object.entries(body as object).some(isIllFormedPassword)) return body;
   throw new ProblemError(400, 'invalid_request', 'The body is not what the contract says.');
+}
+
+function isIllFormedPassword([member, value]: [string, unknown]): boolean {
+  return /password$/i.test(member) && LONE_SURROGATE.test(String(value));
 }
 
 /**

@@ -92,7 +92,8 @@ export const recoveryStories: Record<string, Story> = {
     const verifying = await linkFor(target, newEmail);
     const resetting = await resetLinkFor(target, email);
     const madeUp = resetting.token.replace(/^./, first => (first === 'A' ? 'B' : 'A'));
-    const invalid = ['', 'x', 'ä'.repeat(43), 'x'.repeat(5000), 'a.b.c', signedIn.token, signedIn.refreshToken, madeUp];
+    const malformed = ['', 'x', 'ä'.repeat(43), '\ud800', '\0', 'x'.repeat(5000), 'a.b.c'];
+    const invalid = [...malformed, signedIn.token, signedIn.refreshToken, madeUp];
     const problems = [];
     for (const token of [...invalid, resetting.token]) problems.push(await problemOf(client.verifyEmail({ token })));
     for (const token of [...invalid, verifying.token]) {
