@@ -1,6 +1,7 @@
 export type {
   Credentials,
   EmailState,
+  ForgotPasswordRequest,
   PasswordChange,
   PendingEmail,
   Problem,
@@ -10,11 +11,13 @@ export type {
   Revocations,
   ServiceToken,
   Session,
+  SetEmailRequest,
   SignedIn,
   SignInRequest,
   SignOutScope,
   SignUpRequest,
   User,
+  VerifyEmailRequest,
 } from '@latchkey/user-schema';
 export { type AuthClient, createAuthClient, type ServiceCredentials, type SignUpOptions } from './client.js';
 export {

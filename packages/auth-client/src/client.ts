@@ -136,8 +136,8 @@ export interface AuthClient {
   getEmail(token: string, options?: RequestOptions): Promise<EmailState>;
   /**
    * Mails a link to an address, and a notice to the verified one, if any. The address becomes the account's when the token of
-   * the link has been passed to {@link AuthClient.verifyEmail}; until then nothing changes. Links that were mailed for the
-   * account before are void. The request is sent again only when the service refused it with `Retry-After`.
+   * the link has been passed to {@link AuthClient.verifyEmail}; until then nothing changes. The link of an earlier `setEmail`
+   * is void. The request is sent again only when the service refused it with `Retry-After`.
    *
    * @param token - an access token of a user who signed in not long ago
    * @throws AuthProblemError `invalid_token`, `invalid_request` (this is no e-mail address), `too_many_requests`, or

@@ -11,32 +11,32 @@ import {
 
 const HOUR_S = 3600;
 
-function start(t: Test, options: TestIssuerOptions = {}): StoryTarget {
+async function start(t: Test, options: TestIssuerOptions & { overHttp?: boolean }): Promise<StoryTarget> {
   const auth = createTestIssuer(options);
   t.teardown(() => auth.close());
-  const client = createAuthClient({ baseUrl: auth.issuer, fetch: auth.fetch });
+  const [baseUrl, fetch] = options.overHttp ? [await auth.listen(), globalThis.fetch] : [auth.issuer, auth.fetch];
   return {
-    client,
+    client: createAuthClient({ baseUrl, fetch }),
     mailbox: auth.mailbox,
     signInLongAgo: async ({ username }) => auth.signIn(username, { authTime: Math.floor(Date.now() / 1000) - HOUR_S }),
-    post: (path, body) =>
-      auth.fetch(auth.issuer + path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
+    post: (path, body) => {
+      const headers = { 'content-type': 'application/json' };
+      return fetch(baseUrl + path, { method: 'POST', headers, body: JSON.stringify(body) });
+    },
   };
 }
 
-for (const [signUp, stories] of [
-  ['open', { ...addressStories, ...recoveryStories }],
-  ['email', silentSignUpStories],
-  ['closed', closedSignUpStories],
-] as const) {
-  t.test(`the test issuer, where sign-up is ${signUp}`, async t => {
-    const target = start(t, { signUp });
-    for (const [story, tell] of Object.entries(stories)) await t.test(story, () => tell(target));
-  });
+for (const overHttp of [false, true]) {
+  for (const [signUp, stories] of [
+    ['open', { ...addressStories, ...recoveryStories }],
+    ['email', silentSignUpStories],
+    ['closed', closedSignUpStories],
+  ] as const) {
+    t.test(`the test issuer ${overHttp ? 'over HTTP' : 'in process'}, where sign-up is ${signUp}`, async t => {
+      const target = await start(t, { signUp, overHttp });
+      for (const [story, tell] of Object.entries(stories)) await t.test(story, () => tell(target));
+    });
+  }
 }
 
 t.test('a mail is read once, by its address in any case, and is waited for', async t => {
