@@ -1,15 +1,23 @@
 export type {
   Credentials,
+  EmailState,
+  ForgotPasswordRequest,
   PasswordChange,
+  PendingEmail,
   Problem,
   ProblemCode,
   ProblemItem,
+  ResetPasswordRequest,
   Revocations,
   ServiceToken,
   Session,
+  SetEmailRequest,
   SignedIn,
+  SignInRequest,
   SignOutScope,
+  SignUpRequest,
   User,
+  VerifyEmailRequest,
 } from '@latchkey/user-schema';
 export { type AuthClient, createAuthClient, type ServiceCredentials, type SignUpOptions } from './client.js';
 export {
@@ -19,6 +27,7 @@ export {
   AuthTransportError,
   isAuthClientError,
   SignedOutError,
+  SignUpPendingError,
 } from './errors.js';
 export type { AuthClientOptions, Fetch, RequestOptions } from './request-options.js';
 export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';

@@ -12,12 +12,18 @@ export class AuthProblemError extends Error {
   readonly problem: Problem;
   /** `Retry-After` in seconds (RFC 9110 §10.2.3); `undefined` when the response had none. */
   readonly retryAfterS: number | undefined;
+  /** With `insufficient_user_authentication`: how long ago the user may have signed in, in seconds (RFC 9470 §3). */
+  readonly maxAgeS: number | undefined;
+  /** With `insufficient_user_authentication`: the claim `acr` that the access token needs, such as `aal1`. */
+  readonly acr: string | undefined;
 
-  constructor(problem: Problem, retryAfterS?: number) {
+  constructor(problem: Problem, retryAfterS?: number, needed: { maxAgeS?: number; acr?: string } = {}) {
     super(problem.detail);
     this.code = problem.code;
     this.problem = problem;
     this.retryAfterS = retryAfterS;
+    this.maxAgeS = needed.maxAgeS;
+    this.acr = needed.acr;
   }
 }
 
@@ -54,8 +60,24 @@ export class SignedOutError extends Error {
   }
 }
 
+/**
+ * The service has accepted a sign-up, and mailed a link: the account exists when its owner has opened the link. `signUp`
+ * rejects with it at a service with `SIGN_UP=email`; `requestSignUp` does not.
+ */
+export class SignUpPendingError extends Error {
+  override readonly name = 'SignUpPendingError';
+  readonly code: 'sign_up_pending' = 'sign_up_pending';
+  readonly problem: undefined;
+
+  constructor() {
+    super('The account exists when the link in the mail has been opened.');
+  }
+}
+
 /** What the methods of `AuthClient` and `UserSession` reject with. Switch on `code`. */
-export type AuthClientError = AuthProblemError | AuthTransportError | SignedOutError;
+export type AuthClientError = AuthProblemError | AuthTransportError | SignedOutError | SignUpPendingError;
+
+const ERRORS = [AuthProblemError, AuthTransportError, SignedOutError, SignUpPendingError];
 
 /**
  * Distinguishes the client's errors from others, and narrows the type so that `code` can be switched on.
@@ -63,5 +85,5 @@ export type AuthClientError = AuthProblemError | AuthTransportError | SignedOutE
  * @param error - what was caught
  */
 export function isAuthClientError(error: unknown): error is AuthClientError {
-  return error instanceof AuthProblemError || error instanceof AuthTransportError || error instanceof SignedOutError;
+  return ERRORS.some(type => error instanceof type);
 }

@@ -1,6 +1,6 @@
-import type { Credentials, PasswordChange, SignedIn, SignOutScope, User } from '@latchkey/user-schema';
+import type { PasswordChange, SignedIn, SignInRequest, SignOutScope, SignUpRequest, User } from '@latchkey/user-schema';
 import type { AuthClient, SignUpOptions } from './client.js';
-import { isAuthClientError, SignedOutError } from './errors.js';
+import { isAuthClientError, SignedOutError, SignUpPendingError } from './errors.js';
 import { createMemoryStore, createReliableStore } from './lib/reliable-store.js';
 import { lockOfStore, queueOfStore, withLock } from './lib/store-lock.js';
 import type { SessionLock, SessionStore, StoredSession } from './session-store.js';
@@ -52,15 +52,22 @@ export interface UserSession {
   /**
    * Creates an account and signs it in, as {@link AuthClient.signUp}. With an `idempotencyKey`, a form can be sent again.
    *
-   * @throws AuthProblemError, AuthTransportError, TypeError as `AuthClient.signUp` does
+   * @throws AuthProblemError, SignUpPendingError, AuthTransportError, TypeError as `AuthClient.signUp` does
    */
-  signUp(credentials: Credentials, options?: SignUpOptions): Promise<User>;
+  signUp(account: SignUpRequest, options?: SignUpOptions): Promise<User>;
+  /**
+   * Creates an account and signs it in, or returns `pending`, as {@link AuthClient.requestSignUp}. Then the session in the
+   * store, if any, is left as it is.
+   *
+   * @throws AuthProblemError, AuthTransportError, TypeError as `AuthClient.requestSignUp` does
+   */
+  requestSignUp(account: SignUpRequest, options?: SignUpOptions): Promise<User | 'pending'>;
   /**
    * Signs in, as {@link AuthClient.signIn}. Another session in the store is replaced, but not ended.
    *
    * @throws AuthProblemError `invalid_credentials`
    */
-  signIn(credentials: Credentials): Promise<User>;
+  signIn(credentials: SignInRequest): Promise<User>;
   /**
    * Ends sessions of the account. Does nothing when the user is not signed in. When it rejects, because the service is
    * unavailable, the session is kept, so that it can be called again.
@@ -152,8 +159,17 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
         if (stored?.token === token) await save({ ...stored, renewAt: 0 });
       }),
     user: async () => (await load())?.user,
-    signUp: (credentials, options) =>
-      withLock(lock, async () => (await requestSession(() => client.signUp(credentials, options))).user),
+    signUp: (account, options) =>
+      withLock(lock, async () => (await requestSession(() => client.signUp(account, options))).user),
+    requestSignUp: (account, options) =>
+      withLock(lock, async () => {
+        try {
+          return (await requestSession(() => client.signUp(account, options))).user;
+        } catch (error) {
+          if (error instanceof SignUpPendingError) return 'pending';
+          throw error;
+        }
+      }),
     signIn: credentials => withLock(lock, async () => (await requestSession(() => client.signIn(credentials))).user),
     signOut: scope =>
       withLock(lock, async () => {

@@ -10,6 +10,7 @@ const credentials = { username: 'helloworld', password: 'open sesame 42' };
 const user = {
   id: '01a20b2e-4a43-7235-b259-7ff0cab3d9d5',
   username: 'helloworld',
+  email: 'ada@example.com',
   createdAt: '2026-11-24T01:31:52.772Z',
 };
 const signedIn = { token: 'a.b.c', tokenType: 'Bearer', expiresIn: 600, refreshToken: 'r', refreshExpiresIn: 9, user };
@@ -82,6 +83,89 @@ t.test('rejects with the problem', async t => {
   t.equal(requests(), 1);
 });
 
+t.test('sends requests about addresses and passwords as the contract says', async t => {
+  let seen: string[] = [];
+  const { baseUrl } = await peer(t, async (request, response) => {
+    const { method, url, headers } = request;
+    seen = [`${method} ${url}`, headers.authorization ?? '', (await request.toArray()).join('')];
+    const isAccepted = method === 'PUT' || url?.endsWith('forgot');
+    if (method === 'GET') json(response, 200, { email: null, pending: null });
+    else response.writeHead(isAccepted ? 202 : 204).end();
+  });
+  const client = createAuthClient({ baseUrl });
+  const email = { email: 'ada@example.com' };
+  t.same(await client.getEmail('a.b.c'), { email: null, pending: null });
+  t.same(seen, ['GET /auth/email', 'Bearer a.b.c', '']);
+  t.equal(await client.setEmail('a.b.c', email), undefined);
+  t.same(seen, ['PUT /auth/email', 'Bearer a.b.c', JSON.stringify(email)]);
+  t.equal(await client.removeEmail('a.b.c'), undefined);
+  t.same(seen, ['DELETE /auth/email', 'Bearer a.b.c', '']);
+  t.equal(await client.verifyEmail({ token: 'x' }), undefined);
+  t.same(seen, ['POST /auth/email/verify', '', '{"token":"x"}']);
+  t.equal(await client.requestPasswordReset(email), undefined);
+  t.same(seen, ['POST /auth/password/forgot', '', JSON.stringify(email)]);
+  t.equal(await client.resetPassword({ token: 'x', newPassword: 'y' }), undefined);
+  t.same(seen, ['POST /auth/password/reset', '', '{"token":"x","newPassword":"y"}']);
+});
+
+t.test('a sign-up that a mail completes is an outcome of its own', async t => {
+  let status = 202;
+  const { baseUrl, requests } = await peer(t, (_, response) => {
+    if (status === 202) response.writeHead(202).end();
+    else json(response, status, signedIn);
+  });
+  const client = createAuthClient({ baseUrl });
+  const account = { ...credentials, email: 'ada@example.com' };
+  t.equal(await client.requestSignUp(account), 'pending');
+  const error = await failure(client.signUp(account));
+  t.match(error, { name: 'SignUpPendingError', code: 'sign_up_pending', problem: undefined });
+  t.equal(requests(), 2);
+  status = 201;
+  t.same(await client.requestSignUp(account), signedIn);
+  status = 200;
+  t.equal((await failure(client.requestSignUp(account))).code, 'unexpected_answer');
+  const page = await peer(t, (_, response) => response.writeHead(201, { 'content-type': 'text/html' }).end('<html>'));
+  t.equal((await failure(createAuthClient(page).requestSignUp(account))).code, 'unexpected_answer');
+});
+
+t.test('a user of a service of the version before has no address', async t => {
+  const { email: _, ...earlier } = user;
+  const { baseUrl } = await peer(t, ({ url }, response) => {
+    json(
+      response,
+      url?.endsWith('sign-up') ? 201 : 200,
+      url?.endsWith('me') ? earlier : { ...signedIn, user: earlier },
+    );
+  });
+  const client = createAuthClient({ baseUrl });
+  const expected = { ...user, email: null };
+  t.same(await client.me('a.b.c'), expected);
+  t.same((await client.signIn(credentials)).user, expected);
+  t.same((await client.signUp(credentials)).user, expected);
+  t.same((await client.refresh('r')).user, expected);
+  t.same((await client.changePassword('a.b.c', { currentPassword: 'x', newPassword: 'y' })).user, expected);
+});
+
+t.test('an error says which sign-in the service asks for', async t => {
+  const challenges: [challenge: string, needed: object][] = [
+    ['acr_values="aal2 aal1", max_age=600', { acr: 'aal2', maxAgeS: 600 }],
+    ['max_age="60", acr_values="urn:a:b"', { acr: 'urn:a:b', maxAgeS: 60 }],
+    ['max_age=0', { acr: undefined, maxAgeS: 0 }],
+    ['max_age=soon, acr_values=""', { acr: undefined, maxAgeS: undefined }],
+  ];
+  for (const [challenge, needed] of challenges) {
+    const header = `Bearer error="insufficient_user_authentication", ${challenge}`;
+    const { baseUrl } = await peer(t, (_, response) =>
+      problem(response, 401, 'insufficient_user_authentication', { 'www-authenticate': header }),
+    );
+    const error = await failure(createAuthClient({ baseUrl }).removeEmail('a.b.c'));
+    t.match(error, { code: 'insufficient_user_authentication', ...needed }, challenge);
+  }
+  const headers = { 'www-authenticate': 'Bearer error="invalid_token", max_age=600' };
+  const { baseUrl } = await peer(t, (_, response) => problem(response, 401, 'invalid_token', headers));
+  t.match(await failure(createAuthClient({ baseUrl }).me('a.b.c')), { maxAgeS: undefined, acr: undefined });
+});
+
 t.test('accepts members it does not know', async t => {
   const { baseUrl } = await peer(t, (_, response) => json(response, 200, { ...signedIn, more: 'new' }));
   t.match(await createAuthClient({ baseUrl }).signIn(credentials), signedIn);
@@ -137,7 +221,9 @@ t.test('sends again only where that is safe', async t => {
     };
   };
   const succeed = ({ method, url }: IncomingMessage, response: ServerResponse) => {
-    if (method === 'DELETE' || url?.endsWith('sign-out')) response.writeHead(204).end();
+    if (url === '/auth/email' && method === 'GET') json(response, 200, { email: null, pending: null });
+    else if (url === '/auth/email' || url?.endsWith('forgot')) response.writeHead(202).end();
+    else if (method === 'DELETE' || /sign-out|verify|reset/.test(url ?? '')) response.writeHead(204).end();
     else json(response, url?.endsWith('sign-up') ? 201 : 200, method === 'GET' ? user : signedIn);
   };
   const cut: Handler = (request, response, nth) => {
@@ -152,6 +238,13 @@ t.test('sends again only where that is safe', async t => {
   const endSession = (client: Client) => client.endSession('a.b.c', 's1');
   const changePassword = (client: Client) => client.changePassword('a.b.c', { currentPassword: 'x', newPassword: 'y' });
 
+  const getEmail = (client: Client) => client.getEmail('a.b.c');
+  const setEmail = (client: Client) => client.setEmail('a.b.c', { email: 'ada@example.com' });
+  const removeEmail = (client: Client) => client.removeEmail('a.b.c');
+  const verifyEmail = (client: Client) => client.verifyEmail({ token: 'x' });
+  const forgot = (client: Client) => client.requestPasswordReset({ email: 'ada@example.com' });
+  const reset = (client: Client) => client.resetPassword({ token: 'x', newPassword: 'y' });
+
   const cases: [name: string, handler: Handler, send: (client: Client) => Promise<unknown>, requests: number][] = [
     ['me after 503', unavailable({}), me, 2],
     ['me after a cut', cut, me, 2],
@@ -164,6 +257,14 @@ t.test('sends again only where that is safe', async t => {
     ['the end of a session after 503', unavailable(), endSession, 1],
     ['a password change after 503', unavailable(), changePassword, 1],
     ['a password change after a cut', cut, changePassword, 1],
+    ['the address after a cut', cut, getEmail, 2],
+    ['a change of the address after 503 with Retry-After', unavailable(), setEmail, 2],
+    ['a change of the address after a cut', cut, setEmail, 1],
+    ['a removal of the address after 503', unavailable(), removeEmail, 1],
+    ['a verification after 503', unavailable(), verifyEmail, 1],
+    ['a request for a reset after 503 with Retry-After', unavailable(), forgot, 2],
+    ['a request for a reset after a cut', cut, forgot, 1],
+    ['a reset after 503', unavailable(), reset, 1],
   ];
   for (const [name, handler, send, requests] of cases) {
     const server = await peer(t, handler);

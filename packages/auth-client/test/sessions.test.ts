@@ -393,6 +393,38 @@ t.test('a form that is sent again signs up once', async t => {
   await auth.close();
 });
 
+t.test('a sign-up that a mail completes leaves the session as it is', async t => {
+  const { auth, client } = start({ signUp: 'email' });
+  const session = createUserSession(client);
+  const account = { ...credentials, email: 'ada@example.com' };
+  t.equal(await session.requestSignUp(account), 'pending');
+  t.equal(await session.user(), undefined);
+  await client.verifyEmail(await auth.mailbox.next('ada@example.com'));
+  await t.rejects(session.signUp({ ...account, username: 'bob' }), { code: 'sign_up_pending' });
+  const user = await session.signIn(credentials);
+  t.equal(user.email, 'ada@example.com');
+  t.equal(await session.requestSignUp({ ...account, username: 'carol' }), 'pending');
+  t.same(await session.user(), user);
+  await auth.close();
+
+  const open = createUserSession(start().client);
+  const signedUp = await open.requestSignUp(account);
+  t.match(signedUp, { username: 'ada', email: null });
+  t.same(await open.user(), signedUp);
+  await t.rejects(open.requestSignUp(account), { code: 'username_taken' });
+});
+
+t.test('a session that was stored before users had addresses goes on', async t => {
+  const { client } = start();
+  const { tab, shared } = sharedStore();
+  const user = await createUserSession(client, { store: tab() }).signUp(credentials);
+  const { email: _, ...earlier } = user;
+  shared.value = JSON.stringify({ ...JSON.parse(shared.value as string), user: earlier });
+  const session = createUserSession(client, { store: tab() });
+  t.same(await session.user(), { ...user, email: null });
+  t.match(await client.me(await session.token()), { username: 'ada' });
+});
+
 t.test('a sign-up whose response is lost once succeeds', async t => {
   const auth = createTestIssuer();
   let lost = 0;

@@ -12,7 +12,10 @@ export const SignedIn = Type.Object({
 });
 export type SignedIn = Static<typeof SignedIn>;
 
-/** Claims of a user's access token (RFC 9068 §2.2), with session, account id and username. Times: seconds since 1970. */
+/**
+ * Claims of a user's access token (RFC 9068 §2.2), with session, account id and username. Times are in seconds since 1970.
+ * Tokens of services of the version before lack `auth_time`, `amr` and `acr`.
+ */
 export const AccessTokenClaims = Type.Object({
   iss: Type.String(),
   aud: Type.String(),
@@ -24,6 +27,9 @@ export const AccessTokenClaims = Type.Object({
   sid: Type.String({ description: 'Id of the session' }),
   id: Type.String(),
   username: Type.String(),
+  auth_time: Type.Optional(Type.Integer({ description: 'When the user signed in; a refresh keeps it' })),
+  amr: Type.Optional(Type.Array(Type.String(), { description: 'How the user signed in (RFC 8176), such as `pwd`' })),
+  acr: Type.Optional(Type.String({ description: 'How well that identifies the user, such as `aal1`' })),
 });
 export type AccessTokenClaims = Static<typeof AccessTokenClaims>;
 

@@ -1,10 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { EMAIL_FORM, EmailAddress, MAX_EMAIL_LENGTH } from './email.js';
+
+const USERNAME_CHARACTERS = '[A-Za-z0-9._@+-]';
 
 /** Name of an account: 3 to 64 characters of `A-Z a-z 0-9 . _ @ + -`, kept as typed, unique without regard to case. */
 export const Username = Type.String({
   minLength: 3,
   maxLength: 64,
-  pattern: '^[A-Za-z0-9._@+-]*$',
+  pattern: `^${USERNAME_CHARACTERS}*$`,
   description: 'Kept as typed; unique and matched without regard to case. May be an e-mail address.',
   examples: ['helloworld', 'ada@example.com'],
 });
@@ -23,14 +26,36 @@ export const Password = Type.String({
 });
 export type Password = Static<typeof Password>;
 
-/** The body of sign-up and sign-in. */
+/** A username with its password. */
 export const Credentials = Type.Object({ username: Username, password: Password }, { additionalProperties: false });
 export type Credentials = Static<typeof Credentials>;
+
+/** The body of a sign-up. */
+export const SignUpRequest = Type.Object(
+  { ...Credentials.properties, email: Type.Optional(EmailAddress) },
+  { additionalProperties: false },
+);
+export type SignUpRequest = Static<typeof SignUpRequest>;
+
+/** What identifies an account at sign-in: its username, or its verified e-mail address. */
+export const SignInName = Type.String({
+  minLength: 3,
+  maxLength: MAX_EMAIL_LENGTH,
+  pattern: `^(?:${USERNAME_CHARACTERS}{3,64}|${EMAIL_FORM})$`,
+  description: 'The username or the verified e-mail address, without regard to case. A username takes precedence.',
+  examples: ['helloworld', 'ada@example.com'],
+});
+export type SignInName = Static<typeof SignInName>;
+
+/** The body of a sign-in. */
+export const SignInRequest = Type.Object({ username: SignInName, password: Password }, { additionalProperties: false });
+export type SignInRequest = Static<typeof SignInRequest>;
 
 /** An account, as responses show it. */
 export const User = Type.Object({
   id: Type.String({ format: 'uuid', description: 'UUIDv7' }),
   username: Type.String(),
+  email: Type.Union([Type.String(), Type.Null()], { description: 'The verified e-mail address' }),
   createdAt: Type.String({ format: 'date-time', description: 'RFC 3339, UTC' }),
 });
 export type User = Static<typeof User>;

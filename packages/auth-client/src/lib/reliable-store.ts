@@ -1,6 +1,6 @@
-import { User } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { SessionStore, StoredSession } from '../session-store.js';
+import { ReceivedUser, withUser } from './received-user.js';
 import { conforms } from './schema-check.js';
 
 /** A store whose `save` never fails. */
@@ -14,7 +14,7 @@ const Stored = Type.Object({
   refreshToken: Type.String(),
   renewAt: Type.Number(),
   expiresAt: Type.Number(),
-  user: User,
+  user: ReceivedUser,
 });
 
 /** Keeps a session as long as the page or the process lives. */
@@ -37,7 +37,7 @@ export function createReliableStore(store: SessionStore, onWarning: (error: unkn
 
   const read = async () => {
     const value = await store.load();
-    return conforms(Stored, value) ? value : undefined;
+    return conforms(Stored, value) ? withUser(value) : undefined;
   };
 
   return {

@@ -1,18 +1,22 @@
 import { Problem } from '@latchkey/user-schema';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { AuthProblemError, AuthTransportError } from '../errors.js';
+import { readChallenge } from './challenge.js';
 import { retryAfterS } from './retry.js';
 import { conforms } from './schema-check.js';
 
 /** The response of a request that succeeds. */
 export type ExpectedResponse<S extends TSchema> = {
-  status: number;
+  /** One or several. The body of 202 and 204 is `undefined`. */
+  status: number | readonly number[];
   schema: S;
   /** The largest body to read, in bytes; 1 MiB by default. */
   maxBytes?: number;
 };
 
 const MAX_BYTES = 1024 * 1024;
+// 202 says no more than that the request was accepted.
+const BODILESS = new Set([202, 204]);
 
 /**
  * Reads a body as text, up to a limit: a faulty peer must not fill the memory.
@@ -56,10 +60,13 @@ export function readResponse<S extends TSchema>(
   text: string,
   expected: ExpectedResponse<S>,
 ): Static<S> {
-  // 204 has no body; its schema is that of undefined.
-  const body = status === 204 ? undefined : parseJson(headers, text);
-  if (status === expected.status && conforms(expected.schema, body)) return body;
-  if (status >= 400 && conforms(Problem, body)) throw new AuthProblemError(body, retryAfterS(headers));
+  const hasBody = !BODILESS.has(status);
+  const body = hasBody ? parseJson(headers, text) : undefined;
+  const isExpected = [expected.status].flat().includes(status) && hasBody === (body !== undefined);
+  if (isExpected && conforms(expected.schema, body)) return body;
+  if (status >= 400 && conforms(Problem, body)) {
+    throw new AuthProblemError(body, retryAfterS(headers), readChallenge(headers));
+  }
   // The message does not quote the body, which may hold a token.
   const message = `The response is not one of the auth-service (status ${status}).`;
   throw new AuthTransportError('unexpected_answer', message, { status });

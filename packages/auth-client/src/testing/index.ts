@@ -1,1 +1,13 @@
-export { createTestIssuer, type TestIssuer, type TestIssuerOptions } from './test-issuer.js';
+export type {
+  LinkTemplate,
+  NoticeTemplate,
+  TestMail,
+  TestMailbox,
+  TestNotice,
+} from '../lib/testing/mailbox.js';
+export {
+  createTestIssuer,
+  type TestIssuer,
+  type TestIssuerOptions,
+  type TestSignInOptions,
+} from './test-issuer.js';

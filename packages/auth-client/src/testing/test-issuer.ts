@@ -4,8 +4,11 @@ import type { ServiceCredentials } from '../client.js';
 import { type Account, createAccounts } from '../lib/testing/accounts.js';
 import { createClients } from '../lib/testing/clients.js';
 import { createTestFeed } from '../lib/testing/feed.js';
+import { createLinks } from '../lib/testing/links.js';
 import { serve } from '../lib/testing/listen.js';
-import { handleRequest, type IssuerState } from '../lib/testing/routes.js';
+import { createMailbox, type TestMailbox } from '../lib/testing/mailbox.js';
+import type { IssuerState } from '../lib/testing/requests.js';
+import { handleRequest } from '../lib/testing/routes.js';
 import { createTestTokens } from '../lib/testing/tokens.js';
 import type { Fetch } from '../request-options.js';
 
@@ -21,6 +24,20 @@ export interface TestIssuerOptions {
   refreshGraceS?: number;
   /** Least length of a password, in characters; 8 by default. */
   passwordMinLength?: number;
+  /** Who may sign up, as the service's `SIGN_UP`; `open` by default. */
+  signUp?: 'open' | 'email' | 'closed';
+  /** How long ago a user may have signed in to change the e-mail address, in seconds; 600 by default. */
+  reauthenticateAfterS?: number;
+  /** Lifetime of the links in mails, in seconds; 3,600 by default. With 0, every link has expired. */
+  linkTtlS?: number;
+}
+
+/** Options of {@link TestIssuer.signIn}. */
+export interface TestSignInOptions {
+  /** Becomes the account's verified e-mail address. */
+  email?: string;
+  /** When the user signed in, the claim `auth_time` of the session's tokens, in seconds since 1970; now by default. */
+  authTime?: number;
 }
 
 /** An auth-service in memory, for tests. */
@@ -33,8 +50,14 @@ export interface TestIssuer {
   fetch: Fetch;
   /** Creates a client of a service. An existing client gets a new secret and these scopes. */
   addClient(id: string, scopes: string[]): ServiceCredentials;
-  /** Signs a user in without a password. Creates the account when it does not exist. */
-  signIn(username: string): SignedIn;
+  /**
+   * Signs a user in without a password. Creates the account when it does not exist.
+   *
+   * @throws TypeError when another account has verified the e-mail address
+   */
+  signIn(username: string, options?: TestSignInOptions): SignedIn;
+  /** The mails to users: links to verify addresses and to reset passwords, and notices. */
+  mailbox: TestMailbox;
   /**
    * Signs a user's access token.
    *
@@ -73,6 +96,8 @@ export interface TestIssuer {
  * const { token } = auth.signIn('ada');
  * ```
  *
+ * Its mails are in its mailbox: `const { token } = await auth.mailbox.next('ada@example.com')` is the token of a link.
+ *
  * It is fast and not secure: passwords are kept in plain text, and only their length is checked.
  */
 export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
@@ -83,7 +108,14 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
   // One second more than its newest token can have.
   const announce = (sid: string) => feed.append({ sid, exp: Math.floor(Date.now() / 1000) + ttlS + 1 });
   const accounts = createAccounts({ refreshGraceS: options.refreshGraceS ?? 10 }, announce);
-  const state: IssuerState = { accounts, clients, feed, tokens, passwordMinLength: options.passwordMinLength ?? 8 };
+  const mailbox = createMailbox(`${issuer}/account`);
+  const state: IssuerState = {
+    ...{ accounts, clients, feed, mailbox, tokens },
+    links: createLinks(options.linkTtlS ?? 3600),
+    passwordMinLength: options.passwordMinLength ?? 8,
+    reauthenticateAfterS: options.reauthenticateAfterS ?? 600,
+    signUp: options.signUp ?? 'open',
+  };
   const closing = new AbortController();
   const servers: Server[] = [];
 
@@ -104,10 +136,15 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
         for (const signal of signals) signal.removeEventListener('abort', abort);
       });
     },
-    signIn(username) {
+    signIn(username, { email, authTime } = {}) {
       const account = accounts.find(username) ?? (accounts.add({ username }) as Account);
-      return tokens.signedIn(accounts.startSession(account.user, null));
+      if (email !== undefined) {
+        if ((accounts.findByEmail(email) ?? account) !== account) throw new TypeError(`Another account has ${email}.`);
+        account.user.email = email;
+      }
+      return tokens.signedIn(accounts.startSession(account.user, null, authTime));
     },
+    mailbox: { next: mailbox.next },
     token: tokens.userToken,
     serviceToken: (scope, clientId = 'test-service') => tokens.serviceToken(clientId, scope).token,
     endSession(sessionId) {

@@ -2,7 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Session, SignOutScope, User } from '@latchkey/user-schema';
 
 /** A live session, with all its refresh tokens so far, the current one last. */
-export type TestSession = Omit<Session, 'current'> & { user: User; refreshTokens: string[]; rotatedAt: number };
+export type TestSession = Omit<Session, 'current'> & {
+  user: User;
+  authTime: number;
+  refreshTokens: string[];
+  rotatedAt: number;
+};
 
 export type Account = {
   user: User;
@@ -16,7 +21,10 @@ export type Accounts = {
   /** Creates an account; `undefined` when the username is taken, without regard to case. */
   add(credentials: { username: string; password?: string }): Account | undefined;
   find(username: string): Account | undefined;
-  startSession(user: User, userAgent: string | null): TestSession;
+  /** Finds the account that has verified an address, without regard to case. */
+  findByEmail(email: string): Account | undefined;
+  /** Starts a session, of a sign-in at `authTime` (in seconds since 1970): now by default. */
+  startSession(user: User, userAgent: string | null, authTime?: number): TestSession;
   findSession(sessionId: string): TestSession | undefined;
   /** Lists the sessions of an account that began before the session `after`, the newest first. */
   listSessions(user: User, after: string | undefined, limit: number): { sessions: TestSession[]; next?: string };
@@ -28,6 +36,7 @@ export type Accounts = {
   endSession(sessionId: string): boolean;
   /** Ends the sessions of the session's account that the scope names. */
   endSessions(session: TestSession, scope: SignOutScope): void;
+  endAllSessions(account: Account): void;
 };
 
 /** Keeps accounts in memory. `onEnd` is called with each session that ends. */
@@ -58,15 +67,16 @@ export function createAccounts(
   return {
     add({ username, password }) {
       if (accounts.has(username.toLowerCase())) return undefined;
-      const user = { id: randomUUID(), username, createdAt: new Date().toISOString() };
+      const user: User = { id: randomUUID(), username, email: null, createdAt: new Date().toISOString() };
       const account: Account = { user, password };
       accounts.set(username.toLowerCase(), account);
       return account;
     },
     find: username => accounts.get(username.toLowerCase()),
-    startSession(user, userAgent) {
+    findByEmail: email => [...accounts.values()].find(({ user }) => user.email?.toLowerCase() === email.toLowerCase()),
+    startSession(user, userAgent, authTime = Math.floor(Date.now() / 1000)) {
       const now = new Date().toISOString();
-      const session = { id: randomUUID(), user, userAgent, address: null, createdAt: now, lastUsedAt: now };
+      const session = { id: randomUUID(), user, userAgent, address: null, createdAt: now, lastUsedAt: now, authTime };
       const started = rotate({ ...session, refreshTokens: [], rotatedAt: 0 });
       sessions.set(started.id, started);
       positions.set(started.id, positions.size);
@@ -98,6 +108,9 @@ export function createAccounts(
       for (const other of sessionsOf(user)) {
         if (scope === 'all' || (other.id === id) === (scope === 'current')) endSession(other.id);
       }
+    },
+    endAllSessions({ user }) {
+      for (const { id } of sessionsOf(user)) endSession(id);
     },
   };
 }

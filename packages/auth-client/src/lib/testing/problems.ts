@@ -49,6 +49,13 @@ export const missingToken = (): ProblemError =>
     headers: { 'www-authenticate': 'Bearer' },
   });
 
+export const insufficientAuthentication = (maxAgeS: number): ProblemError => {
+  const detail = `Sign in again: the last sign-in is more than ${maxAgeS} seconds ago.`;
+  const challenge = `Bearer error="insufficient_user_authentication", acr_values="aal1", max_age=${maxAgeS}`;
+  const headers = { 'www-authenticate': challenge };
+  return new ProblemError(401, 'insufficient_user_authentication', detail, { headers });
+};
+
 export const insufficientScope = (scope: string): ProblemError =>
   new ProblemError(403, 'insufficient_scope', `The access token does not have the scope ${scope}.`, {
     headers: { 'www-authenticate': `Bearer error="insufficient_scope", scope="${scope}"` },
@@ -61,3 +68,11 @@ export const invalidClient = (): ProblemError =>
 
 export const invalidCredentials = (): ProblemError =>
   new ProblemError(401, 'invalid_credentials', 'Invalid credentials.');
+
+export const invalidOneTimeToken = (): ProblemError =>
+  new ProblemError(400, 'invalid_one_time_token', 'The link is not valid any more; request another.');
+
+export const usernameTaken = (): ProblemError => new ProblemError(409, 'username_taken', 'That username is taken.');
+
+export const emailTaken = (): ProblemError =>
+  new ProblemError(409, 'email_taken', 'Another account has verified that address.');

@@ -4,77 +4,41 @@ import {
   REVOCATIONS_SCOPE,
   RefreshRequest,
   SessionsQuery,
+  SignInName,
   SignOutRequest,
-  SignUpHeaders,
-  Username,
 } from '@latchkey/user-schema';
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
-import type { Accounts } from './accounts.js';
-import type { Clients } from './clients.js';
-import type { TestFeed } from './feed.js';
+import { emailRoutes } from './email-routes.js';
+import { insufficientScope, invalidCredentials, invalidToken, ProblemError, toResponse } from './problems.js';
+import { recoveryRoutes } from './recovery-routes.js';
 import {
-  insufficientScope,
-  invalidCredentials,
-  invalidToken,
-  missingToken,
-  ProblemError,
-  toResponse,
-} from './problems.js';
-import type { TestTokens } from './tokens.js';
+  checkPassword,
+  currentSession,
+  empty,
+  type Handler,
+  type IssuerState,
+  json,
+  Password,
+  readBearer,
+  readBody,
+} from './requests.js';
+import { signUp } from './sign-up.js';
 
-/** What the handlers of a test issuer work on. */
-export type IssuerState = {
-  accounts: Accounts;
-  clients: Clients;
-  feed: TestFeed;
-  tokens: TestTokens;
-  passwordMinLength: number;
-};
-
-// The signal is an argument of its own: that of a Request stops working when the Request is garbage-collected.
-type Handler = (
-  state: IssuerState,
-  request: Request,
-  context: { id: string; signal: AbortSignal },
-) => Promise<Response>;
-
-// Without the contract's pattern of a password, which needs the flag `u`: TypeBox compiles patterns without it.
-const Credentials = Type.Object({ username: Username, password: Type.String() }, { additionalProperties: false });
+const SignInRequest = Type.Object({ username: SignInName, password: Password }, { additionalProperties: false });
 const PasswordChange = Type.Object(
-  { currentPassword: Type.String(), newPassword: Type.String() },
+  { currentPassword: Password, newPassword: Password },
   { additionalProperties: false },
 );
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
-const NO_STORE = { 'cache-control': 'no-store' };
 
 /** The routes of the test issuer; `:id` stands for one segment. */
 const routes: Record<string, Handler> = {
-  'POST /auth/sign-up': async ({ accounts, tokens, passwordMinLength }, request) => {
-    const key = readIdempotencyKey(request);
-    const credentials = await readBody(request, Credentials);
-    const userAgent = request.headers.get('user-agent');
-    const before = accounts.find(credentials.username);
-    if (before && key !== undefined && key === before.signUp?.key) {
-      if (before.password !== credentials.password) {
-        const detail = 'A sign-up with other credentials has had that Idempotency-Key.';
-        throw new ProblemError(422, 'idempotency_key_reused', detail);
-      }
-      const session = accounts.findSession(before.signUp.sessionId);
-      const isUnchanged = session?.refreshTokens.length === 1;
-      return json(tokens.signedIn(isUnchanged ? session : accounts.startSession(before.user, userAgent)), 201);
-    }
-    checkPassword(credentials.password, passwordMinLength, '/password');
-    const account = accounts.add(credentials);
-    if (!account) throw new ProblemError(409, 'username_taken', 'That username is taken.');
-    const session = accounts.startSession(account.user, userAgent);
-    if (key !== undefined) account.signUp = { key, sessionId: session.id };
-    return json(tokens.signedIn(session), 201);
-  },
+  ...emailRoutes,
+  ...recoveryRoutes,
+  'POST /auth/sign-up': signUp,
   'POST /auth/sign-in': async ({ accounts, tokens }, request) => {
-    const { username, password } = await readBody(request, Credentials);
-    const account = accounts.find(username);
+    const { username, password } = await readBody(request, SignInRequest);
+    const account = accounts.find(username) ?? accounts.findByEmail(username);
     if (account?.password !== password || account === undefined) throw invalidCredentials();
     return json(tokens.signedIn(accounts.startSession(account.user, request.headers.get('user-agent'))));
   },
@@ -88,7 +52,7 @@ const routes: Record<string, Handler> = {
     const session = currentSession(state, request);
     const { scope = 'current' } = await readBody(request, SignOutRequest, {});
     state.accounts.endSessions(session, scope);
-    return new Response(null, { status: 204 });
+    return empty(204);
   },
   'GET /auth/me': async (state, request) => json(currentSession(state, request).user),
   'GET /auth/sessions': async (state, request) => {
@@ -107,7 +71,7 @@ const routes: Record<string, Handler> = {
       throw new ProblemError(404, 'not_found', 'You have no such session.');
     }
     state.accounts.endSession(id);
-    return new Response(null, { status: 204 });
+    return empty(204);
   },
   'PUT /auth/password': async (state, request) => {
     const session = currentSession(state, request);
@@ -117,6 +81,7 @@ const routes: Record<string, Handler> = {
     checkPassword(newPassword, state.passwordMinLength, '/newPassword');
     account.password = newPassword;
     state.accounts.endSessions(session, 'others');
+    state.mailbox.sendNotice('password-changed', account.user.email);
     return json(state.tokens.signedIn(state.accounts.rotate(session)));
   },
   'GET /auth/verify': async (state, request) => {
@@ -161,54 +126,4 @@ export async function handleRequest(state: IssuerState, request: Request, signal
     if (error instanceof ProblemError) return toResponse(error, pathname.startsWith('/oauth/'));
     throw error;
   }
-}
-
-function json(body: unknown, status = 200, headers: Record<string, string> = NO_STORE): Response {
-  return Response.json(body, { status, headers });
-}
-
-async function readBody<S extends TSchema>(request: Request, schema: S, whenEmpty?: Static<S>): Promise<Static<S>> {
-  const text = await request.text();
-  if (text === '' && whenEmpty !== undefined) return whenEmpty;
-  if (!request.headers.get('content-type')?.startsWith('application/json')) {
-    throw new ProblemError(415, 'unsupported_media_type', 'Send the body as Content-Type: application/json.');
-  }
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    throw new ProblemError(400, 'invalid_json', 'The body is not valid JSON.');
-  }
-  if (conforms(schema, body) && !LONE_SURROGATE.test(Object.values(body as object).join(' '))) return body;
-  throw new ProblemError(400, 'invalid_request', 'The body is not what the contract says.');
-}
-
-function readIdempotencyKey({ headers }: Request): string | undefined {
-  const header = headers.get('idempotency-key');
-  if (header === null) return undefined;
-  if (conforms(SignUpHeaders, { 'idempotency-key': header })) {
-    return header.startsWith('"') ? header.slice(1, -1).replace(/\\(.)/g, '$1') : header;
-  }
-  const errors = [{ pointer: '/idempotency-key', detail: 'is not 1 to 255 visible ASCII characters' }];
-  throw new ProblemError(400, 'invalid_request', 'The Idempotency-Key is not valid.', { errors });
-}
-
-function checkPassword(password: string, minLength: number, pointer: string): void {
-  if ([...password].length >= minLength) return;
-  const detail = `The password needs at least ${minLength} characters.`;
-  throw new ProblemError(400, 'password_rejected', detail, { errors: [{ pointer, detail, reason: 'too_short' }] });
-}
-
-function readBearer({ read }: TestTokens, { headers }: Request): Record<string, unknown> {
-  const authorization = headers.get('authorization');
-  if (authorization === null) throw missingToken();
-  const claims = read(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '');
-  if (!claims) throw invalidToken();
-  return claims;
-}
-
-function currentSession({ accounts, tokens }: IssuerState, request: Request) {
-  const session = accounts.findSession(String(readBearer(tokens, request)['sid']));
-  if (!session) throw invalidToken();
-  return session;
 }

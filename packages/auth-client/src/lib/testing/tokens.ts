@@ -39,19 +39,22 @@ export function createTestTokens({
   const userToken: TestTokens['userToken'] = (claims = {}, header = {}) => {
     const id = randomUUID();
     const user = { sub: id, client_id: CLIENT_ID, sid: randomUUID(), id, username: 'somebody' };
-    return signToken(keys[0], { ...commonClaims(), ...user, ...claims }, header);
+    const common = commonClaims();
+    const signIn = { auth_time: common.iat, amr: ['pwd'], acr: 'aal1' };
+    return signToken(keys[0], { ...common, ...user, ...signIn, ...claims }, header);
   };
 
   return {
     userToken,
-    signedIn({ id: sid, user, refreshTokens }) {
+    signedIn({ id: sid, user, authTime, refreshTokens }) {
       return {
-        token: userToken({ sub: user.id, sid, id: user.id, username: user.username }),
+        token: userToken({ sub: user.id, sid, id: user.id, username: user.username, auth_time: authTime }),
         tokenType: 'Bearer',
         expiresIn: ttlS,
         refreshToken: refreshTokens.at(-1) as string,
         refreshExpiresIn: REFRESH_EXPIRES_IN_S,
-        user,
+        // A copy, because the address may change.
+        user: { ...user },
       };
     },
     serviceToken: (clientId, scope) => ({

@@ -1,0 +1,121 @@
+import { type Static, type TSchema, type TString, Type } from '@sinclair/typebox';
+import { conforms } from '../schema-check.js';
+import type { Accounts, TestSession } from './accounts.js';
+import type { Clients } from './clients.js';
+import type { TestFeed } from './feed.js';
+import type { Links } from './links.js';
+import type { Mailbox } from './mailbox.js';
+import { insufficientAuthentication, invalidToken, missingToken, ProblemError } from './problems.js';
+import type { TestTokens } from './tokens.js';
+
+/** What the handlers of a test issuer work on. */
+export type IssuerState = {
+  accounts: Accounts;
+  clients: Clients;
+  feed: TestFeed;
+  links: Links;
+  mailbox: Mailbox;
+  tokens: TestTokens;
+  passwordMinLength: number;
+  reauthenticateAfterS: number;
+  signUp: 'open' | 'email' | 'closed';
+};
+
+/** Responds to the requests of a route. */
+export type Handler = (
+  state: IssuerState,
+  request: Request,
+  // The signal is apart from the Request: that of a Request stops working when the Request is garbage-collected.
+  context: { id: string; signal: AbortSignal },
+) => Promise<Response>;
+
+// Without the contract's pattern, which needs the flag `u`: TypeBox compiles patterns without it. `readBody` checks it.
+export const Password: TString = Type.String();
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const NO_STORE = { 'cache-control': 'no-store' };
+
+export function json(body: unknown, status = 200, headers: Record<string, string> = NO_STORE): Response {
+  return Response.json(body, { status, headers });
+}
+
+export function empty(status: 202 | 204): Response {
+  return new Response(null, { status });
+}
+
+/**
+ * Reads the body of a request.
+ *
+ * @throws ProblemError
+ */
+export async function readBody<S extends TSchema>(
+  request: Request,
+  schema: S,
+  whenEmpty?: Static<S>,
+): Promise<Static<S>> {
+  const text = await request.text();
+  if (text === '' && whenEmpty !== undefined) return whenEmpty;
+  if (!request.headers.get('content-type')?.startsWith('application/json')) {
+    throw new ProblemError(415, 'unsupported_media_type', 'Send the body as Content-Type: application/json.');
+  }
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw new ProblemError(400, 'invalid_json', 'The body is not valid JSON.');
+  }
+  if (conforms(schema, body) && !Object.entries(body as object).some(isIllFormedPassword)) return body;
+  throw new ProblemError(400, 'invalid_request', 'The body is not what the contract says.');
+}
+
+function isIllFormedPassword([member, value]: [string, unknown]): boolean {
+  return /password$/i.test(member) && LONE_SURROGATE.test(String(value));
+}
+
+/**
+ * Checks a new password.
+ *
+ * @throws ProblemError
+ */
+export function checkPassword(password: string, minLength: number, pointer: string): void {
+  if ([...password].length >= minLength) return;
+  const detail = `The password needs at least ${minLength} characters.`;
+  throw new ProblemError(400, 'password_rejected', detail, { errors: [{ pointer, detail, reason: 'too_short' }] });
+}
+
+/**
+ * Reads the claims of the access token of a request.
+ *
+ * @throws ProblemError
+ */
+export function readBearer({ read }: TestTokens, { headers }: Request): Record<string, unknown> {
+  const authorization = headers.get('authorization');
+  if (authorization === null) throw missingToken();
+  const claims = read(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '');
+  if (!claims) throw invalidToken();
+  return claims;
+}
+
+/**
+ * Finds the session of a request.
+ *
+ * @throws ProblemError
+ */
+export function currentSession({ accounts, tokens }: IssuerState, request: Request): TestSession {
+  const session = accounts.findSession(String(readBearer(tokens, request)['sid']));
+  if (!session) throw invalidToken();
+  return session;
+}
+
+/**
+ * Finds the session of a request, whose user must have signed in not long ago.
+ *
+ * @throws ProblemError
+ */
+export function freshSession(state: IssuerState, request: Request): TestSession {
+  const session = currentSession(state, request);
+  const { auth_time: authTime } = readBearer(state.tokens, request);
+  const maxAgeS = state.reauthenticateAfterS;
+  if (!(Number(authTime) >= Date.now() / 1000 - maxAgeS)) throw insufficientAuthentication(maxAgeS);
+  return session;
+}

@@ -1,0 +1,66 @@
+import { EmailAddress, type SignUpRequest as SignUp, SignUpHeaders, Username } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { conforms } from '../schema-check.js';
+import { ProblemError, usernameTaken } from './problems.js';
+import { checkPassword, empty, type Handler, type IssuerState, json, Password, readBody } from './requests.js';
+
+const SignUpRequest = Type.Object(
+  { username: Username, password: Password, email: Type.Optional(EmailAddress) },
+  { additionalProperties: false },
+);
+
+/** The handler of sign-ups, with each setting of `SIGN_UP`. */
+export const signUp: Handler = async (state, request) => {
+  if (state.signUp === 'closed') throw new ProblemError(403, 'sign_up_closed', 'Ask an operator for an account.');
+  const key = readIdempotencyKey(request);
+  const body = await readBody(request, SignUpRequest);
+  if (state.signUp === 'email') return signUpByEmail(state, body);
+
+  const { accounts, tokens, mailbox, links } = state;
+  const userAgent = request.headers.get('user-agent');
+  const before = accounts.find(body.username);
+  if (before && key !== undefined && key === before.signUp?.key) {
+    if (before.password !== body.password) {
+      const detail = 'A sign-up with other credentials has had that Idempotency-Key.';
+      throw new ProblemError(422, 'idempotency_key_reused', detail);
+    }
+    const session = accounts.findSession(before.signUp.sessionId);
+    const isUnchanged = session?.refreshTokens.length === 1;
+    return json(tokens.signedIn(isUnchanged ? session : accounts.startSession(before.user, userAgent)), 201);
+  }
+  checkPassword(body.password, state.passwordMinLength, '/password');
+  const account = accounts.add(body);
+  if (!account) throw usernameTaken();
+  if (body.email !== undefined) {
+    mailbox.sendLink('verify-email', body.email, links.add('verify-email', account, body.email).token);
+  }
+  const session = accounts.startSession(account.user, userAgent);
+  if (key !== undefined) account.signUp = { key, sessionId: session.id };
+  return json(tokens.signedIn(session), 201);
+};
+
+/** Responds in the same way whether or not the username and the address are known: the mail tells. */
+function signUpByEmail({ accounts, links, mailbox, passwordMinLength }: IssuerState, body: SignUp): Response {
+  const { username, password, email = username } = body;
+  if (!conforms(EmailAddress, email)) {
+    const errors = [{ pointer: '/email', detail: 'is required' }];
+    throw new ProblemError(400, 'invalid_request', 'body.email is required.', { errors });
+  }
+  checkPassword(password, passwordMinLength, '/password');
+  if (accounts.find(username) || accounts.findByEmail(email)) mailbox.sendNotice('sign-up-repeated', email);
+  else {
+    const { token } = links.add('verify-email', { signUp: { username, password } }, email);
+    mailbox.sendLink('verify-email', email, token);
+  }
+  return empty(202);
+}
+
+function readIdempotencyKey({ headers }: Request): string | undefined {
+  const header = headers.get('idempotency-key');
+  if (header === null) return undefined;
+  if (conforms(SignUpHeaders, { 'idempotency-key': header })) {
+    return header.startsWith('"') ? header.slice(1, -1).replace(/\\(.)/g, '$1') : header;
+  }
+  const errors = [{ pointer: '/idempotency-key', detail: 'is not 1 to 255 visible ASCII characters' }];
+  throw new ProblemError(400, 'invalid_request', 'The Idempotency-Key is not valid.', { errors });
+}

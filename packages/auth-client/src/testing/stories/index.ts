@@ -1,0 +1,4 @@
+export { addressStories } from './addresses.js';
+export { recoveryStories } from './recovery.js';
+export { closedSignUpStories, silentSignUpStories } from './sign-up.js';
+export type { Story, StoryTarget } from './target.js';
