@@ -6,6 +6,7 @@ import { createDatabase, startService } from './helper.js';
 const PLACES: Record<string, string> = {
   audit_events: 'place',
   identifiers: 'name',
+  mail_queue: 'id',
   revocations: 'session_id',
   sessions: 'user_id',
   sign_up_keys: 'user_id',
