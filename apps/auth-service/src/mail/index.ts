@@ -45,7 +45,6 @@ export default fp<{
       queue: async (db, mail) => (transport ? queueMail(db, secrets[0], mail) : undefined),
     });
     if (mailbox) await app.register(developmentMailboxRoutes, { mailbox, config });
-    if (!transport) return;
 
     let state: QueueState | undefined;
     let countedAt = Number.NEGATIVE_INFINITY;
@@ -62,6 +61,7 @@ export default fp<{
     );
     app.gauge('latchkey_mail_oldest_seconds', 'How long the oldest mail that waits has waited', () => state?.oldestS);
 
+    if (!transport) return;
     const worker = await startWorker(app, { transport, render, secrets, onLook });
     app.addHook('onClose', () => worker.close());
   },

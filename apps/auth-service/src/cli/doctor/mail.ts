@@ -7,6 +7,7 @@ import { greetServer } from '../../mail/transport.js';
 import { duration, type Finding, fail, ok, plural, warn } from './finding.js';
 
 const NAME = 'mail';
+const TEMPLATES = 'mail-templates';
 const QUEUE = 'mail-queue';
 const LIMIT_MS = 10_000;
 const LONG_WAIT_S = 600;
@@ -19,7 +20,7 @@ export async function checkMail(settings: Settings): Promise<Finding[]> {
 async function checkServer({ mail: { smtp }, production, publicUrl, dataDir }: Settings): Promise<Finding[]> {
   if (!smtp && production) {
     const detail = 'SMTP_URL is not set: what needs mail, such as a password reset by its owner, is not available';
-    return [{ name: NAME, status: 'skip', detail, advice: 'Set SMTP_URL and MAIL_FROM, unless that is intended.' }];
+    return [warn(NAME, detail, 'Set SMTP_URL and MAIL_FROM. Expected where no mail is to be sent.')];
   }
   if (!smtp) return [ok(NAME, `mails are kept in ${dataDir}/mail, and shown at ${publicUrl}/dev/mailbox`)];
   const { host, port, secure, auth } = smtp;
@@ -39,10 +40,10 @@ function checkTemplates({ mail: { templatesDir } }: Settings): Finding[] {
   if (templatesDir === undefined) return [];
   try {
     loadTemplates(templatesDir);
-    return [ok(NAME, `the templates in ${templatesDir} are valid`)];
+    return [ok(TEMPLATES, `those in ${templatesDir} are valid`)];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return error.complaints.map(detail => fail(NAME, detail, 'The service does not start: correct the template.'));
+    return error.complaints.map(detail => fail(TEMPLATES, detail, 'The service does not start: correct the template.'));
   }
 }
 
