@@ -35,9 +35,11 @@ export async function startMailServer(t: Test, options: SMTPServerOptions = {}) 
         const chunks: Buffer[] = [];
         stream.on('data', chunk => {
           chunks.push(chunk);
-          if (fault.hangsUpInData && !fault.afterTaking) for (const socket of sockets) socket.destroy();
+          if (fault.hangsUpInData) for (const socket of sockets) socket.destroy();
         });
         stream.once('end', () => {
+          // What was on its way still arrives.
+          if (fault.hangsUpInData) return;
           const [to = ''] = session.envelope.rcptTo.map(({ address }) => address);
           if (fault.data !== undefined) return done(refusal(fault.data, to));
           const from = session.envelope.mailFrom ? session.envelope.mailFrom.address : '';

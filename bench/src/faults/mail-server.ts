@@ -15,14 +15,14 @@ export type Delivery = {
   isSaid: boolean;
 };
 
-/** What befalls a mail. */
-const BEFALLS = [
+const FAULTS = [
   'refused at RCPT TO',
   'refused after DATA',
   'cut off in DATA',
   'taken, then cut off',
   'stalled',
 ] as const;
+type Fault = (typeof FAULTS)[number];
 
 /** A mail server that is often not well. */
 export type MailServer = {
@@ -52,9 +52,9 @@ export async function startMailServer(share: number): Promise<MailServer> {
   // The last mail of each open connection.
   const open = new Map<string, Delivery>();
   let isWell = false;
-  const befall = new Map<string, (typeof BEFALLS)[number]>();
-  const meets = (session: { id: string }, fault: (typeof BEFALLS)[number]) => {
-    if (isWell || befall.get(session.id) !== fault) return false;
+  const planned = new Map<string, Fault>();
+  const meets = (session: { id: string }, fault: Fault) => {
+    if (isWell || planned.get(session.id) !== fault) return false;
     faults.set(fault, (faults.get(fault) ?? 0) + 1);
     return true;
   };
@@ -74,24 +74,29 @@ export async function startMailServer(share: number): Promise<MailServer> {
       closeTimeout: 100,
       logger: false,
       onConnect(session, done) {
-        const fault = BEFALLS[Math.floor(Math.random() * BEFALLS.length)];
-        if (fault && Math.random() < share) befall.set(session.id, fault);
+        const fault = FAULTS[Math.floor(Math.random() * FAULTS.length)];
+        if (fault && Math.random() < share) planned.set(session.id, fault);
         if (!meets(session, 'stalled')) done();
       },
       onClose(session) {
-        befall.delete(session.id);
+        planned.delete(session.id);
         open.delete(session.id);
       },
       onAuth: ({ username }, _session, done) => done(null, { user: username }),
       onRcptTo: (_address, session, done) => done(meets(session, 'refused at RCPT TO') ? REFUSED : null),
       onData(stream, session, done) {
         const chunks: Buffer[] = [];
+        let isCut = false;
         const hangUp = () => sockets.get(keyOf(session))?.destroy();
         stream.on('data', (chunk: Buffer) => {
           chunks.push(chunk);
-          if (meets(session, 'cut off in DATA')) hangUp();
+          if (isCut || !meets(session, 'cut off in DATA')) return;
+          isCut = true;
+          hangUp();
         });
         stream.once('end', () => {
+          // What was on its way still arrives.
+          if (isCut) return;
           if (meets(session, 'refused after DATA')) return done(REFUSED);
           const [, id = ''] = /^Message-ID: <(.*)>\r$/im.exec(Buffer.concat(chunks).toString()) ?? [];
           const to = session.envelope.rcptTo[0]?.address ?? '';

@@ -26,8 +26,10 @@ const AT_ONCE = 5;
 const SEND_WITHIN_MS = 60_000;
 // Longer than an attempt takes with everything around it.
 const LEASE_S = 90;
-// After an outage, replicas have this long to say what they have sent before others take their mails over.
-const SETTLED_AFTER_MS = 10_000;
+// After a start, or an outage that is this long, a replica leaves the leases that have ended alone for a moment: others may have sent
+// those mails, and delete them now.
+const AWAY_AFTER_MS = 10_000;
+const SETTLES_WITHIN_MS = 5000;
 const DELETE_AGAIN_MS = 250;
 const CLOSE_WITHIN_MS = 2500;
 
@@ -50,6 +52,7 @@ export async function startWorker(
   let faults = 0;
   let pausedUntil = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
+  let takesOverFrom = 0;
   let look: () => Promise<void> = async () => undefined;
 
   const forget = async ({ id }: LeasedMail) => {
@@ -105,10 +108,11 @@ export async function startWorker(
   const load = async (db: Queryable) => {
     await onLook(db);
     const now = performance.now();
+    if (now - lookedAt > AWAY_AFTER_MS) takesOverFrom = now + SETTLES_WITHIN_MS;
     const free = (faults > 0 ? 1 : AT_ONCE) - inFlight.size;
     if (!isClosing && free > 0 && now >= pausedUntil) {
-      const takesOver = now - lookedAt < SETTLED_AFTER_MS;
-      for (const mail of await leaseMails(db, { limit: free, leaseS: LEASE_S, takesOver })) {
+      const leased = await leaseMails(db, { limit: free, leaseS: LEASE_S, takesOver: now >= takesOverFrom });
+      for (const mail of leased) {
         const sending = send(mail).finally(() => {
           inFlight.delete(sending);
           if (!isClosing) void look();
