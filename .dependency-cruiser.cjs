@@ -10,6 +10,7 @@ const FOLDERS = [
   'revocations',
   'sessions',
   'throttles',
+  'mail',
   'credentials',
   'accounts',
   'sign-in',

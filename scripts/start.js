@@ -90,12 +90,14 @@ function stop() {
 }
 
 function announce() {
+  const hasMailbox = !process.env['SMTP_URL'] && process.env['NODE_ENV'] !== 'production';
+  const mailbox = hasMailbox ? `\n  mailbox        ${authUrl}/dev/mailbox` : '';
   const body = `-H 'content-type: application/json' -d '{"username":"helloworld","password":"open sesame 42"}'`;
   console.log(`
 Latchkey is ready.
 
   auth-service   ${authUrl}
-  documentation  ${authUrl}/docs
+  documentation  ${authUrl}/docs${mailbox}
   notes-service  ${notesUrl}
 
 Sign up, then sign in:

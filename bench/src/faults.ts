@@ -5,6 +5,7 @@ import { coldStart } from './faults/cold-start.js';
 import { database } from './faults/database.js';
 import { ha } from './faults/ha.js';
 import { kill } from './faults/kill.js';
+import { mail } from './faults/mail.js';
 import { resets } from './faults/resets.js';
 import { restore } from './faults/restore.js';
 import { rolling } from './faults/rolling.js';
@@ -19,6 +20,7 @@ Scenarios; all of them when none is named:
   rolling     two replicas behind nginx are restarted in turn, and one without nginx: no request fails
   cold-start  replicas start at once on an empty database, and the one that migrates it is killed
   resets      connections are reset in every stage of every request, at the services and at the gateways
+  mail        replicas, PostgreSQL and the mail server fail while mails are queued: every mail arrives
   clock       replicas whose clocks are minutes ahead and behind (needs libfaketime)
   ha          the leader of a Patroni cluster is killed, replaced and frozen, while people sign up and stay signed in
   soak        half an hour of everything: memory, connections and times stay where they are
@@ -27,7 +29,7 @@ Options:
   --quick          a short run: small counts, short faults
   --count N        kill: how often the service is killed (200); PostgreSQL a quarter of that;
                    rolling: how often both replicas are restarted (20); cold-start: how many replicas (20);
-                   resets: how many connections are reset (100000)
+                   resets: how many connections are reset (100000); mail: how many faults (100)
   --seconds N      database: how long a fault lasts (20); clock: by how much clocks are wrong (300)
   --rounds N       ha: how often each of its faults (3); restore: how often (10)
   --without-patroni
@@ -43,7 +45,7 @@ or a promise is missed.`;
 await runCommand({
   name: 'faults',
   help: HELP,
-  parts: { kill, database, restore, rolling, 'cold-start': coldStart, resets, clock, ha, soak },
+  parts: { kill, database, restore, rolling, 'cold-start': coldStart, resets, mail, clock, ha, soak },
   numbers: ['count', 'seconds', 'rounds', 'minutes'],
   flags: ['quick', 'without-patroni'],
   limitMinutes: ({ minutes = 30 }) => 30 + minutes,

@@ -10,6 +10,7 @@ import events from './events/index.js';
 import metrics from './http/metrics/index.js';
 import openapi from './http/openapi.js';
 import keys from './keys/index.js';
+import mail from './mail/index.js';
 import revocations from './revocations/index.js';
 import sessions from './sessions/index.js';
 import { signInRoute } from './sign-in/index.js';
@@ -28,6 +29,7 @@ export function buildApp(config: Config, logStream?: DestinationStream): Promise
     await app.register(revocations);
     await app.register(sessions, { config });
     await app.register(throttles, { config });
+    await app.register(mail, { config });
     await app.register(password, { config });
     await app.register(accounts, { config });
     await app.register(signInRoute, { config });

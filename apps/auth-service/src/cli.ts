@@ -5,6 +5,7 @@ import { clientCommands } from './cli/clients.js';
 import { doctorCommand } from './cli/doctor.js';
 import { eventsCommand } from './cli/events.js';
 import { keyCommands } from './cli/keys.js';
+import { mailCommands } from './cli/mail.js';
 import { migrateCommand } from './cli/migrate.js';
 import { passwordCommands } from './cli/passwords.js';
 import { settingsCommand } from './cli/settings.js';
@@ -22,12 +23,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const program = new Command('latchkey')
   .description(
-    'Operates the auth-service: signing keys, clients, users, passwords, audit events, migrations and checks. Takes the same environment variables as the service.',
+    'Operates the auth-service: signing keys, clients, users, passwords, mails, audit events, migrations and checks. Takes the same environment variables as the service.',
   )
   .addCommand(keyCommands())
   .addCommand(clientCommands())
   .addCommand(userCommands())
   .addCommand(passwordCommands())
+  .addCommand(mailCommands())
   .addCommand(eventsCommand())
   .addCommand(migrateCommand())
   .addCommand(settingsCommand())

@@ -10,7 +10,7 @@ import { findForms } from './statement-forms.js';
 // Small, or written by one replica at a time.
 const ON_ONE_NODE = [
   ...['clients', 'feed_drafts', 'feed_pages', 'migrations', 'revocation_batches', 'revocation_head', 'revocations'],
-  ...['signing_keys', 'throttle_counters'],
+  ...['mail_queue', 'signing_keys', 'throttle_counters'],
   // Of versions before.
   ...['audit_events_before', 'revocation_pages', 'throttles'],
 ];

@@ -12,6 +12,8 @@ const production = {
   PUBLIC_URL: 'https://auth.example.com/',
 };
 
+const mail = { SMTP_URL: 'smtp://mailer:p%2F@mail.example.com', MAIL_FROM: 'Example <no-reply@example.com>' };
+
 t.test('development needs no settings', async t => {
   t.match(loadSettings({}), {
     production: false,
@@ -46,6 +48,20 @@ t.test('takes the origins of front ends as browsers write them', async t => {
   ];
   t.same(loadSettings({ CORS_ORIGINS: origins.join(', ') }).corsOrigins, origins);
   t.same(loadSettings({}).corsOrigins, []);
+});
+
+t.test('takes a mail server and a sender', async t => {
+  t.same(loadSettings(mail).mail, {
+    from: { name: 'Example', address: 'no-reply@example.com' },
+    smtp: { host: 'mail.example.com', port: 587, secure: false, auth: { user: 'mailer', pass: 'p/' } },
+  });
+  const secure = loadSettings({ SMTP_URL: 'smtps://[::1]', MAIL_FROM: 'no-reply@example.com' }).mail;
+  t.same(secure, {
+    from: { name: '', address: 'no-reply@example.com' },
+    smtp: { host: '::1', port: 465, secure: true },
+  });
+  t.equal(loadSettings({ PUBLIC_URL: 'https://auth.example.com/' }).appUrl, 'https://auth.example.com/account');
+  t.equal(loadSettings({ APP_URL: 'https://app.example.com/' }).appUrl, 'https://app.example.com');
 });
 
 t.test('refuses by name', async t => {
@@ -84,6 +100,16 @@ t.test('refuses by name', async t => {
     [{ CORS_ORIGINS: 'http://localhost.example.com' }, /is not safe without TLS/],
     [{ BCRYPT_COTS: '10' }, /BCRYPT_COTS is not a setting; did you mean BCRYPT_COST\?/],
     [{ AUTH_SECRET: secret('a') }, /AUTH_SECRET is not a setting; did you mean AUTH_SECRETS\?/],
+    [{ SMTP_URL: 'mail.example.com' }, /SMTP_URL: must match/],
+    [{ ...mail, SMTP_URL: 'smtp://mailer:can/ary@mail.example.com' }, /SMTP_URL is not a URL.*\/ is %2F/],
+    [{ ...mail, SMTP_URL: 'smtp://mailer:25/canary@mail.example.com' }, /SMTP_URL has more than a host and a port/],
+    [{ ...mail, SMTP_URL: 'smtp://mailer:%zz@mail.example.com' }, /SMTP_URL is not a URL/],
+    [{ ...mail, SMTP_URL: 'smtp://:canary@mail.example.com' }, /SMTP_URL has a password but no username/],
+    [{ ...mail, SMTP_URL: 'smtp://' }, /SMTP_URL (has no host|is not a URL)/],
+    [{ SMTP_URL: mail.SMTP_URL }, /MAIL_FROM is required with SMTP_URL/],
+    [{ ...mail, MAIL_FROM: 'Example <no-reply@example.com>, <eve@evil.example>' }, /MAIL_FROM is not a mail address/],
+    [{ ...mail, MAIL_FROM: 'a\r\nBcc: eve@evil.example <a@b>' }, /MAIL_FROM is not a mail address/],
+    [{ APP_URL: 'https://app.example.com/#x' }, /APP_URL: must match/],
     [{ database_url: 'x' }, /database_url is not a setting; did you mean DATABASE_URL\?/],
   ];
   for (const [env, message] of cases) t.throws(() => loadSettings(env), { name: 'ConfigError', message });
@@ -106,6 +132,6 @@ t.test('makes nothing for a database that is not the embedded one', async t => {
 
 t.test('leaves other programs’ variables alone', async t => {
   t.doesNotThrow(() =>
-    loadSettings({ HOSTNAME: 'x', HOME: '/', SESSION_MANAGER: 'x', DATABASE_HOST: 'x', PORTS: '1' }),
+    loadSettings({ HOSTNAME: 'x', HOME: '/', SESSION_MANAGER: 'x', DATABASE_HOST: 'x', PORTS: '1', API_URL: 'x' }),
   );
 });

@@ -11,7 +11,7 @@ export function eventsCommand(): Command {
   return new Command('events')
     .description('list the latest audit events, newest first')
     .option('--user <name>', 'only events of this account')
-    .option('--limit <number>', 'how many to list', limit, 50)
+    .option('--limit <number>', 'how many to list', parseLimit, 50)
     .option('--json', 'print JSON')
     .action(({ json, user, limit }: { json?: boolean; user?: string; limit: number }) =>
       withDatabase(async ({ db }) => {
@@ -23,7 +23,8 @@ export function eventsCommand(): Command {
     );
 }
 
-function limit(text: string): number {
+/** Parses how many rows to list. */
+export function parseLimit(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && number >= 1 && number <= MAX_LIMIT) return number;
   throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_LIMIT}.`);

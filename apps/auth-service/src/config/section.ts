@@ -13,7 +13,8 @@ export type Camelized<Variables extends TProperties> = {
 /** What a section may look at beside its own variables. */
 export type Context = {
   production: boolean;
-  port: number;
+  /** URL at which clients reach the service, without a slash at its end. */
+  publicUrl: string;
   /** Says what is wrong with a value, beyond what the schema says. */
   complain(complaint: string): void;
 };

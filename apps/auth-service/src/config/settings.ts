@@ -4,6 +4,7 @@ import type { SettingsOf } from './section.js';
 import { type DatabaseSettings, database } from './sections/database.js';
 import { events } from './sections/events.js';
 import { http } from './sections/http.js';
+import { mail } from './sections/mail.js';
 import { passwords } from './sections/passwords.js';
 import { type SecretsSettings, secrets } from './sections/secrets.js';
 import { service } from './sections/service.js';
@@ -12,7 +13,7 @@ import { throttles } from './sections/throttles.js';
 import { tokens } from './sections/tokens.js';
 
 /** The sections, in the order in which they are documented. */
-export const SECTIONS = { service, http, database, secrets, tokens, sessions, passwords, throttles, events };
+export const SECTIONS = { service, http, database, secrets, tokens, sessions, passwords, throttles, mail, events };
 
 type Section = (typeof SECTIONS)[keyof typeof SECTIONS];
 type Intersection<Union> = (Union extends unknown ? (member: Union) => void : never) extends (all: infer All) => void
@@ -61,7 +62,8 @@ export function loadSettings(
     else if (name === 'AUTH_SECRETS' && values.DATABASE_URL)
       complaints.push(`${name} is required with a DATABASE_URL. ${ADVICE[name]}`);
   }
-  const context = { production, port: values.PORT, complain: (text: string) => void complaints.push(text) };
+  const publicUrl = (values.PUBLIC_URL ?? `http://localhost:${values.PORT}`).replace(/\/+$/, '');
+  const context = { production, publicUrl, complain: (text: string) => void complaints.push(text) };
   const settings = merge(section => section.read(values, context)) as Settings;
   if (complaints.length > 0) throw new ConfigError(complaints);
   return settings;

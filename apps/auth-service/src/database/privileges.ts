@@ -24,6 +24,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   feed_drafts: ALL,
   feed_pages: ALL,
   identifiers: ['SELECT', 'INSERT'],
+  mail_queue: ALL,
   migrations: ['SELECT'],
   revocation_batches: ALL,
   revocation_head: ['SELECT', 'UPDATE'],

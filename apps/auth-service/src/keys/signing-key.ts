@@ -1,21 +1,12 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPair,
-  randomBytes,
-} from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { PublicJwk, SigningAlgorithm } from '@latchkey/user-schema';
-import { deriveKey, type Secret, type Secrets } from '../config/secrets.js';
+import { seal, unseal } from '../config/sealing.js';
+import type { Secret, Secrets } from '../config/secrets.js';
 
 /** A signing key as it is stored. */
 export type SealedKey = { kid: string; publicJwk: PublicJwk; sealedPrivateKey: Buffer; secretId: string };
 
-const IV_BYTES = 12;
-const TAG_BYTES = 16;
 const RSA_BITS = 2048;
 
 const generate = promisify(generateKeyPair);
@@ -42,7 +33,7 @@ async function generateKey(algorithm: SigningAlgorithm, secret: Secret): Promise
   return {
     kid,
     publicJwk: { ...members, kid, alg: algorithm, use: 'sig' },
-    sealedPrivateKey: seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, secret),
+    sealedPrivateKey: seal(privateKey.export({ format: 'der', type: 'pkcs8' }), secret, sealOf(kid)),
     secretId: secret.id,
   };
 }
@@ -58,13 +49,9 @@ export function publicPem(jwk: PublicJwk): string {
  * @throws Error when the secret that sealed it is not in AUTH_SECRETS, or has another value there
  */
 export function openKey({ kid, sealedPrivateKey, secretId }: SealedKey, secrets: Secrets): string {
-  const secret = secrets.find(({ id }) => id === secretId);
-  if (!secret) {
-    throw new Error(
-      `The signing key ${kid} is sealed by the secret "${secretId}", which is not in AUTH_SECRETS. Add it, or retire the key.`,
-    );
-  }
-  const key = createPrivateKey({ key: unseal(sealedPrivateKey, kid, secret), format: 'der', type: 'pkcs8' });
+  const advice = 'Add it, or retire the key.';
+  const der = unseal(sealedPrivateKey, secretId, secrets, { ...sealOf(kid), name: `signing key ${kid}`, advice });
+  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   return key.export({ format: 'pem', type: 'pkcs8' }) as string;
 }
 
@@ -75,30 +62,8 @@ export function openKey({ kid, sealedPrivateKey, secretId }: SealedKey, secrets:
  */
 export function resealKey(key: SealedKey, secrets: Secrets): SealedKey {
   const der = createPrivateKey(openKey(key, secrets)).export({ format: 'der', type: 'pkcs8' });
-  return { ...key, sealedPrivateKey: seal(der, key.kid, secrets[0]), secretId: secrets[0].id };
+  return { ...key, sealedPrivateKey: seal(der, secrets[0], sealOf(key.kid)), secretId: secrets[0].id };
 }
 
-// AES-256-GCM, laid out as iv, tag, ciphertext. The kid is authenticated too, so sealed keys cannot be swapped.
-function seal(plain: Buffer, kid: string, secret: Secret): Buffer {
-  const iv = randomBytes(IV_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', deriveKey(secret, 'signing-key-sealing'), iv).setAAD(Buffer.from(kid));
-  const text = Buffer.concat([cipher.update(plain), cipher.final()]);
-  return Buffer.concat([iv, cipher.getAuthTag(), text]);
-}
-
-function unseal(sealed: Buffer, kid: string, secret: Secret): Buffer {
-  const iv = sealed.subarray(0, IV_BYTES);
-  const tag = sealed.subarray(IV_BYTES, IV_BYTES + TAG_BYTES);
-  const key = deriveKey(secret, 'signing-key-sealing');
-  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
-  decipher.setAAD(Buffer.from(kid)).setAuthTag(tag);
-  try {
-    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)), decipher.final()]);
-  } catch (cause) {
-    const advice = 'Put back the value that AUTH_SECRETS had for it.';
-    throw new Error(
-      `The secret "${secret.id}" does not open the signing key ${kid}: its value has changed. ${advice}`,
-      { cause },
-    );
-  }
-}
+// The kid is authenticated too, so sealed keys cannot be swapped.
+const sealOf = (kid: string) => ({ purpose: 'signing-key-sealing', context: kid }) as const;

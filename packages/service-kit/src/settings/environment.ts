@@ -59,7 +59,7 @@ function messageOf({ keyword, params, message }: ErrorObject): string | undefine
 function misspelt(ours: string[], given: string[]): string[] {
   return given.flatMap(name => {
     if (ours.includes(name) || name.length < 6) return [];
-    const meant = ours.find(known => known.length >= 6 && leven(known, name.toUpperCase(), { maxDistance: 3 }) <= 2);
+    const meant = ours.find(known => known.length >= 8 && leven(known, name.toUpperCase(), { maxDistance: 3 }) <= 2);
     return meant ? [`${name} is not a setting; did you mean ${meant}?`] : [];
   });
 }

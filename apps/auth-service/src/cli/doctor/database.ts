@@ -1,7 +1,7 @@
 import pg from 'pg';
+import { isLoopback } from '../../config/hosts.js';
 import { type Connection, streamOf } from './connection.js';
 import { duration, type Finding, fail, ok, plural, warn } from './finding.js';
-import { isLoopback } from './hosts.js';
 
 const NAME = 'database';
 const OLDEST = 15;

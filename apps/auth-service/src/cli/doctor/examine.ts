@@ -2,6 +2,7 @@ import type { Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
 import { countPeppers, countUnreadHashes, findHighestCost } from '../../credentials/password/stored-passwords.js';
 import { listKeys, type StoredKey } from '../../keys/stored-keys.js';
+import { readQueueState } from '../../mail/queue.js';
 import { checkBreachList } from './breaches.js';
 import { checkClock } from './clocks.js';
 import { type Connection, openConnection } from './connection.js';
@@ -9,6 +10,7 @@ import { checkConnections, checkDatabase } from './database.js';
 import { type Finding, skip } from './finding.js';
 import { checkHashing, checkHighestCost, checkUnread } from './hashing.js';
 import { checkKeys } from './keys.js';
+import { checkMail, checkMailQueue } from './mail.js';
 import { checkMigrations } from './migrations.js';
 import { type Check, perform } from './perform.js';
 import { checkPooling } from './pooler.js';
@@ -94,6 +96,8 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
       name: 'breach-list',
       run: () => checkBreachList(passwordBreachUrl, passwordBreachTimeoutMs),
     },
+    { name: 'mail', run: () => checkMail(settings) },
+    onDatabase('mail-queue', async ({ read }) => checkMailQueue(await read(db => readQueueState(db, 1000)))),
     { name: 'PUBLIC_URL', run: () => checkPublicUrl({ publicUrl }, keys) },
   ];
   return checks.filter(check => check !== false && check !== undefined);

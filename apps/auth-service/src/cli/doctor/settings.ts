@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { ConfigError } from '@latchkey/service-kit';
+import { isLoopback } from '../../config/hosts.js';
 import { loadSettings, type Settings } from '../../config/settings.js';
 import { LEAST_COST } from '../../credentials/password/measure.js';
 import { duration, type Finding, fail, ok, warn } from './finding.js';
-import { isLoopback } from './hosts.js';
 
 const NAME = 'settings';
 const LONG_TOKEN_S = 3600;

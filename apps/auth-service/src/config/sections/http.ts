@@ -26,7 +26,7 @@ export const http = section(
       Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of `/metrics`, for Prometheus' }),
     ),
   },
-  ({ publicUrl, corsOrigins, trustProxy, ...settings }, { port, complain }) => {
+  ({ corsOrigins, trustProxy, ...settings }, { publicUrl, complain }) => {
     const origins = splitList(corsOrigins);
     for (const origin of origins) {
       const fault = judgeOrigin(origin);
@@ -39,7 +39,7 @@ export const http = section(
     }
     return {
       ...settings,
-      publicUrl: (publicUrl ?? `http://localhost:${port}`).replace(/\/+$/, ''),
+      publicUrl,
       /** As browsers send them. */
       corsOrigins: origins,
       /** CIDR blocks, or single addresses. */

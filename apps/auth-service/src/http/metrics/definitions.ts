@@ -30,6 +30,11 @@ export const COUNTERS = {
     from: LIMITS,
   },
   latchkey_breach_check_failures_total: { help: 'Times the list of breached passwords did not respond' },
+  latchkey_mail_attempts_total: {
+    help: 'Attempts to send a mail, by how they ended',
+    labels: ['outcome'],
+    from: ['sent', 'failed', 'given_up'].map(outcome => ({ outcome })),
+  },
   latchkey_database_errors_total: { help: 'Responses 503 because the database could not be used' },
   latchkey_database_refusals_total: {
     help: 'Requests refused because too many waited for a database connection',

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import type { Queryable } from '@latchkey/service-kit/database';
+import fp from 'fastify-plugin';
+import type { HttpSettings } from '../config/sections/http.js';
+import type { MailSettings } from '../config/sections/mail.js';
+import type { SecretsSettings } from '../config/sections/secrets.js';
+import type { ServiceSettings } from '../config/sections/service.js';
+import { createDevelopmentMailbox, developmentMailboxRoutes } from './development-mailbox.js';
+import { deleteOldMails, type NewMail, type QueueState, queueMail, readQueueState } from './queue.js';
+import { loadTemplates, type TemplateName } from './templates.js';
+import { createSmtpTransport } from './transport.js';
+import { startWorker } from './worker.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    mail: {
+      /** Whether mails can be sent. Where they cannot, as in production without SMTP_URL, routes that need them are not registered. */
+      isAvailable: boolean;
+      /** Queues a mail, in the transaction of the caller; does nothing where mails cannot be sent. See {@link queueMail}. */
+      queue<Name extends TemplateName>(db: Queryable, mail: NewMail<Name>): Promise<void>;
+    };
+  }
+}
+
+const BATCH = 1000;
+const COUNT_EVERY_MS = 10_000;
+const COUNT_MOST = 10_000;
+
+/** Sends mails that other capabilities queue: by SMTP, or in development into a mailbox of its own. */
+export default fp<{
+  config: MailSettings &
+    SecretsSettings &
+    Pick<HttpSettings, 'publicUrl' | 'metricsPort'> &
+    Pick<ServiceSettings, 'production' | 'dataDir'>;
+}>(
+  async (app, { config }) => {
+    const { mail: settings, authSecrets: secrets, production, dataDir, metricsPort } = config;
+    const render = loadTemplates(settings.templatesDir);
+    app.cleanHourly(async client => (await deleteOldMails(client, BATCH)) === BATCH);
+    const { smtp, from } = settings;
+    const mailbox = smtp || production ? undefined : createDevelopmentMailbox(join(dataDir, 'mail'));
+    const transport = smtp ? createSmtpTransport({ smtp, from }) : mailbox;
+    app.decorate('mail', {
+      isAvailable: transport !== undefined,
+      queue: async (db, mail) => (transport ? queueMail(db, secrets[0], mail) : undefined),
+    });
+    if (mailbox) await app.register(developmentMailboxRoutes, { mailbox, config });
+
+    let state: QueueState | undefined;
+    let countedAt = Number.NEGATIVE_INFINITY;
+    const onLook = async (db: Queryable) => {
+      if (metricsPort === undefined || performance.now() - countedAt < COUNT_EVERY_MS) return;
+      countedAt = performance.now();
+      state = await readQueueState(db, COUNT_MOST);
+    };
+    app.gauge('latchkey_mail_waiting', 'Mails that wait to be sent, counted up to 10000', () => state?.waiting);
+    app.gauge(
+      'latchkey_mail_given_up',
+      'Mails that were given up and are kept, counted up to 10000',
+      () => state?.givenUp,
+    );
+    app.gauge('latchkey_mail_oldest_seconds', 'How long the oldest mail that waits has waited', () => state?.oldestS);
+
+    if (!transport) return;
+    const worker = await startWorker(app, { transport, render, secrets, onLook });
+    app.addHook('onClose', () => worker.close());
+  },
+  { name: 'mail', dependencies: ['database', 'metrics'] },
+);

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Queryable } from '@latchkey/service-kit/database';
+import type { FastifyInstance } from 'fastify';
+import type { Secrets } from '../config/secrets.js';
+import { SERVICE_ORIGIN } from '../events/recorder.js';
+import { deleteMail, failMail, type LeasedMail, leaseMails, openPayload, QUEUE } from './queue.js';
+import type { Render } from './templates.js';
+import { DeliveryError, type Mail, type Transport } from './transport.js';
+
+/** Sends the mails of the queue. */
+export type Worker = {
+  /** Leases no more mails, waits a moment for those that are being sent, and gives the others back. */
+  close(): Promise<void>;
+};
+
+type Parts = {
+  transport: Transport;
+  render: Render;
+  secrets: Secrets;
+  /** Called with the connection each time that the queue is looked at. */
+  onLook: (db: Queryable) => Promise<void>;
+};
+
+const LOOK_EVERY_MS = 2000;
+const AT_ONCE = 5;
+const SEND_WITHIN_MS = 60_000;
+// Longer than an attempt takes with everything around it.
+const LEASE_S = 90;
+// After a start, or an outage that is this long, a replica leaves the leases that have ended alone for a moment: others may have sent
+// those mails, and delete them now.
+const AWAY_AFTER_MS = 10_000;
+const SETTLES_WITHIN_MS = 5000;
+const DELETE_AGAIN_MS = 250;
+const CLOSE_WITHIN_MS = 2500;
+
+const FIRST_DELAY_S = 5;
+const LONGEST_DELAY_S = 1800;
+const FIRST_PAUSE_S = 1;
+const LONGEST_PAUSE_S = 60;
+
+/**
+ * Sends what is queued: when the database notifies of a mail, and every 2 seconds. It holds no connection to the database meanwhile.
+ * While the mail server takes no mail at all, one mail at a time tries it, ever more rarely, and the others keep their turns.
+ */
+export async function startWorker(
+  app: FastifyInstance,
+  { transport, render, secrets, onLook }: Parts,
+): Promise<Worker> {
+  const inFlight = new Set<Promise<void>>();
+  const closing = new AbortController();
+  let isClosing = false;
+  let faults = 0;
+  let pausedUntil = 0;
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let takesOverFrom = 0;
+  let look: () => Promise<void> = async () => undefined;
+
+  const forget = async ({ id }: LeasedMail) => {
+    for (let first = true; ; first = false) {
+      try {
+        await app.askDatabase(db => deleteMail(db, { id }));
+        return;
+      } catch (error) {
+        if (closing.signal.aborted) return;
+        if (first)
+          app.log.warn({ err: error, mailId: id }, 'a mail was sent, but cannot be deleted from the queue yet');
+        await sleep(DELETE_AGAIN_MS);
+      }
+    }
+  };
+
+  const fail = async (mail: LeasedMail, error: unknown) => {
+    const { isPermanent, isOfServer } = error instanceof DeliveryError ? error : NOT_SENT;
+    faults = isOfServer ? faults + 1 : 0;
+    if (isOfServer) pausedUntil = performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
+    const { message } = error as Error;
+    const about = { mailId: mail.id, template: mail.template, ...(mail.accountId && { userId: mail.accountId }) };
+    const failure = { error: message, isPermanent, delayS: backoff(mail.attempts, FIRST_DELAY_S, LONGEST_DELAY_S) };
+    try {
+      const failed = await app.askDatabase(db => failMail(db, mail, failure, SERVICE_ORIGIN));
+      if (failed?.isGivenUp) {
+        app.count('latchkey_mail_attempts_total', { outcome: 'given_up' });
+        app.count('latchkey_auth_events_total', { event: 'mail_given_up' });
+        app.log.warn({ event: 'mail_given_up', ...about, error: message }, 'mail_given_up');
+      } else {
+        app.count('latchkey_mail_attempts_total', { outcome: 'failed' });
+        app.log.warn({ ...about, attempts: mail.attempts, error: message }, 'cannot send a mail yet');
+      }
+    } catch (err) {
+      // Its lease ends.
+      app.log.warn({ err, ...about }, 'cannot give a mail back to the queue');
+    }
+  };
+
+  const send = async (mail: LeasedMail) => {
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_WITHIN_MS)]);
+    try {
+      await transport.send(compose(mail, render, secrets), signal);
+    } catch (error) {
+      return fail(mail, error);
+    }
+    faults = 0;
+    app.count('latchkey_mail_attempts_total', { outcome: 'sent' });
+    app.log.debug({ mailId: mail.id, template: mail.template }, 'sent a mail');
+    await forget(mail);
+  };
+
+  const load = async (db: Queryable) => {
+    await onLook(db);
+    const now = performance.now();
+    if (now - lookedAt > AWAY_AFTER_MS) takesOverFrom = now + SETTLES_WITHIN_MS;
+    const free = (faults > 0 ? 1 : AT_ONCE) - inFlight.size;
+    if (!isClosing && free > 0 && now >= pausedUntil) {
+      const leased = await leaseMails(db, { limit: free, leaseS: LEASE_S, takesOver: now >= takesOverFrom });
+      for (const mail of leased) {
+        const sending = send(mail).finally(() => {
+          inFlight.delete(sending);
+          if (!isClosing) void look();
+        });
+        inFlight.add(sending);
+      }
+    }
+    lookedAt = now;
+  };
+  look = await app.follow(QUEUE, LOOK_EVERY_MS, load);
+
+  return {
+    async close() {
+      isClosing = true;
+      const ended = Promise.all(inFlight);
+      await Promise.race([ended, sleep(CLOSE_WITHIN_MS)]);
+      closing.abort();
+      await ended;
+    },
+  };
+}
+
+const NOT_SENT = { isPermanent: false, isOfServer: false };
+
+function compose(leased: LeasedMail, render: Render, secrets: Secrets): Mail {
+  const { id, template, createdAt } = leased;
+  const { to, values } = openPayload(leased, secrets);
+  return { id, template, createdAt, to, values, ...render(template, values) };
+}
+
+/** Doubles with each time, between the half and the whole of it. */
+function backoff(times: number, first: number, longest: number): number {
+  return Math.min(longest, first * 2 ** Math.min(times - 1, 30)) * (0.5 + Math.random() / 2);
+}
