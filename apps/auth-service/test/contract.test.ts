@@ -10,11 +10,21 @@ import {
   type VerifierOptions,
 } from '@latchkey/auth-client';
 import { createTestIssuer } from '@latchkey/auth-client/testing';
+import {
+  addressStories,
+  closedSignUpStories,
+  recoveryStories,
+  type Story,
+  type StoryTarget,
+  silentSignUpStories,
+} from '@latchkey/auth-client/testing/stories';
 import type { Session } from '@latchkey/user-schema';
 import t, { type Test } from 'tap';
 import { hashClientSecret } from '#src/clients/secret.js';
 import { insertClient } from '#src/clients/stored-clients.js';
+import type { Config } from '#src/config/settings.js';
 import { newCredentials, segment, startService } from './helper.js';
+import { readMailbox } from './mailbox.js';
 
 /** Something that answers the contract. */
 type Target = {
@@ -363,5 +373,36 @@ for (const [name, start] of Object.entries(targets)) {
   t.test(name, async t => {
     const target = await start(t);
     for (const [story, tell] of Object.entries(stories)) await t.test(story, t => tell(t, target));
+  });
+}
+
+/** The service in a way to sign up, with its development mailbox. */
+async function serviceOfMails(t: Test, signUp: Config['signUp']): Promise<StoryTarget> {
+  const dataDir = t.testdir({});
+  const { base, sql } = await startService(t, { signUp, dataDir });
+  const client = createAuthClient({ baseUrl: base });
+  return {
+    client,
+    mailbox: readMailbox(base),
+    async signInLongAgo(credentials) {
+      const signedIn = await client.signIn(credentials);
+      await sql(`UPDATE auth.sessions SET auth_time = now() - interval '1 hour' WHERE id = $1`, [
+        sidOf(signedIn.token),
+      ]);
+      return signedIn;
+    },
+    post: (path, body) => fetch(`${base}${path}`, posting(body, {})),
+  };
+}
+
+const mailStories: [signUp: Config['signUp'], stories: Record<string, Story>][] = [
+  ['open', { ...addressStories, ...recoveryStories }],
+  ['email', silentSignUpStories],
+  ['closed', closedSignUpStories],
+];
+for (const [signUp, told] of mailStories) {
+  t.test(`addresses and recovery, SIGN_UP=${signUp}`, async t => {
+    const target = await serviceOfMails(t, signUp);
+    for (const [story, tell] of Object.entries(told)) await t.test(story, () => tell(target));
   });
 }

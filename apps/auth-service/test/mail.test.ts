@@ -406,7 +406,10 @@ t.test('templates can be replaced, and are checked at the start', async t => {
     [{ 'new-sign-in.html': '{{/address}}' }, /closes the section \{\{\/address\}\} that is not open/],
     [{ 'new-sign-in.html': '{{#address}}{{#at}}{{/at}}{{/address}}' }, /opens the section \{\{#at\}\} within another/],
     [{ 'layout.html': '<p>' }, /layout\.html lacks \{\{content\}\}/],
-    [{ 'verify-mail.txt': 'x' }, /verify-mail\.txt is none of the templates: layout\.html, address-changed\.html/],
+    [
+      { 'verify-mail.txt': 'x' },
+      /verify-mail\.txt is none of the templates: layout\.html, email-change-requested\.html/,
+    ],
   ];
   for (const [files, message] of cases) {
     t.throws(() => loadTemplates(t.testdir(files)), { name: 'ConfigError', message }, String(message));

@@ -1,5 +1,5 @@
 import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
-import { foldUsername, NAMED } from '../credentials/identifiers.js';
+import { foldName, NAMED } from '../credentials/identifiers.js';
 import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 import { endSessions } from '../sessions/end.js';
@@ -17,7 +17,7 @@ const DISABLE = statement<never, { accountId: string }>(
 const ENABLE = statement<never, { accountId: string; origin: string }>(`
   WITH changed AS (
     UPDATE auth.users SET disabled_at = NULL WHERE id = $accountId RETURNING id
-  ), recorded AS (${recorded({ event: 'user_enabled', from: 'changed', account: 'changed.id' })})
+  ), ${recorded({ event: 'user_enabled', from: 'changed', account: 'changed.id' })}
   SELECT FROM changed`);
 
 /**
@@ -31,7 +31,7 @@ export async function setDisabled(
   origin: Origin,
 ): Promise<boolean | undefined> {
   return inTransaction(db, async () => {
-    const [found] = await FIND(db, { name: foldUsername(username) });
+    const [found] = await FIND(db, { name: foldName(username) });
     if (!found?.accountId) return undefined;
     const { accountId } = found;
     const [account] = await LOCK(db, { accountId });

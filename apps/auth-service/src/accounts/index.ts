@@ -1,17 +1,25 @@
 import fp from 'fastify-plugin';
+import type { AccountSettings } from '../config/sections/accounts.js';
+import type { MailSettings } from '../config/sections/mail.js';
+import { deleteOldTokens } from '../credentials/one-time-tokens/stored-tokens.js';
 import type { SessionLimits } from '../sessions/start.js';
+import { emailRoutes } from './email-routes.js';
 import { meRoute } from './me-route.js';
 import { deleteOldKeys } from './sign-up.js';
+import { prepareSignUpMails } from './sign-up-by-email.js';
 import { signUpRoute } from './sign-up-route.js';
 
 const BATCH = 1000;
 
 /** Accounts: how they are made, and what their owners see of them. */
-export default fp<{ config: SessionLimits }>(
+export default fp<{ config: SessionLimits & AccountSettings & MailSettings }>(
   async (app, { config }) => {
     app.cleanHourly(async client => (await deleteOldKeys(client, BATCH)) === BATCH);
+    app.cleanHourly(async client => (await deleteOldTokens(client, BATCH)) === BATCH);
+    prepareSignUpMails(app, config.appUrl);
     await app.register(signUpRoute, { config });
     await app.register(meRoute);
+    await app.register(emailRoutes, { config });
   },
-  { name: 'accounts', dependencies: ['password'] },
+  { name: 'accounts', dependencies: ['password', 'mail'] },
 );

@@ -1,30 +1,52 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { Credentials, SignedIn, SignUpHeaders } from '@latchkey/user-schema';
+import { SignedIn, SignUpHeaders, SignUpRequest } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { isMailAddress } from '../config/mail-address.js';
+import type { AccountSettings } from '../config/sections/accounts.js';
+import type { MailSettings } from '../config/sections/mail.js';
 import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { IdempotencyKeyReusedError, UsernameTakenError } from '../http/errors.js';
+import {
+  IdempotencyKeyReusedError,
+  InvalidRequestError,
+  SignUpClosedError,
+  UsernameTakenError,
+} from '../http/errors.js';
 import { type SessionLimits, startSession } from '../sessions/start.js';
 import type { Attempt } from '../throttles/index.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
+import { SIGN_UP_REQUEST } from './sign-up-by-email.js';
+import { mailVerification } from './verification.js';
 
-export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> = async (app, { config }) => {
+const NO_ADDRESS = '/email is not an e-mail address, or this service sends no mails.';
+
+export const signUpRoute: FastifyPluginAsyncTypebox<{
+  config: SessionLimits & AccountSettings & MailSettings;
+}> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
     summary: 'Sign up',
     description:
       'With an `Idempotency-Key` the call may be repeated when its response was lost, for 24 hours: the same username and password are then answered 201 with the same account, and with the same session and refresh token unless that session has been refreshed or has ended, when a new one begins. Another password is answered 422. Another username makes it another key.',
     headers: SignUpHeaders,
-    body: Credentials,
-    response: { 201: SignedIn, ...problemResponses(400, 409, 413, 415, 422, 429, 503) },
+    body: SignUpRequest,
+    response: {
+      201: SignedIn,
+      202: Type.Null({ description: 'With `SIGN_UP=email`: a mail is sent, and its link makes the account' }),
+      ...problemResponses(400, 403, 409, 413, 415, 422, 429, 503),
+    },
   };
-  const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
+  const preHandler = app.admitHash(({ body }) => (body as SignUpRequest).username);
   const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };
   app.post('/auth/sign-up', options, async (request, reply) => {
-    const { username, password } = request.body;
+    const { username, password, email } = request.body;
+    if (config.signUp === 'closed') throw new SignUpClosedError();
+    if (email !== undefined && !(app.mail.isAvailable && isMailAddress(email)))
+      throw new InvalidRequestError(NO_ADDRESS);
     const header = request.headers['idempotency-key'];
     const keyHash = header === undefined ? undefined : hashKey(header);
     const origin = originOf(request);
@@ -40,7 +62,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
     /** Responds to a sign-up that was made before. Only the password proves whose it is. */
     const repeat = (found: NonNullable<Awaited<ReturnType<typeof findEarlier>>>) =>
       app.throttles.guess(request, reply, { username }, async attempt => {
-        const { id, createdAt, passwordHash, credentialVersion, sessionId } = found;
+        const { id, email, createdAt, passwordHash, credentialVersion, sessionId } = found;
         const refuseReuse = (reason: string) => refuse(attempt, new IdempotencyKeyReusedError(), reason, id);
         const { matches } = await app.passwords.verify(password, passwordHash, caller);
         if (!passwordHash || found.disabled || !matches) return refuseReuse(reasonOf(found));
@@ -51,7 +73,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
           (await refuseReuse('changed_meanwhile'));
         app.announce(request, session);
         await attempt.succeeded();
-        return app.issueTokens({ id, username: found.username, createdAt }, session.session);
+        return app.issueTokens({ id, username: found.username, email, createdAt }, session.session);
       });
 
     const signUpNew = () =>
@@ -59,7 +81,15 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
         await app.checkNewPassword(request, attempt, { password, of: { username }, pointer: '/password' });
         const passwordHash = await app.passwords.hash(password, caller);
         const account = { username, passwordHash, keyHash };
-        const added = await transact(app.pg, client => signUp(client, account, config, origin));
+        const mayMail = email !== undefined && (await app.throttles.takeMail(email));
+        const added = await transact(app.pg, async client => {
+          const result = await signUp(client, account, config, origin);
+          if (result && mayMail) {
+            const about = { accountId: result.account.id, username, email };
+            await mailVerification(app, client, config.appUrl, about);
+          }
+          return result;
+        });
         if (added) {
           app.announce(request, added);
           await attempt.succeeded();
@@ -71,6 +101,23 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
         await attempt.withdraw();
         return repeat(earlier);
       });
+
+    /** Does the same whether an account has the address or the name, or not: the mail tells. */
+    const signUpByEmail = (email: string) =>
+      app.throttles.signUp(request, reply, { username }, async attempt => {
+        await app.checkNewPassword(request, attempt, { password, of: { username }, pointer: '/password' });
+        const passwordHash = await app.passwords.hash(password, caller);
+        if (await app.throttles.takeMail(email)) {
+          await app.mail.request(app.pg, { request: SIGN_UP_REQUEST, to: email, values: { username, passwordHash } });
+        }
+        await attempt.failed();
+      });
+    if (config.signUp === 'email') {
+      if (email === undefined)
+        throw new InvalidRequestError('/email is required: the account is made by a link in a mail.');
+      await signUpByEmail(email);
+      return reply.status(202).send(null);
+    }
 
     const earlier = await findEarlier();
     return reply.status(201).send(await (earlier ? repeat(earlier) : signUpNew()));

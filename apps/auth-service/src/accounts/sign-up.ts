@@ -1,7 +1,7 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
-import { foldUsername, NAMED } from '../credentials/identifiers.js';
+import { foldName, NAMED } from '../credentials/identifiers.js';
 import {
   HASH_COLUMNS,
   HASH_VALUES,
@@ -32,6 +32,30 @@ const INSERT = statement<User, Row>(`
   )
   SELECT ${ACCOUNT} FROM added u`);
 
+const ADD = statement<{ events: RecordedEvent[] }, Row & { email: string; origin: string }>(`
+  WITH claimed AS (
+    INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
+  ), added AS (
+    INSERT INTO auth.users AS u (id, username, email, ${HASH_COLUMNS})
+    SELECT user_id, $username, $email, ${HASH_VALUES} FROM claimed RETURNING u.id
+  ), ${recorded({ event: 'sign_up', from: 'added', account: 'added.id', actor: byAccount('added.id') })}
+  SELECT ${EVENTS} FROM added`);
+
+/**
+ * Adds an account without a session, with an address that it has proved.
+ *
+ * @returns `undefined` when the username is taken, in whatever case
+ */
+export async function addAccount(
+  db: Queryable,
+  { id, username, email, passwordHash }: { id: string; username: string; email: string; passwordHash: string },
+  origin: Origin,
+): Promise<RecordedEvent[] | undefined> {
+  const values = { id, name: foldName(username), username, email, ...hashValues(passwordHash) };
+  const [added] = await ADD(db, { ...values, origin: originValue(origin) });
+  return added?.events;
+}
+
 const REMEMBER = statement<never, { accountId: string; keyHash: Buffer; sessionId: string }>(
   'INSERT INTO auth.sign_up_keys (user_id, key_hash, session_id) VALUES ($accountId, $keyHash, $sessionId)',
 );
@@ -49,7 +73,7 @@ export async function signUp(
 ): Promise<(Started & { account: User }) | undefined> {
   const [account] = await INSERT(db, {
     id: uuidv7(),
-    name: foldUsername(username),
+    name: foldName(username),
     username,
     ...hashValues(passwordHash),
   });
@@ -71,7 +95,7 @@ export async function findSignUp(
   username: string,
   keyHash: Buffer,
 ): Promise<(StoredPassword & { sessionId: string }) | undefined> {
-  const [found] = await FIND(db, { name: foldUsername(username), keyHash });
+  const [found] = await FIND(db, { name: foldName(username), keyHash });
   return found;
 }
 
@@ -81,13 +105,13 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
     FROM auth.users u
     WHERE ${IS_SESSION} AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
     RETURNING s.*
-  ), recorded AS (${recorded({
+  ), ${recorded({
     event: 'sign_up_repeated',
     from: 's',
     account: 's.user_id',
     session: 's.id',
     actor: byAccount('s.user_id'),
-  })})
+  })}
   SELECT ${STATE}, ${EVENTS} FROM s`);
 
 /** Resumes a session for tokens like its first; `undefined` when it has been refreshed or is not alive. */

@@ -29,12 +29,12 @@ export async function listClients(db: Queryable): Promise<Client[]> {
 const INSERT = statement<{ id: string }, { id: string; secretHash: Buffer; scopes: string[]; origin: string }>(`
   WITH c AS (
     INSERT INTO auth.clients (id, secret_hash, scopes) VALUES ($id, $secretHash, $scopes) ON CONFLICT DO NOTHING RETURNING *
-  ), recorded AS (${recorded({
+  ), ${recorded({
     event: 'client_created',
     from: 'c',
     client: 'c.id',
     details: `jsonb_build_object('scopes', c.scopes)`,
-  })})
+  })}
   SELECT id FROM c`);
 
 /** Adds a client; `false` when there is one with that id. */
@@ -52,7 +52,7 @@ const REPLACE_SECRET = statement<{ id: string }, { id: string; secretHash: Buffe
     UPDATE auth.clients SET secret_hash = $secretHash, previous_secret_hash = secret_hash,
       previous_secret_until = now() + make_interval(secs => $graceS)
     WHERE id = $id RETURNING *
-  ), recorded AS (${recorded({ event: 'client_secret_rotated', from: 'c', client: 'c.id' })})
+  ), ${recorded({ event: 'client_secret_rotated', from: 'c', client: 'c.id' })}
   SELECT id FROM c`);
 
 /** Gives a client another secret; the one before stays good for `graceS` seconds. `false` when there is no such client. */
@@ -70,7 +70,7 @@ const setDisabled = (event: 'client_disabled' | 'client_enabled', disabledAt: st
     WITH c AS (
       UPDATE auth.clients SET disabled_at = ${disabledAt}
       WHERE id = $id AND (disabled_at IS NULL) = (${disabledAt} IS NOT NULL) RETURNING *
-    ), recorded AS (${recorded({ event, from: 'c', client: 'c.id' })})
+    ), ${recorded({ event, from: 'c', client: 'c.id' })}
     SELECT EXISTS (SELECT FROM c) AS changed FROM auth.clients WHERE id = $id`);
 const DISABLE = setDisabled('client_disabled', 'now()');
 const ENABLE = setDisabled('client_enabled', 'NULL::timestamptz');

@@ -1,6 +1,7 @@
 import { ConfigError, readEnvironment } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 import type { SettingsOf } from './section.js';
+import { accounts } from './sections/accounts.js';
 import { type DatabaseSettings, database } from './sections/database.js';
 import { events } from './sections/events.js';
 import { http } from './sections/http.js';
@@ -13,7 +14,19 @@ import { throttles } from './sections/throttles.js';
 import { tokens } from './sections/tokens.js';
 
 /** The sections, in the order in which they are documented. */
-export const SECTIONS = { service, http, database, secrets, tokens, sessions, passwords, throttles, mail, events };
+export const SECTIONS = {
+  service,
+  http,
+  database,
+  secrets,
+  tokens,
+  sessions,
+  accounts,
+  passwords,
+  throttles,
+  mail,
+  events,
+};
 
 type Section = (typeof SECTIONS)[keyof typeof SECTIONS];
 type Intersection<Union> = (Union extends unknown ? (member: Union) => void : never) extends (all: infer All) => void

@@ -1,5 +1,12 @@
-/** A username as it is found: ASCII letters in lower case, and no others, which no username has. */
-export const foldUsername = (username: string): string => username.replace(/[A-Z]+/g, letters => letters.toLowerCase());
+/** A username or an e-mail address as it is found: ASCII letters in lower case, and no others, which none has. */
+export const foldName = (name: string): string => name.replace(/[A-Z]+/g, letters => letters.toLowerCase());
 
-/** SQL: the id of the account that has the username `$name`, as {@link foldUsername} returns it. */
+/** SQL: the id of the account that has the username `$name`, as {@link foldName} returns it. */
 export const NAMED = `(SELECT i.user_id FROM auth.identifiers i WHERE i.name = $name AND i.kind = 'username')`;
+
+/** SQL: the id of the account that has the username or the verified address `$name`, folded. A username takes precedence. */
+export const NAMED_OR_ADDRESSED = `(
+  SELECT i.user_id FROM auth.identifiers i WHERE i.name = $name AND i.kind IN ('username', 'email') ORDER BY i.kind DESC LIMIT 1)`;
+
+/** SQL: the id of the account that has the verified address `$name`, as {@link foldName} returns it. */
+export const ADDRESSED = `(SELECT i.user_id FROM auth.identifiers i WHERE i.name = $name AND i.kind = 'email')`;

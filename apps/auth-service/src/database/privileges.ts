@@ -23,9 +23,11 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   clients: ['SELECT', 'INSERT', 'UPDATE'],
   feed_drafts: ALL,
   feed_pages: ALL,
-  identifiers: ['SELECT', 'INSERT'],
+  identifiers: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   mail_queue: ALL,
   migrations: ['SELECT'],
+  notices: ALL,
+  one_time_tokens: ALL,
   revocation_batches: ALL,
   revocation_head: ['SELECT', 'UPDATE'],
   // Of replicas of the version before.

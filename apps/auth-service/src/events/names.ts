@@ -17,6 +17,12 @@ export type EventDetails = {
   session_ended: { reason: string; ended: number } | null;
   password_changed: { ended: number };
   password_change_failed: Refused;
+  /** A link was mailed, or made by the operator. */
+  password_reset_requested: null;
+  password_reset: { ended: number };
+  email_change_requested: null;
+  email_changed: null;
+  email_removed: null;
   signing_key_added: Key & { algorithm: string; leadS: number };
   signing_key_retired: Key;
   signing_key_distrusted: Key;

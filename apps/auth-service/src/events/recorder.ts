@@ -39,13 +39,15 @@ type Recording = {
   details?: string;
   /** Who did it when the request does not say so already, as when a caller becomes an account. */
   actor?: string;
+  /** What follows FROM: one row when the owner of the account is to be told. */
+  notice?: string;
 };
 
 const MAX_EVENTS = 2;
 
 /**
- * SQL that records events, for the WITH of the statement that does what they tell, under the name `recorded`: both happen or
- * neither. Its parameter is `$origin`: {@link originValue}. Select {@link EVENTS} to tell the log.
+ * SQL that records events, for the WITH of the statement that does what they tell, as the query `recorded`: both happen or
+ * neither. Those of which the owner is told also become notices. Its parameter is `$origin`: {@link originValue}. Select {@link EVENTS} to tell the log.
  */
 export function recorded(...events: [Recording, Recording?]): string {
   const selects = events
@@ -55,13 +57,27 @@ export function recorded(...events: [Recording, Recording?]): string {
       return `SELECT ${index}, '${event}', ${account ?? 'NULL'}::uuid, ${session ?? 'NULL'}::uuid, ${client ?? 'NULL'}::text,
       ${details ?? 'NULL'}::jsonb, ${actor ?? 'NULL'}::text FROM ${from}`;
     });
-  return `
+  return `recorded AS (
     INSERT INTO auth.audit_events (place, id, request_id, address, user_agent, actor, event, user_id, session_id, client_id, details)
     SELECT coalesce(what.user_id, o.ids[what.index + 1]), o.ids[what.index + 1], o."requestId", o.address, o."userAgent", coalesce(o.actor, what.actor), what.event,
       what.user_id, what.session_id, what.client_id, what.details
     FROM jsonb_to_record($origin::jsonb) AS o (ids uuid[], "requestId" text, address inet, "userAgent" text, actor text),
       LATERAL (${selects.join(' UNION ALL ')}) AS what (index, event, user_id, session_id, client_id, details, actor)
-    RETURNING event, user_id AS "userId", session_id AS "sessionId", client_id AS "clientId", details`;
+    RETURNING event, user_id AS "userId", session_id AS "sessionId", client_id AS "clientId", details
+  )${noticed(events)}`;
+}
+
+function noticed(events: (Recording | undefined)[]): string {
+  const selects = events.map((one, index) =>
+    one?.notice === undefined ? [] : [`SELECT ${index}, '${one.event}', ${one.account}::uuid FROM ${one.notice}`],
+  );
+  if (selects.flat().length === 0) return '';
+  return `, noticed AS (
+    INSERT INTO auth.notices (account_id, event_id, event, address, user_agent)
+    SELECT what.account_id, o.ids[what.index + 1], what.event, o.address, o."userAgent"
+    FROM jsonb_to_record($origin::jsonb) AS o (ids uuid[], address inet, "userAgent" text),
+      LATERAL (${selects.flat().join(' UNION ALL ')}) AS what (index, event, account_id)
+  )`;
 }
 
 /** The column `events` of a statement with {@link recorded}: {@link RecordedEvent}s. */

@@ -13,15 +13,26 @@ const define = (code: Code, message: string, status: number, Base: new (message?
 
 export const CallerGoneError = define('invalid_request', 'The caller has gone.', 499);
 export const DatabaseNotReadyError = define('service_unavailable', 'The database cannot be used.', 503);
+export const EmailTakenError = define('email_taken', 'Another account has that address.', 409);
 export const HashFailedError = define('service_unavailable', 'The password could not be hashed.', 503);
 export const IdempotencyKeyReusedError = define(
   'idempotency_key_reused',
   'A sign-up with other credentials has had that Idempotency-Key.',
   422,
 );
+export const InsufficientAuthenticationError = define(
+  'insufficient_user_authentication',
+  'Sign in again: this needs a sign-in of at most %s seconds ago.',
+  401,
+);
 export const InsufficientScopeError = define('insufficient_scope', 'The token lacks the scope %s.', 403);
 export const InvalidClientError = define('invalid_client', 'Client authentication failed.', 401);
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
+export const InvalidOneTimeTokenError = define(
+  'invalid_one_time_token',
+  'The link is not valid any more, or was used; ask for another.',
+  400,
+);
 export const InvalidRequestError = define('invalid_request', '%s', 400);
 export const InvalidScopeError = define('invalid_scope', 'The client may not have that scope.', 400);
 export const InvalidRefreshTokenError = define(
@@ -35,6 +46,7 @@ export const MissingTokenError = define('missing_token', 'Send an access token: 
 export const NotFoundError = define('not_found', 'You have no such session.', 404);
 export const OverloadedError = define('hash_lane_full', 'Too many passwords wait to be checked.', 503, BusyError);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
+export const SignUpClosedError = define('sign_up_closed', 'Accounts are made by those who run the service.', 403);
 export const StaleError = define('database_stale', 'The database does not respond.', 503);
 export const ThrottleStoreError = define('service_unavailable', 'The throttles cannot be asked.', 503);
 export const TooManyRequestsError = define(

@@ -6,10 +6,19 @@ import type { MailSettings } from '../config/sections/mail.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { ServiceSettings } from '../config/sections/service.js';
 import { createDevelopmentMailbox, developmentMailboxRoutes } from './development-mailbox.js';
-import { deleteOldMails, type NewMail, type QueueState, queueMail, readQueueState } from './queue.js';
+import notices from './notices.js';
+import {
+  deleteOldMails,
+  type MailRequest,
+  type NewMail,
+  type QueueState,
+  queueMail,
+  queueMailRequest,
+  readQueueState,
+} from './queue.js';
 import { loadTemplates, type TemplateName } from './templates.js';
 import { createSmtpTransport } from './transport.js';
-import { startWorker } from './worker.js';
+import { type Prepare, startWorker } from './worker.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,6 +27,9 @@ declare module 'fastify' {
       isAvailable: boolean;
       /** Queues a mail, in the transaction of the caller; does nothing where mails cannot be sent. See {@link queueMail}. */
       queue<Name extends TemplateName>(db: Queryable, mail: NewMail<Name>): Promise<void>;
+      /** Queues a mail whose content is found when it is about to be sent, by what `prepare` has added. */
+      request(db: Queryable, mail: MailRequest): Promise<void>;
+      prepare(request: string, prepare: Prepare): void;
     };
   }
 }
@@ -37,12 +49,15 @@ export default fp<{
     const { mail: settings, authSecrets: secrets, production, dataDir, metricsPort } = config;
     const render = loadTemplates(settings.templatesDir);
     app.cleanHourly(async client => (await deleteOldMails(client, BATCH)) === BATCH);
+    const preparers = new Map<string, Prepare>();
     const { smtp, from } = settings;
     const mailbox = smtp || production ? undefined : createDevelopmentMailbox(join(dataDir, 'mail'));
     const transport = smtp ? createSmtpTransport({ smtp, from }) : mailbox;
     app.decorate('mail', {
       isAvailable: transport !== undefined,
       queue: async (db, mail) => (transport ? queueMail(db, secrets[0], mail) : undefined),
+      request: async (db, mail) => (transport ? queueMailRequest(db, secrets[0], mail) : undefined),
+      prepare: (request, prepare) => void preparers.set(request, prepare),
     });
     if (mailbox) await app.register(developmentMailboxRoutes, { mailbox, config });
 
@@ -61,8 +76,9 @@ export default fp<{
     );
     app.gauge('latchkey_mail_oldest_seconds', 'How long the oldest mail that waits has waited', () => state?.oldestS);
 
+    await app.register(notices);
     if (!transport) return;
-    const worker = await startWorker(app, { transport, render, secrets, onLook });
+    const worker = await startWorker(app, { transport, render, preparers, secrets, onLook });
     app.addHook('onClose', () => worker.close());
   },
   { name: 'mail', dependencies: ['database', 'metrics'] },

@@ -27,8 +27,17 @@ export type LeasedMail = {
   createdAt: string;
 };
 
-/** What is sealed of a mail. */
+/** What is sealed of a mail: the recipient, and the values of the template or of the request. */
 export type Payload = { to: string; values: Record<string, string> };
+
+/** What a mail says, by its template. */
+export type MailContent = { [Name in TemplateName]: { template: Name; values: MailValues[Name] } }[TemplateName];
+
+/**
+ * A mail whose content is found when it is about to be sent. The request that queues it does the same work whatever will be found, such as
+ * that nobody has the address, and then no mail is sent.
+ */
+export type MailRequest = { request: string; to: string; values: Record<string, string> };
 
 /** The channel and the table of the queue. A notification wakes the replicas. */
 export const QUEUE = 'mail_queue';
@@ -42,15 +51,31 @@ const INSERT = statement<never, Record<string, unknown>>(`
  *
  * @throws Error when the address cannot be put into a header as it is
  */
-export async function queueMail<Name extends TemplateName>(
+export function queueMail<Name extends TemplateName>(
   db: Queryable,
   secret: Secret,
   { template, values, to, accountId }: NewMail<Name>,
 ): Promise<void> {
-  if (!isMailAddress(to)) throw new Error('This is not an address to which a mail can be sent.');
+  return queue(db, secret, { template, payload: { to, values }, accountId });
+}
+
+/** Queues a mail whose content is found when it is about to be sent. */
+export function queueMailRequest(db: Queryable, secret: Secret, { request, to, values }: MailRequest): Promise<void> {
+  return queue(db, secret, { template: request, payload: { to, values }, accountId: undefined });
+}
+
+async function queue(
+  db: Queryable,
+  secret: Secret,
+  {
+    template,
+    payload,
+    accountId,
+  }: { template: string; payload: { to: string; values: object }; accountId: string | undefined },
+): Promise<void> {
+  if (!isMailAddress(payload.to)) throw new Error('This is not an address to which a mail can be sent.');
   const id = uuidv7();
-  const payload = Buffer.from(JSON.stringify({ to, values }));
-  const sealedPayload = seal(payload, secret, sealOf(id, template));
+  const sealedPayload = seal(Buffer.from(JSON.stringify(payload)), secret, sealOf(id, template));
   await INSERT(db, { id, accountId: accountId ?? null, template, sealedPayload, secretId: secret.id });
 }
 
@@ -91,12 +116,12 @@ const FAIL = statement<{ isGivenUp: boolean }, Record<string, unknown>>(`
       given_up_at = CASE WHEN $isPermanent OR retry_until <= now() THEN now() END
     WHERE id = $id AND attempts = $attempts AND given_up_at IS NULL
     RETURNING id, account_id, template, attempts, given_up_at
-  ), recorded AS (${recorded({
+  ), ${recorded({
     event: 'mail_given_up',
     from: 'failed WHERE given_up_at IS NOT NULL',
     account: 'failed.account_id',
     details: `jsonb_build_object('mailId', failed.id, 'template', failed.template, 'attempts', failed.attempts, 'error', $error::text)`,
-  })})
+  })}
   SELECT given_up_at IS NOT NULL AS "isGivenUp" FROM failed`);
 
 /** A failed attempt: why, whether the next one would fail as well, and when that is due. */
@@ -175,11 +200,11 @@ const retry = (which: string) =>
       UPDATE auth.mail_queue SET given_up_at = NULL, next_at = now(), retry_until = now() + interval '1 day'
       WHERE ${which} RETURNING id
     ), counted AS (SELECT count(*)::int AS mails FROM retried),
-    recorded AS (${recorded({
+    ${recorded({
       event: 'mail_retried',
       from: 'counted WHERE mails > 0',
       details: `jsonb_build_object('mails', counted.mails)`,
-    })})
+    })}
     SELECT mails AS retried FROM counted`);
 const RETRY_ONE = retry('id = $id');
 const RETRY_GIVEN_UP = retry('given_up_at IS NOT NULL');

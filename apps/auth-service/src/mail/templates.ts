@@ -10,8 +10,10 @@ type Notice = { username: string; at: string; address?: string | undefined; user
 
 /** The values that each template shows. Times are RFC 3339, links are URLs. */
 export type MailValues = {
-  'address-changed': Notice;
-  'address-known': Omit<Action, 'expiresAt'>;
+  'email-change-requested': Notice;
+  'email-changed': Notice;
+  'email-removed': Notice;
+  'sign-up-repeated': Omit<Action, 'expiresAt'>;
   invitation: Action;
   'new-sign-in': Notice;
   'password-changed': Notice;
@@ -38,8 +40,10 @@ const NOTICE = { username: 'may', at: 'may', address: 'may', userAgent: 'may' } 
 
 // The placeholders of each template: those that it must have, and those that it may.
 const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
-  'address-changed': NOTICE,
-  'address-known': { username: 'may', link: 'must' },
+  'email-change-requested': NOTICE,
+  'email-changed': NOTICE,
+  'email-removed': NOTICE,
+  'sign-up-repeated': { username: 'may', link: 'must' },
   invitation: ACTION,
   'new-sign-in': NOTICE,
   'password-changed': NOTICE,

@@ -11,7 +11,7 @@ export type Mail = MailText & {
   id: string;
   to: string;
   template: string;
-  values: Record<string, string>;
+  values: Record<string, string | undefined>;
   createdAt: string;
 };
 

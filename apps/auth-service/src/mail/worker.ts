@@ -3,9 +3,24 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { FastifyInstance } from 'fastify';
 import type { Secrets } from '../config/secrets.js';
 import { SERVICE_ORIGIN } from '../events/recorder.js';
-import { deleteMail, failMail, type LeasedMail, leaseMails, openPayload, QUEUE } from './queue.js';
+import {
+  deleteMail,
+  failMail,
+  type LeasedMail,
+  leaseMails,
+  type MailContent,
+  openPayload,
+  type Payload,
+  QUEUE,
+} from './queue.js';
 import type { Render } from './templates.js';
 import { DeliveryError, type Mail, type Transport } from './transport.js';
+
+/** Finds what a requested mail says, or that none is to be sent. It may be called more than once. */
+export type Prepare = (
+  db: Queryable,
+  request: Payload & { id: string },
+) => Promise<(MailContent & { to: string }) | undefined>;
 
 /** Sends the mails of the queue. */
 export type Worker = {
@@ -16,6 +31,8 @@ export type Worker = {
 type Parts = {
   transport: Transport;
   render: Render;
+  /** Those who find the content of mails that were queued as requests. */
+  preparers: ReadonlyMap<string, Prepare>;
   secrets: Secrets;
   /** Called with the connection each time that the queue is looked at. */
   onLook: (db: Queryable) => Promise<void>;
@@ -44,7 +61,7 @@ const LONGEST_PAUSE_S = 60;
  */
 export async function startWorker(
   app: FastifyInstance,
-  { transport, render, secrets, onLook }: Parts,
+  { transport, render, preparers, secrets, onLook }: Parts,
 ): Promise<Worker> {
   const inFlight = new Set<Promise<void>>();
   const closing = new AbortController();
@@ -92,10 +109,25 @@ export async function startWorker(
     }
   };
 
+  /** Resolves to `undefined` when no mail is to be sent. */
+  const compose = async (leased: LeasedMail): Promise<Mail | undefined> => {
+    const { id, createdAt } = leased;
+    const payload = openPayload(leased, secrets);
+    const prepare = preparers.get(leased.template);
+    const content = prepare
+      ? await app.askDatabase(db => prepare(db, { ...payload, id }))
+      : { ...payload, template: leased.template };
+    if (!content) return undefined;
+    const { to, template, values } = content;
+    return { id, template, createdAt, to, values, ...render(template, values) };
+  };
+
   const send = async (mail: LeasedMail) => {
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_WITHIN_MS)]);
     try {
-      await transport.send(compose(mail, render, secrets), signal);
+      const composed = await compose(mail);
+      if (!composed) return await forget(mail);
+      await transport.send(composed, signal);
     } catch (error) {
       return fail(mail, error);
     }
@@ -136,12 +168,6 @@ export async function startWorker(
 }
 
 const NOT_SENT = { isPermanent: false, isOfServer: false };
-
-function compose(leased: LeasedMail, render: Render, secrets: Secrets): Mail {
-  const { id, template, createdAt } = leased;
-  const { to, values } = openPayload(leased, secrets);
-  return { id, template, createdAt, to, values, ...render(template, values) };
-}
 
 /** Doubles with each time, between the half and the whole of it. */
 function backoff(times: number, first: number, longest: number): number {

@@ -29,9 +29,9 @@ const RESTORE = statement<{ restored: number }, { sids: string[]; exps: number[]
   ), restored AS (
     INSERT INTO auth.revocations (session_id, expires_at, batch) SELECT sid, to_timestamp(exp), $draft FROM given
     ON CONFLICT DO NOTHING RETURNING session_id AS id, expires_at AS token_expires_at
-  ), drafted AS (${drafted('restored')}), recorded AS (${recorded({
+  ), drafted AS (${drafted('restored')}), ${recorded({
     event: 'revocations_restored',
     details: `jsonb_build_object('restored', (SELECT count(*) FROM restored), 'ended', (SELECT count(*) FROM ended))`,
     from: '(VALUES (1)) AS once WHERE EXISTS (SELECT FROM restored)',
-  })})
+  })}
   SELECT count(*)::int AS restored FROM restored`);

@@ -2,7 +2,7 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { Revocation, SignOutScope } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import { statement } from '../database/sql.js';
-import { EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { drafted, REVOCATION } from '../revocations/drafts.js';
 import { IS_LIVE } from './session.js';
 
@@ -12,10 +12,12 @@ export type Selection =
   | { accountId: string; sessionId?: never; scope: 'all' };
 
 /** Why sessions end, which is also the name of the event. */
-export type EndReason = 'sign_out' | 'session_ended' | 'password_changed' | 'user_disabled';
+export type EndReason = 'sign_out' | 'session_ended' | 'password_changed' | 'password_reset' | 'user_disabled';
 
 /** Sessions that have ended, and what was recorded. */
 export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
+
+const ONCE = '(VALUES (1)) AS once';
 
 /** The event of each reason. A change of the account is recorded also when it ends no session. */
 const RECORDINGS: Record<EndReason, string> = {
@@ -39,6 +41,15 @@ const RECORDINGS: Record<EndReason, string> = {
     account: '$accountId',
     session: '$sessionId',
     details: `jsonb_build_object('ended', count(*))`,
+    notice: ONCE,
+  }),
+  password_reset: recorded({
+    event: 'password_reset',
+    from: 's',
+    account: '$accountId',
+    details: `jsonb_build_object('ended', count(*))`,
+    actor: byAccount('$accountId'),
+    notice: ONCE,
   }),
   user_disabled: recorded({
     event: 'user_disabled',
@@ -60,13 +71,14 @@ const end = (reason: EndReason) =>
       WHERE s.user_id = $accountId AND s.id = locked.id AND ${IS_LIVE}
         AND ($scope = 'all' OR (s.id = $sessionId) = ($scope = 'current'))
       RETURNING s.*
-    ), drafted AS (${drafted('s')}), recorded AS (${RECORDINGS[reason]})
+    ), drafted AS (${drafted('s')}), ${RECORDINGS[reason]}
     SELECT coalesce(json_agg(${REVOCATION}), '[]') AS ended, ${EVENTS} FROM s`);
 
 const STATEMENTS: Record<EndReason, ReturnType<typeof end>> = {
   sign_out: end('sign_out'),
   session_ended: end('session_ended'),
   password_changed: end('password_changed'),
+  password_reset: end('password_reset'),
   user_disabled: end('user_disabled'),
 };
 

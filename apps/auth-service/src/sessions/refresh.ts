@@ -39,6 +39,7 @@ function byToken<Row extends QueryResultRow, Values extends object = Record<neve
 type RefreshRow = SessionState & {
   userId: string;
   username: string;
+  email: string | null;
   createdAt: string;
   stolen: Revocation | null;
   events: RecordedEvent[];
@@ -60,9 +61,9 @@ const REFRESH = byToken<RefreshRow, Lifetimes & { origin: string; draft: string 
     FROM auth.users u, ${CLOCK}
     WHERE ${isItsSession} AND s.generation >= $generation AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
       AND ${IS_GENUINE}
-    RETURNING s.*, u.username, u.created_at AS user_created_at
+    RETURNING s.*, u.username, u.email, u.created_at AS user_created_at
   ), drafted AS (${drafted(`s WHERE ${IS_STOLEN}`)}
-  ), recorded AS (${recorded(
+  ), ${recorded(
     {
       event: 'refresh',
       from: 's WHERE s.refresh_recorded_at = now()',
@@ -70,9 +71,15 @@ const REFRESH = byToken<RefreshRow, Lifetimes & { origin: string; draft: string 
       session: 's.id',
       actor: byAccount('s.user_id'),
     },
-    { event: 'refresh_token_reuse', from: `s WHERE ${IS_STOLEN}`, account: 's.user_id', session: 's.id' },
-  )})
-  SELECT ${STATE}, s.user_id AS "userId", s.username, ${utc('s.user_created_at')} AS "createdAt", ${EVENTS},
+    {
+      event: 'refresh_token_reuse',
+      from: `s WHERE ${IS_STOLEN}`,
+      account: 's.user_id',
+      session: 's.id',
+      notice: `s WHERE ${IS_STOLEN}`,
+    },
+  )}
+  SELECT ${STATE}, s.user_id AS "userId", s.username, s.email, ${utc('s.user_created_at')} AS "createdAt", ${EVENTS},
     CASE WHEN ${IS_STOLEN} THEN ${REVOCATION} END AS stolen
   FROM s`,
 );
@@ -95,8 +102,8 @@ export async function refreshSession(
 ): Promise<Refreshed | undefined> {
   const [row] = await REFRESH(db, { ...token, ...lifetimes, draft: uuidv7(), origin: originValue(origin) });
   if (!row) return undefined;
-  const { userId, username, createdAt, stolen, events, ...session } = row;
-  return { session, account: { id: userId, username, createdAt }, events, ...(stolen && { stolen }) };
+  const { userId, username, email, createdAt, stolen, events, ...session } = row;
+  return { session, account: { id: userId, username, email, createdAt }, events, ...(stolen && { stolen }) };
 }
 
 /** The account and the times of a refresh token, in seconds since 1970. */

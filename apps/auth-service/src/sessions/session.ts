@@ -6,7 +6,8 @@ import { epoch, statement } from '../database/sql.js';
 import { ACCOUNT } from '../tokens/account.js';
 
 /** How long sessions and tokens live, in seconds. */
-export type Lifetimes = Pick<TokenSettings, 'accessTokenTtlS'> & Omit<SessionSettings, 'sessionsPerAccount'>;
+export type Lifetimes = Pick<TokenSettings, 'accessTokenTtlS'> &
+  Pick<SessionSettings, 'refreshTokenTtlS' | 'sessionMaxAgeS' | 'refreshGraceS'>;
 
 /** What the next tokens of a session are made of. Times are in seconds since 1970, by the database's clock. */
 export type SessionState = {
@@ -17,6 +18,9 @@ export type SessionState = {
   refreshExpiresIn: number;
   issuedAt: number;
   tokenExpiresAt: number;
+  /** When and how (RFC 8176) the account was proved. */
+  authTime: number;
+  amr: string[];
 };
 
 /** Whether a session `s` is live. */
@@ -28,7 +32,8 @@ export const TOKEN_EXPIRY = 'least(now() + make_interval(secs => $accessTokenTtl
 /** The columns of {@link SessionState}, of a session `s`. */
 export const STATE = `s.id, s.generation, s.salt,
   ceil(extract(epoch FROM s.expires_at - now()))::int AS "refreshExpiresIn",
-  ${epoch('now()')} AS "issuedAt", ${epoch(TOKEN_EXPIRY)} AS "tokenExpiresAt"`;
+  ${epoch('now()')} AS "issuedAt", ${epoch(TOKEN_EXPIRY)} AS "tokenExpiresAt",
+  ${epoch('coalesce(s.auth_time, s.created_at)')} AS "authTime", s.amr`;
 
 /** That the session `s` is this one. */
 export const IS_SESSION = 's.user_id = $accountId AND s.id = $sessionId';

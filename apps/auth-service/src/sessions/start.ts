@@ -31,6 +31,10 @@ const MAX_ENDED_AT_ONCE = 1000;
 
 const inSeconds = (...least: string[]) => `now() + make_interval(secs => least(${least.map(name => `${name}::int`)}))`;
 
+// The owner is told of a sign-in from an address and browser from which no session that is still kept has begun.
+const FROM_NEW_PLACE = `s JOIN auth.users u ON u.id = s.user_id AND u.email IS NOT NULL
+  WHERE NOT EXISTS (SELECT FROM auth.sessions k WHERE k.user_id = s.user_id AND k.address = s.address AND k.user_agent = s.user_agent)`;
+
 // The lock on the account serializes its sign-ins. The statement sees the sessions of the time when it began to wait for the
 // lock; the function that ends the oldest sessions has a snapshot of its own, so it also counts those started meanwhile.
 const start = (event: Start) =>
@@ -49,8 +53,11 @@ const start = (event: Start) =>
       SELECT e.id, e.token_expires_at
       FROM s, LATERAL auth.end_oldest_sessions(
         s.user_id, s.id, $sessionsPerAccount::int, ${MAX_ENDED_AT_ONCE}, $draft::uuid) AS e
-    ), drafted AS (${drafted('ended')}), recorded AS (${recorded(
-      { event, from: 's', account: 's.user_id', session: 's.id', actor: byAccount('s.user_id') },
+    ), drafted AS (${drafted('ended')}), ${recorded(
+      {
+        ...{ event, from: 's', account: 's.user_id', session: 's.id', actor: byAccount('s.user_id') },
+        ...(event === 'sign_in' && { notice: FROM_NEW_PLACE }),
+      },
       {
         event: 'session_ended',
         from: 'ended HAVING count(*) > 0',
@@ -59,7 +66,7 @@ const start = (event: Start) =>
         details: `jsonb_build_object('reason', 'too_many_sessions', 'ended', count(*))`,
         actor: `'service'`,
       },
-    )})
+    )}
     SELECT ${STATE}, (SELECT coalesce(json_agg(${REVOCATION}), '[]') FROM ended) AS ended, ${EVENTS} FROM s`);
 
 const STATEMENTS: Record<Start, ReturnType<typeof start>> = { sign_in: start('sign_in'), sign_up: start('sign_up') };

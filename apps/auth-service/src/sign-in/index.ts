@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { Credentials, SignedIn } from '@latchkey/user-schema';
+import { SignedIn, SignInRequest } from '@latchkey/user-schema';
 import type { FastifyRequest } from 'fastify';
 import type { HashCaller } from '../credentials/password/hash-lane.js';
 import { hashCaller } from '../credentials/password/hashing-plugin.js';
@@ -18,10 +18,10 @@ export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
   const schema = {
     tags: ['auth'],
     summary: 'Sign in',
-    body: Credentials,
+    body: SignInRequest,
     response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
   };
-  const preHandler = app.admitHash(({ body }) => (body as Credentials).username);
+  const preHandler = app.admitHash(({ body }) => (body as SignInRequest).username);
   const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };
   app.post('/auth/sign-in', options, async (request, reply) => {
     const { username, password } = request.body;
@@ -43,13 +43,13 @@ export const signInRoute: FastifyPluginAsyncTypebox<{ config: SessionLimits }> =
       if (!found?.passwordHash || found.disabled || !matches) return refuse(reasonOf(found), found?.id);
       if (outdated) await renewHash(request, { ...found, passwordHash: found.passwordHash }, password, caller);
 
-      const { id, createdAt, credentialVersion } = found;
+      const { id, email, createdAt, credentialVersion } = found;
       const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
       const started = await startSession(app.pg, proof, 'sign_in', config, originOf(request));
       if (!started) return refuse('changed_meanwhile', id);
       app.announce(request, started);
       await attempt.succeeded();
-      return app.issueTokens({ id, username: found.username, createdAt }, started.session);
+      return app.issueTokens({ id, username: found.username, email, createdAt }, started.session);
     });
     return reply.send(signedIn);
   });

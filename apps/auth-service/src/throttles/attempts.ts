@@ -36,8 +36,8 @@ export type Throttle = {
 };
 
 /**
- * Takes attempts before passwords are hashed, so that guesses made in parallel cannot exceed a limit: guesses at a password,
- * and sign-ups.
+ * Takes attempts before their work begins, so that those made in parallel cannot exceed a limit: guesses at a password, sign-ups,
+ * requests for a reset, uses of a link, and mails to an address, which is the caller's "username".
  *
  * @param hashKey key of the MACs that the store holds instead of usernames and addresses: people type passwords as usernames
  */
@@ -46,7 +46,7 @@ export function createThrottles(
   hashKey: Buffer,
   store: Pick<ThrottleStore, 'spend'>,
   settlements: Pick<Settlements, 'settle'>,
-): Record<'guess' | 'signUp', Throttle> {
+): Record<'guess' | 'signUp' | 'forgotten' | 'link' | 'mail', Throttle> {
   const { maxWaitS, leaseS } = settings;
   const known = settings.knownAddressDays * 86_400;
   const hash = (...parts: string[]) =>
@@ -84,7 +84,14 @@ export function createThrottles(
       { ...counterOf(pair, caller).claim, known },
     ],
   };
+  const simple = (name: 'forgotten' | 'link' | 'mail', keyOf: Limit['keyOf']): Throttle => {
+    const limit: Limit = { refusals: createRefusals(), policy: { name, ...settings[name] }, keyOf };
+    return createThrottle([limit], leaseS, store, settlements);
+  };
   return {
+    forgotten: simple('forgotten', caller => hash(caller.address)),
+    link: simple('link', caller => hash(caller.address)),
+    mail: simple('mail', caller => hash(nameOf(caller))),
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),

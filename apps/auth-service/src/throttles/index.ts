@@ -42,6 +42,12 @@ declare module 'fastify' {
       guess: Limited;
       /** Limits sign-ups. */
       signUp: Limited;
+      /** Limits requests for a reset of a password: each that does not withdraw its attempt counts as a failure does. */
+      forgotten: Limited;
+      /** Limits invalid tokens of links. */
+      link: Limited;
+      /** Takes one of the mails with a link that an address may get in an hour; resolves to whether there was one left. */
+      takeMail(address: string): Promise<boolean>;
     };
   }
 }
@@ -59,7 +65,8 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     if (!config.throttle.enabled) {
       if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');
       const unlimited: Limited = (_request, _reply, _subject, work) => work(UNLIMITED);
-      app.decorate('throttles', { guess: unlimited, signUp: unlimited });
+      const all = { guess: unlimited, signUp: unlimited, forgotten: unlimited, link: unlimited };
+      app.decorate('throttles', { ...all, takeMail: async () => true });
       return;
     }
     const { store, close } = await openStore(config.redisUrl, app.pg, app.log);
@@ -101,8 +108,20 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     };
 
     const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
-    const { guess, signUp } = createThrottles(config.throttle, hashKey, store, settlements);
-    app.decorate('throttles', { guess: limited(guess), signUp: limited(signUp) });
+    const { guess, signUp, forgotten, link, mail } = createThrottles(config.throttle, hashKey, store, settlements);
+    app.decorate('throttles', {
+      ...{ guess: limited(guess), signUp: limited(signUp), forgotten: limited(forgotten), link: limited(link) },
+      async takeMail(address) {
+        const taken = await mail.take({ username: address, address: '' }).catch(cause => {
+          throw new ThrottleStoreError({ cause });
+        });
+        const decision = 'until' in taken ? 'refused' : 'allowed';
+        app.count('latchkey_throttle_decisions_total', { limit: 'mail', decision });
+        if ('until' in taken) return false;
+        await taken.settle('failed', () => app.count('latchkey_throttle_blocks_total', { limit: 'mail' }));
+        return true;
+      },
+    });
   },
   { name: 'throttles', dependencies: ['metrics', 'database'] },
 );

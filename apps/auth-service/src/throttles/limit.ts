@@ -2,7 +2,7 @@ import type { Settlement } from './store.js';
 
 /** As many failures as the quota within a window, which begins with the first of them. */
 export type Policy = {
-  name: 'account' | 'address' | 'pair' | 'sign-up';
+  name: 'account' | 'address' | 'forgotten' | 'link' | 'mail' | 'pair' | 'sign-up';
   quota: number;
   windowS: number;
   /**

@@ -1,5 +1,5 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import { foldUsername } from '../../credentials/identifiers.js';
+import { foldName } from '../../credentials/identifiers.js';
 import { formOf } from '../../credentials/password/stored-hash.js';
 import { HASH_COLUMNS } from '../../credentials/password/stored-passwords.js';
 import { statement, utc } from '../../database/sql.js';
@@ -65,7 +65,7 @@ export async function insertAccounts<A extends GivenAccount>(
     [
       accounts.map(({ id }) => id),
       accounts.map(({ username }) => username),
-      accounts.map(({ username }) => foldUsername(username)),
+      accounts.map(({ username }) => foldName(username)),
       accounts.map(({ passwordHash }) => passwordHash),
       forms.map(form => form?.form),
       forms.map(form => form?.cost),
@@ -102,7 +102,7 @@ export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], ta
     [
       accounts.map(({ id }) => id),
       accounts.map(({ username }) => username),
-      accounts.map(({ username }) => foldUsername(username)),
+      accounts.map(({ username }) => foldName(username)),
       accounts.map(({ passwordHash }) => passwordHash),
       accounts.map(({ disabled }) => disabled),
       accounts.map(({ hasId }) => hasId),

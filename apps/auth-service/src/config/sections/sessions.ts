@@ -13,6 +13,7 @@ export const sessions = section('Sessions', {
     maximum: 10_000,
     description: 'Maximum number of sessions of an account; a sign-in beyond it ends the oldest session',
   }),
+  REAUTHENTICATE_AFTER_S: seconds(600, DAY_S, 'How old a sign-in may be for a change of what identifies its account'),
   REFRESH_GRACE_S: Type.Integer({
     default: 10,
     minimum: 0,

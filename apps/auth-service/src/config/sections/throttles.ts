@@ -4,6 +4,7 @@ import { type SettingsOf, seconds, section } from '../section.js';
 const MAX_S = 30 * 86_400;
 // More than the maximum of HASH_MAX_WAIT_MS, a hash, and the timeouts of two statements together.
 const LEASE_S = 30;
+const HOUR_S = 3600;
 
 const failures = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 1_000_000, description });
@@ -36,6 +37,12 @@ export const throttles = section(
     THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Length of the window in which these count, from the first one'),
     THROTTLE_SIGN_UPS: failures(30, 'Sign-ups from an address, until further ones are rejected'),
     THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Length of the window in which these count, from the first one'),
+    THROTTLE_MAILS: failures(3, 'Mails with a link to one address in an hour; more are not sent'),
+    THROTTLE_FORGOTTEN: failures(
+      30,
+      'Requests for a reset of a password from an address in an hour, until it is blocked',
+    ),
+    THROTTLE_LINKS: failures(100, 'Invalid tokens of links from an address in an hour, until it is blocked'),
     THROTTLE_KNOWN_ADDRESS_DAYS: Type.Integer({
       default: 30,
       minimum: 1,
@@ -52,6 +59,9 @@ export const throttles = section(
       pair: { quota: values.throttlePairFailures, windowS: values.throttlePairWaitS },
       address: { quota: values.throttleAddressFailures, windowS: values.throttleAddressWindowS },
       signUp: { quota: values.throttleSignUps, windowS: values.throttleSignUpWindowS },
+      mail: { quota: values.throttleMails, windowS: HOUR_S },
+      forgotten: { quota: values.throttleForgotten, windowS: HOUR_S },
+      link: { quota: values.throttleLinks, windowS: HOUR_S },
       maxWaitS: values.throttleMaxWaitS,
       knownAddressDays: values.throttleKnownAddressDays,
     };

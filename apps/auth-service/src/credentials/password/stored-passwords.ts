@@ -2,7 +2,7 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { statement } from '../../database/sql.js';
 import { ACCOUNT } from '../../tokens/account.js';
-import { foldUsername, NAMED } from '../identifiers.js';
+import { foldName, NAMED_OR_ADDRESSED } from '../identifiers.js';
 import { formOf } from './stored-hash.js';
 
 /** What proves an account, and whether it may sign in. */
@@ -12,11 +12,13 @@ export type StoredPassword = User & { passwordHash: string | null; disabled: boo
 export const PASSWORD = `${ACCOUNT}, u.password_hash AS "passwordHash", u.disabled_at IS NOT NULL AS disabled,
   u.credential_version AS "credentialVersion"`;
 
-const FIND = statement<StoredPassword, { name: string }>(`SELECT ${PASSWORD} FROM auth.users u WHERE u.id = ${NAMED}`);
+const FIND = statement<StoredPassword, { name: string }>(
+  `SELECT ${PASSWORD} FROM auth.users u WHERE u.id = ${NAMED_OR_ADDRESSED}`,
+);
 
-/** Finds an account by its name, in whatever case, with what proves it. */
+/** Finds an account by its username or its verified address, in whatever case, with what proves it. */
 export async function findPassword(db: Queryable, username: string): Promise<StoredPassword | undefined> {
-  const [found] = await FIND(db, { name: foldUsername(username) });
+  const [found] = await FIND(db, { name: foldName(username) });
   return found;
 }
 

@@ -1,0 +1,145 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { transact } from '@latchkey/service-kit/database';
+import { problemResponses } from '@latchkey/service-kit/http';
+import { EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
+import { isMailAddress } from '../config/mail-address.js';
+import type { MailSettings } from '../config/sections/mail.js';
+import { removeAddress, setAddress } from '../credentials/addresses.js';
+import { foldName } from '../credentials/identifiers.js';
+import {
+  dropTokens,
+  findPendingEmail,
+  useToken,
+  type ValidToken,
+} from '../credentials/one-time-tokens/stored-tokens.js';
+import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
+import {
+  EmailTakenError,
+  InvalidOneTimeTokenError,
+  InvalidRequestError,
+  TooManyRequestsError,
+} from '../http/errors.js';
+import { confirmSignUp } from './sign-up-by-email.js';
+import { mailVerification } from './verification.js';
+
+const RETRY_AFTER_S = 3600;
+
+export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = async (app, { config }) => {
+  const common = { tags: ['auth'], security: [{ bearer: [] }] };
+  const audience = 'browsers' as const;
+  const signedIn = { config: { audience }, onRequest: app.authenticate, preHandler: app.requireSession };
+  const fresh = { ...signedIn, onRequest: [app.authenticate, app.requireFresh] };
+
+  const read = {
+    ...common,
+    summary: 'The e-mail address, and the one that is not verified yet',
+    response: { 200: EmailState, ...problemResponses(401, 503) },
+  };
+  app.get('/auth/email', { ...signedIn, schema: read }, async ({ account }) => {
+    return { email: account.email, pending: (await findPendingEmail(app.pg, account.id)) ?? null };
+  });
+
+  const set = {
+    ...common,
+    summary: 'Set another e-mail address: it counts once its link has been used',
+    body: SetEmailRequest,
+    response: {
+      202: Type.Null({ description: 'A link is mailed to the address' }),
+      ...problemResponses(400, 401, 413, 415, 429, 503),
+    },
+  };
+  if (app.mail.isAvailable) {
+    app.put('/auth/email', { ...fresh, schema: set }, async (request, reply) => {
+      const { account, body } = request;
+      if (!isMailAddress(body.email)) throw new InvalidRequestError('/email is not an e-mail address.');
+      if (!(await app.throttles.takeMail(body.email))) {
+        throw Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': RETRY_AFTER_S } });
+      }
+      const about = { accountId: account.id, username: account.username };
+      const origin = originOf(request, `account:${account.id}`);
+      const events = await transact(app.pg, async client => {
+        await mailVerification(app, client, config.appUrl, { ...about, email: body.email });
+        const values = noticeOf(account.username, origin);
+        const { email } = account;
+        if (email !== null) await app.mail.queue(client, { template: 'email-change-requested', to: email, values });
+        return recordEvent(client, origin, 'email_change_requested', { userId: account.id, details: null });
+      });
+      logEvents(request, events);
+      return reply.status(202).send(null);
+    });
+  }
+
+  const remove = {
+    ...common,
+    summary: 'Remove the e-mail address',
+    response: { 204: Type.Null({ description: 'The account has no address' }), ...problemResponses(401, 503) },
+  };
+  app.delete('/auth/email', { ...fresh, schema: remove }, async (request, reply) => {
+    const { account } = request;
+    const origin = originOf(request, `account:${account.id}`);
+    const removed = await transact(app.pg, async client => {
+      await dropTokens(client, account.id, 'verify-email', 'reset-password');
+      const change = await removeAddress(client, account.id, origin);
+      if (!change) return undefined;
+      const { username, email } = change.account;
+      const values = noticeOf(username, origin);
+      if (email !== null) await app.mail.queue(client, { template: 'email-removed', to: email, values });
+      return change;
+    });
+    if (removed) logEvents(request, removed.events);
+    return reply.status(204).send(null);
+  });
+
+  const verify = {
+    tags: ['auth'],
+    summary: 'Verify an e-mail address by the token of a link',
+    description: 'The link of a sign-up by mail is used here too: then the account exists, and its owner may sign in.',
+    body: VerifyEmailRequest,
+    response: {
+      204: Type.Null({ description: 'The address is verified' }),
+      ...problemResponses(400, 409, 413, 415, 429, 503),
+    },
+  };
+  app.post('/auth/email/verify', { config: { audience }, schema: verify }, async (request, reply) => {
+    const { token } = request.body;
+    await app.throttles.link(request, reply, { username: '' }, async attempt => {
+      try {
+        logEvents(
+          request,
+          await transact(app.pg, async client => {
+            const used = await useToken(client, token, 'verify-email', 'sign-up');
+            if (!used) throw new InvalidOneTimeTokenError();
+            return used.purpose === 'sign-up'
+              ? confirmSignUp(client, used, originOf(request))
+              : verifyAddress(request, client, used);
+          }),
+        );
+      } catch (error) {
+        if (error instanceof InvalidOneTimeTokenError) await attempt.failed();
+        throw error;
+      }
+    });
+    return reply.status(204).send(null);
+  });
+
+  async function verifyAddress(request: FastifyRequest, client: Parameters<typeof setAddress>[0], used: ValidToken) {
+    const { accountId, email } = used;
+    const origin = originOf(request, `account:${accountId}`);
+    const change = email === null ? undefined : await setAddress(client, accountId, email, origin);
+    if (!change) throw new InvalidOneTimeTokenError();
+    if (change === 'taken') throw new EmailTakenError();
+    const { username, email: before } = change.account;
+    if (before !== null && foldName(before) !== foldName(email as string)) {
+      const values = noticeOf(username, origin);
+      await app.mail.queue(client, { template: 'email-changed', to: before, values, accountId });
+    }
+    return change.events;
+  }
+};
+
+function noticeOf(username: string, { address, userAgent }: Origin) {
+  const at = new Date().toISOString();
+  return { username, at, address: address ?? undefined, userAgent: userAgent ?? undefined };
+}

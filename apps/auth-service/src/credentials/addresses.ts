@@ -1,0 +1,83 @@
+import type { Queryable } from '@latchkey/service-kit/database';
+import { statement } from '../database/sql.js';
+import { EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { ADDRESSED, foldName } from './identifiers.js';
+
+/** An account, and its verified address. */
+export type Addressed = { accountId: string; username: string; email: string | null };
+
+const FIND = statement<Addressed, { name: string }>(`
+  SELECT u.id AS "accountId", u.username, u.email FROM auth.users u WHERE u.id = ${ADDRESSED} AND u.disabled_at IS NULL`);
+
+/** Finds the account that has verified an address, in whatever case, and is not disabled. */
+export async function findByAddress(
+  db: Queryable,
+  email: string,
+): Promise<(Addressed & { email: string }) | undefined> {
+  const [found] = await FIND(db, { name: foldName(email) });
+  return found as (Addressed & { email: string }) | undefined;
+}
+
+const LOCK = statement<Addressed, { accountId: string }>(`
+  SELECT u.id AS "accountId", u.username, u.email FROM auth.users u
+  WHERE u.id = $accountId AND u.disabled_at IS NULL FOR NO KEY UPDATE`);
+
+const CLAIM = statement<{ accountId: string }, { name: string; accountId: string }>(`
+  INSERT INTO auth.identifiers AS i (name, kind, user_id) VALUES ($name, 'email', $accountId)
+  ON CONFLICT (name, kind) DO UPDATE SET user_id = i.user_id RETURNING i.user_id AS "accountId"`);
+
+const RELEASE = statement<never, { name: string; accountId: string }>(
+  `DELETE FROM auth.identifiers WHERE name = $name AND kind = 'email' AND user_id = $accountId`,
+);
+
+const set = (event: 'email_changed' | 'email_removed') =>
+  statement<{ events: RecordedEvent[] }, { accountId: string; email: string | null; origin: string }>(`
+    WITH changed AS (
+      UPDATE auth.users SET email = $email WHERE id = $accountId RETURNING id
+    ), ${recorded({ event, from: 'changed', account: 'changed.id' })}
+    SELECT ${EVENTS}`);
+const CHANGE = set('email_changed');
+const REMOVE = set('email_removed');
+
+/** An account whose address has changed, and the one that it had before. */
+export type AddressChange = { account: Addressed; events: RecordedEvent[] };
+
+/** Claims an address for an account, whatever that has had; resolves to whether it has it now. Runs in a transaction. */
+export async function claimAddress(db: Queryable, accountId: string, email: string): Promise<boolean> {
+  const [claimed] = await CLAIM(db, { name: foldName(email), accountId });
+  return claimed?.accountId === accountId;
+}
+
+/**
+ * Makes an address the verified one of an account. Runs in a transaction.
+ *
+ * @returns `taken` when another account has verified it, and `undefined` when there is no such account, or it is disabled
+ */
+export async function setAddress(
+  db: Queryable,
+  accountId: string,
+  email: string,
+  origin: Origin,
+): Promise<AddressChange | 'taken' | undefined> {
+  const [account] = await LOCK(db, { accountId });
+  if (!account) return undefined;
+  if (!(await claimAddress(db, accountId, email))) return 'taken';
+  if (account.email !== null && foldName(account.email) !== foldName(email)) {
+    await RELEASE(db, { name: foldName(account.email), accountId });
+  }
+  const [changed] = await CHANGE(db, { accountId, email, origin: originValue(origin) });
+  return { account, events: changed?.events ?? [] };
+}
+
+/** Removes the verified address of an account, if it has one. Runs in a transaction. */
+export async function removeAddress(
+  db: Queryable,
+  accountId: string,
+  origin: Origin,
+): Promise<AddressChange | undefined> {
+  const [account] = await LOCK(db, { accountId });
+  if (!account || account.email === null) return undefined;
+  await RELEASE(db, { name: foldName(account.email), accountId });
+  const [removed] = await REMOVE(db, { accountId, email: null, origin: originValue(origin) });
+  return { account, events: removed?.events ?? [] };
+}

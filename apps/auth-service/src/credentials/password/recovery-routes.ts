@@ -1,0 +1,108 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { type Queryable, transact } from '@latchkey/service-kit/database';
+import { problemResponses } from '@latchkey/service-kit/http';
+import { ForgotPasswordRequest, ResetPasswordRequest } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import { isMailAddress } from '../../config/mail-address.js';
+import type { MailSettings } from '../../config/sections/mail.js';
+import { originOf, recordEvent, SERVICE_ORIGIN } from '../../events/recorder.js';
+import { InvalidOneTimeTokenError, InvalidRequestError } from '../../http/errors.js';
+import { findByAddress } from '../addresses.js';
+import { findToken, makeToken } from '../one-time-tokens/stored-tokens.js';
+import { hashCaller } from './hashing-plugin.js';
+import { resetPassword } from './reset.js';
+import { findPasswordOf, hashValues } from './stored-passwords.js';
+
+const RESET_REQUEST = 'password-reset-request';
+
+/** The link that resets a password with a token. */
+export const resetLink = (appUrl: string, token: string): string => `${appUrl}/reset-password#token=${token}`;
+
+/** Makes the link that resets the password of an account, which replaces the one before. */
+export async function makeResetLink(
+  db: Queryable,
+  appUrl: string,
+  accountId: string,
+  email?: string,
+): Promise<{ link: string; expiresAt: string }> {
+  const { token, expiresAt } = await makeToken(db, { accountId, purpose: 'reset-password', email });
+  return { link: resetLink(appUrl, token), expiresAt };
+}
+
+export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = async (app, { config }) => {
+  const common = { tags: ['auth'] };
+  const audience = 'browsers' as const;
+
+  // Whether an account has the address is found when the mail is about to be sent: the request does the same for every address.
+  app.mail.prepare(RESET_REQUEST, async (db, { to }) => {
+    const account = await findByAddress(db, to);
+    if (!account) return undefined;
+    const { accountId, username, email } = account;
+    const values = { username, ...(await makeResetLink(db, config.appUrl, accountId)) };
+    await recordEvent(db, SERVICE_ORIGIN, 'password_reset_requested', { userId: accountId, details: null });
+    return { template: 'reset-password', to: email, values };
+  });
+
+  const forgot = {
+    ...common,
+    summary: 'Ask for a link that resets a forgotten password',
+    description: 'The response is the same whether an account has the address or not.',
+    body: ForgotPasswordRequest,
+    response: {
+      202: Type.Null({ description: 'A link is mailed when an account has verified the address' }),
+      ...problemResponses(400, 413, 415, 429, 503),
+    },
+  };
+  if (app.mail.isAvailable) {
+    app.post('/auth/password/forgot', { config: { audience }, schema: forgot }, async (request, reply) => {
+      const { email } = request.body;
+      if (!isMailAddress(email)) throw new InvalidRequestError('/email is not an e-mail address.');
+      await app.throttles.forgotten(request, reply, { username: email }, async attempt => {
+        if (await app.throttles.takeMail(email)) {
+          await app.mail.request(app.pg, { request: RESET_REQUEST, to: email, values: {} });
+        }
+        await attempt.failed();
+      });
+      return reply.status(202).send(null);
+    });
+  }
+
+  const reset = {
+    ...common,
+    summary: 'Set a new password by the token of a link; every session ends',
+    body: ResetPasswordRequest,
+    response: {
+      204: Type.Null({ description: 'The password is changed; nobody is signed in' }),
+      ...problemResponses(400, 413, 415, 429, 503),
+    },
+  };
+  const options = { config: { audience }, schema: reset, onRequest: app.admitHash() };
+  app.post('/auth/password/reset', options, async (request, reply) => {
+    const { token, newPassword } = request.body;
+    await app.throttles.link(request, reply, { username: '' }, async attempt => {
+      const refuse = async (): Promise<never> => {
+        await attempt.failed();
+        throw new InvalidOneTimeTokenError();
+      };
+      const found = await findToken(app.pg, token, 'reset-password');
+      const account = found && (await findPasswordOf(app.pg, found.accountId));
+      if (!account || account.disabled) return refuse();
+      const { id, username } = account;
+      await app.checkNewPassword(request, attempt, {
+        password: newPassword,
+        of: { username },
+        pointer: '/newPassword',
+      });
+      const hash = hashValues(await app.passwords.hash(newPassword, hashCaller(request, reply, username)));
+      const origin = originOf(request, `account:${id}`);
+      const done = await transact(app.pg, async client => {
+        const ended = await resetPassword(client, { token, ...hash }, origin);
+        if (!ended) throw new InvalidOneTimeTokenError();
+        return ended;
+      }).catch(error => (error instanceof InvalidOneTimeTokenError ? refuse() : Promise.reject(error)));
+      app.announce(request, done);
+      await attempt.withdraw();
+    });
+    return reply.status(204).send(null);
+  });
+};

@@ -1,0 +1,33 @@
+import type { TestMail, TestMailbox } from '@latchkey/auth-client/testing';
+
+type Mail = { id: string; to: string; template: string; values: { link?: string } };
+
+const POLL_MS = 20;
+
+/** Reads the development mailbox of a service as the test issuer's is read. */
+export function readMailbox(base: string): TestMailbox {
+  const read = new Set<string>();
+  const next = async (
+    address: string,
+    { template, timeoutMs = 10_000 }: { template?: string; timeoutMs?: number } = {},
+  ) => {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const response = await fetch(`${base}/dev/mailbox`, { headers: { accept: 'application/json' } });
+      const mails = ((await response.json()) as Mail[]).reverse();
+      const unread = mails.filter(({ id, to }) => !read.has(id) && to.toLowerCase() === address.toLowerCase());
+      const mail = unread.find(one => (template === undefined ? one.values.link : one.template === template));
+      if (mail) {
+        read.add(mail.id);
+        const { to, values } = mail;
+        const { link } = values;
+        return { template: mail.template, to, ...(link && { link, token: link.split('#token=')[1] }) } as TestMail;
+      }
+      if (performance.now() > deadline) {
+        throw new Error(`Nobody mailed ${template} to ${address}; unread: ${unread.map(one => one.template)}.`);
+      }
+      await new Promise(resolve => setTimeout(resolve, POLL_MS));
+    }
+  };
+  return { next: next as TestMailbox['next'] };
+}
