@@ -78,6 +78,9 @@ export function loadSettings(
   const publicUrl = (values.PUBLIC_URL ?? `http://localhost:${values.PORT}`).replace(/\/+$/, '');
   const context = { production, publicUrl, complain: (text: string) => void complaints.push(text) };
   const settings = merge(section => section.read(values, context)) as Settings;
+  if (production && settings.signUp === 'email' && !settings.mail.smtp) {
+    complaints.push('SIGN_UP=email needs SMTP_URL: accounts are made by links in mails.');
+  }
   if (complaints.length > 0) throw new ConfigError(complaints);
   return settings;
 }
