@@ -140,7 +140,7 @@ t.test('replicas that get no notification find keys and ended sessions by pollin
     return rows.length >= 3;
   }, 'they listen');
   await first.sql('ALTER TABLE auth.signing_keys DISABLE TRIGGER USER');
-  await first.sql('ALTER TABLE auth.revocation_batches DISABLE TRIGGER revocation_batches_changed');
+  await first.sql('ALTER TABLE auth.feed_drafts DISABLE TRIGGER feed_drafts_changed');
   await first.sql('ALTER TABLE auth.feed_pages DISABLE TRIGGER feed_pages_changed');
   const kid = await rotate(first, 600);
   const ended = await token(first);
