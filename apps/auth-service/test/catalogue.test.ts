@@ -4,6 +4,7 @@ import t from 'tap';
 import { setDisabled } from '#src/accounts/disable.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
+import { readMailbox } from './mailbox.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';
 
@@ -101,8 +102,14 @@ t.test('what the service sends has no form that a distributed table cannot do', 
   const { base, sql } = service;
   const credentials = newCredentials();
   const key = { 'idempotency-key': `catalogue-${credentials.username}` };
-  await post(`${base}/auth/sign-up`, credentials, key);
-  await post(`${base}/auth/sign-up`, credentials, key);
+  const email = `${credentials.username}@example.com`;
+  const mailbox = readMailbox(base);
+  const tokenOf = async (template: 'verify-email' | 'reset-password') => ({
+    token: (await mailbox.next(email, { template })).token,
+  });
+  await post(`${base}/auth/sign-up`, { ...credentials, email }, key);
+  await post(`${base}/auth/sign-up`, { ...credentials, email }, key);
+  t.equal((await post(`${base}/auth/email/verify`, await tokenOf('verify-email'))).status, 204);
   const first = (await post(`${base}/auth/sign-in`, credentials)).body;
   const second = (await post(`${base}/auth/sign-in`, credentials)).body;
   await post(`${base}/auth/sign-in`, { ...credentials, password: 'a wrong password' });
@@ -119,6 +126,10 @@ t.test('what the service sends has no form that a distributed table cannot do', 
   });
   t.equal(changed.status, 200);
   await post(`${base}/auth/sign-out`, { scope: 'all' }, { authorization: `Bearer ${changed.body.token}` });
+  await post(`${base}/auth/password/forgot`, { email });
+  const reset = { ...(await tokenOf('reset-password')), newPassword: 'the third sesame 44' };
+  t.equal((await post(`${base}/auth/password/reset`, reset)).status, 204);
+  await mailbox.next(email, { template: 'password-reset' });
   await withClient(service.config.databaseUrl, async db => {
     for (const disabled of [true, false]) {
       t.equal(await setDisabled(db, { username: credentials.username, disabled }, SERVICE_ORIGIN), true);
@@ -136,7 +147,15 @@ t.test('what the service sends has no form that a distributed table cannot do', 
     for (const table of changed) seen.add(table);
     t.same(obstacles, [], text);
   }
-  t.same([...seen].sort(), ['audit_events', 'identifiers', 'sessions', 'sign_up_keys', 'users']);
+  t.same([...seen].sort(), [
+    'audit_events',
+    'identifiers',
+    'notices',
+    'one_time_tokens',
+    'sessions',
+    'sign_up_keys',
+    'users',
+  ]);
 
   for (const [planted, obstacle] of [
     ['UPDATE auth.sessions SET revoked_at = CASE WHEN true THEN now() END', 'sessions: now in CaseExpr'],

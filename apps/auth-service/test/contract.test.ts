@@ -378,8 +378,7 @@ for (const [name, start] of Object.entries(targets)) {
 
 /** The service in a way to sign up, with its development mailbox. */
 async function serviceOfMails(t: Test, signUp: Config['signUp']): Promise<StoryTarget> {
-  const dataDir = t.testdir({});
-  const { base, sql } = await startService(t, { signUp, dataDir });
+  const { base, sql } = await startService(t, { signUp });
   const client = createAuthClient({ baseUrl: base });
   return {
     client,

@@ -1,6 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { withClient } from '@latchkey/service-kit/database';
 import type pg from 'pg';
 import type { Test } from 'tap';
@@ -47,6 +50,18 @@ function urlOf(database: string): string {
   return url.href;
 }
 
+const dataDirs: string[] = [];
+process.once('exit', () => {
+  for (const folder of dataDirs) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that a service may make. It stays until all services of this process have closed. */
+function newDataDir(): string {
+  const folder = join(tmpdir(), `latchkey-test-${randomUUID()}`);
+  dataDirs.push(folder);
+  return folder;
+}
+
 /** Settings that are quick, as the service's loader makes them of an environment, but for `overrides`. */
 export async function testConfig(overrides: Partial<Config> = {}): Promise<Config> {
   const settings = loadSettings({
@@ -57,7 +72,7 @@ export async function testConfig(overrides: Partial<Config> = {}): Promise<Confi
     THROTTLE_ENABLED: 'false',
   });
   const databaseUrl = overrides.databaseUrl ?? (await createDatabase());
-  return { ...settings, port: 0, databaseUrl, ...overrides } as Config;
+  return { ...settings, port: 0, databaseUrl, dataDir: newDataDir(), ...overrides } as Config;
 }
 
 export type Service = {

@@ -20,7 +20,7 @@ const NEW_PASSWORD = 'brand new and 42 long';
 
 /** A service with a mailbox, and what the tests do with both. */
 async function startWithMail(t: Test, overrides: Partial<Config> = {}) {
-  const service = await startService(t, { dataDir: t.testdir({}), ...overrides });
+  const service = await startService(t, overrides);
   return { ...service, client: createAuthClient({ baseUrl: service.base }), mailbox: readMailbox(service.base) };
 }
 
