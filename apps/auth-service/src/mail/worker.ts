@@ -47,13 +47,20 @@ export async function startWorker(
   { transport, render, secrets, onLook }: Parts,
 ): Promise<Worker> {
   const inFlight = new Set<Promise<void>>();
-  const closing = new AbortController();
+  const attempts = new Set<AbortController>();
   let isClosing = false;
+  let isOver = false;
   let faults = 0;
   let pausedUntil = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let takesOverFrom = 0;
   let look: () => Promise<void> = async () => undefined;
+
+  /** Takes note whether the server takes mails at all. */
+  const judgeServer = (isWell: boolean) => {
+    faults = isWell ? 0 : faults + 1;
+    pausedUntil = isWell ? 0 : performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
+  };
 
   const forget = async ({ id }: LeasedMail) => {
     for (let first = true; ; first = false) {
@@ -61,7 +68,7 @@ export async function startWorker(
         await app.askDatabase(db => deleteMail(db, { id }));
         return;
       } catch (error) {
-        if (closing.signal.aborted) return;
+        if (isOver) return;
         if (first)
           app.log.warn({ err: error, mailId: id }, 'a mail was sent, but cannot be deleted from the queue yet');
         await sleep(DELETE_AGAIN_MS);
@@ -70,9 +77,8 @@ export async function startWorker(
   };
 
   const fail = async (mail: LeasedMail, error: unknown) => {
-    const { isPermanent, isOfServer } = error instanceof DeliveryError ? error : NOT_SENT;
-    faults = isOfServer ? faults + 1 : 0;
-    if (isOfServer) pausedUntil = performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
+    if (error instanceof DeliveryError) judgeServer(!error.isOfServer);
+    const isPermanent = error instanceof DeliveryError && error.isPermanent;
     const { message } = error as Error;
     const about = { mailId: mail.id, template: mail.template, ...(mail.accountId && { userId: mail.accountId }) };
     const failure = { error: message, isPermanent, delayS: backoff(mail.attempts, FIRST_DELAY_S, LONGEST_DELAY_S) };
@@ -93,13 +99,18 @@ export async function startWorker(
   };
 
   const send = async (mail: LeasedMail) => {
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_WITHIN_MS)]);
+    const attempt = new AbortController();
+    const timer = setTimeout(() => attempt.abort(), SEND_WITHIN_MS);
+    attempts.add(attempt);
     try {
-      await transport.send(compose(mail, render, secrets), signal);
+      await transport.send(compose(mail, render, secrets), attempt.signal);
     } catch (error) {
       return fail(mail, error);
+    } finally {
+      clearTimeout(timer);
+      attempts.delete(attempt);
     }
-    faults = 0;
+    judgeServer(true);
     app.count('latchkey_mail_attempts_total', { outcome: 'sent' });
     app.log.debug({ mailId: mail.id, template: mail.template }, 'sent a mail');
     await forget(mail);
@@ -127,15 +138,15 @@ export async function startWorker(
   return {
     async close() {
       isClosing = true;
-      const ended = Promise.all(inFlight);
+      // Behind a look that is under way, and may lease mails.
+      const ended = look().then(() => Promise.all(inFlight));
       await Promise.race([ended, sleep(CLOSE_WITHIN_MS)]);
-      closing.abort();
+      isOver = true;
+      for (const attempt of attempts) attempt.abort();
       await ended;
     },
   };
 }
-
-const NOT_SENT = { isPermanent: false, isOfServer: false };
 
 function compose(leased: LeasedMail, render: Render, secrets: Secrets): Mail {
   const { id, template, createdAt } = leased;
