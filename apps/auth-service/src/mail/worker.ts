@@ -40,7 +40,7 @@ const LONGEST_PAUSE_S = 60;
 
 /**
  * Sends what is queued: when the database notifies of a mail, and every 2 seconds. It holds no connection to the database meanwhile.
- * While the mail server takes no mail at all, one mail at a time tries it, ever more rarely, and the others keep their turns.
+ * While the mail server accepts no mail at all, it tries one mail at a time, with growing pauses, and leaves the others as they are.
  */
 export async function startWorker(
   app: FastifyInstance,
@@ -56,10 +56,10 @@ export async function startWorker(
   let takesOverFrom = 0;
   let look: () => Promise<void> = async () => undefined;
 
-  /** Takes note whether the server takes mails at all. */
-  const judgeServer = (isWell: boolean) => {
-    faults = isWell ? 0 : faults + 1;
-    pausedUntil = isWell ? 0 : performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
+  /** Records whether the mail server accepts mails at all. */
+  const judgeServer = (isAvailable: boolean) => {
+    faults = isAvailable ? 0 : faults + 1;
+    pausedUntil = isAvailable ? 0 : performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
   };
 
   const forget = async ({ id }: LeasedMail) => {
