@@ -18,6 +18,7 @@ import {
   startService,
   startWire,
   testConfig,
+  until,
 } from './helper.js';
 
 const MARKER = 'harmless-marker';
@@ -71,6 +72,7 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
   const { app, base, logs } = await startService(t, {
     ...{ logLevel: 'trace', databaseUrl: wire.url, metricsPort, firstClient: client, bcryptCost: 4 },
     ...{ authSecrets: [{ id: 'one', key: authSecret }], passwordBreachUrl: `http://127.0.0.1:${listPort}` },
+    dataDir: t.testdir(),
     throttle: { ...throttle, enabled: true, account: plenty, pair: plenty, address: plenty, signUp: plenty },
   });
   const failures: Answer[] = [];
@@ -137,6 +139,10 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
     const again = await does('POST', '/auth/sign-in', {}, { username, password: newPassword });
     await does('POST', '/auth/sign-out', bearer(again.token ?? canary()), { scope: 'all' });
     for (const path of ['/livez', '/readyz', '/.well-known/jwks.json']) await does('GET', path, {});
+    const values = { username, link: `https://app.example.com/#token=${canary()}`, expiresAt: '2026-11-28T09:40:00Z' };
+    const mail = { template: 'reset-password', to: `${canary()}@example.org`, values } as const;
+    // The database may be away.
+    await app.mail.queue(app.pg, mail).catch(() => undefined);
     return statuses;
   };
 
@@ -185,6 +191,8 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
   // What PostgreSQL itself quotes of a row that it refuses.
   await app.pg.query(`ALTER TABLE auth.users ADD CONSTRAINT canary CHECK (username = '') NOT VALID`);
   t.ok((await story()).includes(500));
+  const unsent = 'SELECT FROM auth.mail_queue';
+  await until(async () => (await app.pg.query(unsent)).rowCount === 0, 'the mails are sent');
   wire.cut();
   t.ok((await story()).includes(503));
 

@@ -14,7 +14,7 @@ import { type NewMail, queueMail } from '#src/mail/queue.js';
 import { loadTemplates, TEMPLATE_FILES } from '#src/mail/templates.js';
 import { smtpOptions } from '#src/mail/transport.js';
 import { commandLine, environment } from './command-line.js';
-import { call, createDatabase, get, type Service, startService, testConfig, until } from './helper.js';
+import { call, createDatabase, get, type Service, startService, startWire, testConfig, until } from './helper.js';
 import { decode, startMailServer, type Taken } from './smtp.js';
 
 const FROM = { name: 'Example', address: 'no-reply@example.com' };
@@ -189,6 +189,25 @@ t.test('a server that stalls, hangs up or is away loses no mail', async t => {
   await isDelivered(service, server.taken, unsaid);
   t.equal(deliveries(unsaid), 2, 'a response that was lost is the one reason for a second delivery');
   for (const mail of [stalled, ...mails]) t.equal(deliveries(mail), 1);
+});
+
+t.test('a mail that was sent while the database went away is not sent again', async t => {
+  const server = await startMailServer(t);
+  const { url, cut, repair } = await startWire(t, await createDatabase());
+  const service = await startService(t, { ...sendingTo(server), databaseUrl: url });
+  server.set({ onTaken: cut });
+  const mail = await queue(service, newMail());
+  await until(
+    async () => service.logs.join('').includes('cannot be deleted from the queue yet'),
+    'the outage is noticed',
+  );
+  server.set();
+  await repair();
+  await until(() => isEmpty(service).catch(() => false), 'it is deleted');
+  t.same(
+    server.taken.map(({ to }) => to),
+    [mail.to],
+  );
 });
 
 t.test('a replica that closes gives its mails back, and the mails of one that was killed are taken over', async t => {

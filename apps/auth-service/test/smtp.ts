@@ -7,7 +7,15 @@ import type { Test } from 'tap';
 export type Taken = { to: string; from: string; source: string };
 
 /** What the server does with a mail in place of taking it; a status refuses it. */
-export type Fault = { rcpt?: number; data?: number; hangsUpInData?: boolean; stalls?: boolean; afterTaking?: boolean };
+export type Fault = {
+  rcpt?: number;
+  data?: number;
+  hangsUpInData?: boolean;
+  stalls?: boolean;
+  afterTaking?: boolean;
+  /** Called when it has taken a mail, before it says so. */
+  onTaken?: () => void;
+};
 
 /** Starts a mail server, which takes every mail until it is told otherwise. */
 export async function startMailServer(t: Test, options: SMTPServerOptions = {}) {
@@ -44,6 +52,7 @@ export async function startMailServer(t: Test, options: SMTPServerOptions = {}) 
           if (fault.data !== undefined) return done(refusal(fault.data, to));
           const from = session.envelope.mailFrom ? session.envelope.mailFrom.address : '';
           taken.push({ to, from, source: Buffer.concat(chunks).toString() });
+          fault.onTaken?.();
           if (fault.afterTaking) for (const socket of sockets) socket.destroy();
           else done();
         });

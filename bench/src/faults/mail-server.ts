@@ -24,7 +24,7 @@ const FAULTS = [
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
-/** A mail server that is often not well. */
+/** A mail server with faults. */
 export type MailServer = {
   port: number;
   deliveries: Delivery[];
@@ -51,10 +51,10 @@ export async function startMailServer(share: number): Promise<MailServer> {
   const sockets = new Map<string, Socket>();
   // The last mail of each open connection.
   const open = new Map<string, Delivery>();
-  let isWell = false;
+  let isHealthy = false;
   const planned = new Map<string, Fault>();
   const meets = (session: { id: string }, fault: Fault) => {
-    if (isWell || planned.get(session.id) !== fault) return false;
+    if (isHealthy || planned.get(session.id) !== fault) return false;
     faults.set(fault, (faults.get(fault) ?? 0) + 1);
     return true;
   };
@@ -133,7 +133,7 @@ export async function startMailServer(share: number): Promise<MailServer> {
     deliveries,
     faults,
     recover() {
-      isWell = true;
+      isHealthy = true;
     },
     leave,
     async comeBack() {

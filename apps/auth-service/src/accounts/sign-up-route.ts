@@ -2,13 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { SignedIn, SignUpHeaders, SignUpRequest } from '@latchkey/user-schema';
-import { Type } from '@sinclair/typebox';
 import { isMailAddress } from '../config/mail-address.js';
 import type { AccountSettings } from '../config/sections/accounts.js';
 import type { MailSettings } from '../config/sections/mail.js';
 import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
+import { empty } from '../http/empty.js';
 import {
   IdempotencyKeyReusedError,
   InvalidRequestError,
@@ -36,7 +36,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
     body: SignUpRequest,
     response: {
       201: SignedIn,
-      202: Type.Null({ description: 'With `SIGN_UP=email`: a mail is sent, and its link makes the account' }),
+      202: empty('With `SIGN_UP=email`: a mail is sent, and its link makes the account'),
       ...problemResponses(400, 403, 409, 413, 415, 422, 429, 503),
     },
   };
@@ -116,7 +116,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
       if (email === undefined)
         throw new InvalidRequestError('/email is required: the account is made by a link in a mail.');
       await signUpByEmail(email);
-      return reply.status(202).send(null);
+      return reply.status(202).send(undefined);
     }
 
     const earlier = await findEarlier();

@@ -58,8 +58,8 @@ export const developmentMailboxRoutes: FastifyPluginAsync<{
 }> = async (app, { mailbox, config }) => {
   const ownHost = new URL(config.publicUrl).hostname;
   app.addHook('onRequest', async (request, reply) => {
-    // A page of somebody else's could have its own name lead to this machine, and read the mails (DNS rebinding).
-    // Whoever such a page asks may be trusted as a proxy, so forwarded names do not count.
+    // A foreign page could resolve its own host name to this machine and read the mails (DNS rebinding). It could also send
+    // X-Forwarded-Host, which counts where loopback addresses are trusted as proxies.
     const host = (request.raw.headers.host ?? '').replace(/:\d+$/, '');
     if (host === '' || !(isLoopback(host) || host === ownHost)) return reply.callNotFound();
   });

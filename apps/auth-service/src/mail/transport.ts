@@ -84,7 +84,7 @@ export function greetServer(smtp: SmtpServer, signal: AbortSignal): Promise<void
 
 /** How the service connects to a mail server. */
 export function smtpOptions({ host, port, secure, auth }: SmtpServer): SMTPTransportOptions {
-  // On this machine nobody listens in, and a relay often has a certificate for no name.
+  // A relay on this machine often has a self-signed certificate, and nothing is sent over a network.
   const starttls = isLoopback(host) ? { ignoreTLS: true } : { requireTLS: true };
   return {
     ...{ host, port, secure, ...(auth && { auth }), ...(!secure && starttls) },
@@ -106,28 +106,30 @@ async function connect(
 ): Promise<void> {
   // Heavy to load, and only needed with SMTP_URL.
   const { createTransport } = await import('nodemailer');
-  // A socket of ours can be cut off; a server that sends a byte now and then would never be silent for long enough.
+  // nodemailer has no deadline for a whole delivery: a server that sends a byte now and then would never time out. The service
+  // owns the socket, so that it can close it.
   const socket = new Socket();
-  const cut = () => socket.destroy(new Error('No result in time'));
-  signal.addEventListener('abort', cut);
+  // nodemailer listens only once it connects.
+  socket.on('error', () => undefined);
+  // A socket that was closed while the name of the server was looked up is connected nonetheless.
+  socket.on('connect', () => signal.aborted && socket.destroy());
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => {
+      socket.destroy();
+      reject(new Error('No result in time'));
+    });
+  });
   try {
     signal.throwIfAborted();
-    await work(createTransport({ ...smtpOptions(smtp), socket }));
+    await Promise.race([aborted, work(createTransport({ ...smtpOptions(smtp), socket }))]);
   } catch (error) {
     throw describeFailure(error);
   } finally {
-    signal.removeEventListener('abort', cut);
     socket.destroySoon();
   }
 }
 
-type SmtpError = Error & {
-  code?: string;
-  command?: string;
-  response?: string;
-  responseCode?: number;
-  originalCode?: string;
-};
+type SmtpError = Error & { command?: string; response?: string; responseCode?: number };
 
 function describeFailure(error: unknown): DeliveryError {
   const { message, command, response = '', responseCode } = error as SmtpError;

@@ -57,20 +57,27 @@ const LONGEST_PAUSE_S = 60;
 
 /**
  * Sends what is queued: when the database notifies of a mail, and every 2 seconds. It holds no connection to the database meanwhile.
- * While the mail server takes no mail at all, one mail at a time tries it, ever more rarely, and the others keep their turns.
+ * While the mail server accepts no mail at all, it tries one mail at a time, with growing pauses, and leaves the others as they are.
  */
 export async function startWorker(
   app: FastifyInstance,
   { transport, render, preparers, secrets, onLook }: Parts,
 ): Promise<Worker> {
   const inFlight = new Set<Promise<void>>();
-  const closing = new AbortController();
+  const attempts = new Set<AbortController>();
   let isClosing = false;
+  let isOver = false;
   let faults = 0;
   let pausedUntil = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let takesOverFrom = 0;
   let look: () => Promise<void> = async () => undefined;
+
+  /** Records whether the mail server accepts mails at all. */
+  const judgeServer = (isAvailable: boolean) => {
+    faults = isAvailable ? 0 : faults + 1;
+    pausedUntil = isAvailable ? 0 : performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
+  };
 
   const forget = async ({ id }: LeasedMail) => {
     for (let first = true; ; first = false) {
@@ -78,7 +85,7 @@ export async function startWorker(
         await app.askDatabase(db => deleteMail(db, { id }));
         return;
       } catch (error) {
-        if (closing.signal.aborted) return;
+        if (isOver) return;
         if (first)
           app.log.warn({ err: error, mailId: id }, 'a mail was sent, but cannot be deleted from the queue yet');
         await sleep(DELETE_AGAIN_MS);
@@ -87,9 +94,8 @@ export async function startWorker(
   };
 
   const fail = async (mail: LeasedMail, error: unknown) => {
-    const { isPermanent, isOfServer } = error instanceof DeliveryError ? error : NOT_SENT;
-    faults = isOfServer ? faults + 1 : 0;
-    if (isOfServer) pausedUntil = performance.now() + backoff(faults, FIRST_PAUSE_S, LONGEST_PAUSE_S) * 1000;
+    if (error instanceof DeliveryError) judgeServer(!error.isOfServer);
+    const isPermanent = error instanceof DeliveryError && error.isPermanent;
     const { message } = error as Error;
     const about = { mailId: mail.id, template: mail.template, ...(mail.accountId && { userId: mail.accountId }) };
     const failure = { error: message, isPermanent, delayS: backoff(mail.attempts, FIRST_DELAY_S, LONGEST_DELAY_S) };
@@ -123,15 +129,20 @@ export async function startWorker(
   };
 
   const send = async (mail: LeasedMail) => {
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_WITHIN_MS)]);
+    const attempt = new AbortController();
+    const timer = setTimeout(() => attempt.abort(), SEND_WITHIN_MS);
+    attempts.add(attempt);
     try {
       const composed = await compose(mail);
       if (!composed) return await forget(mail);
-      await transport.send(composed, signal);
+      await transport.send(composed, attempt.signal);
     } catch (error) {
       return fail(mail, error);
+    } finally {
+      clearTimeout(timer);
+      attempts.delete(attempt);
     }
-    faults = 0;
+    judgeServer(true);
     app.count('latchkey_mail_attempts_total', { outcome: 'sent' });
     app.log.debug({ mailId: mail.id, template: mail.template }, 'sent a mail');
     await forget(mail);
@@ -159,15 +170,15 @@ export async function startWorker(
   return {
     async close() {
       isClosing = true;
-      const ended = Promise.all(inFlight);
+      // Behind a look that is under way, and may lease mails.
+      const ended = look().then(() => Promise.all(inFlight));
       await Promise.race([ended, sleep(CLOSE_WITHIN_MS)]);
-      closing.abort();
+      isOver = true;
+      for (const attempt of attempts) attempt.abort();
       await ended;
     },
   };
 }
-
-const NOT_SENT = { isPermanent: false, isOfServer: false };
 
 /** Doubles with each time, between the half and the whole of it. */
 function backoff(times: number, first: number, longest: number): number {

@@ -1,14 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { Type } from '@sinclair/typebox';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
+import { empty } from '../http/empty.js';
 
 const PATH = '/auth/verify';
 
-const Verified = Type.Unsafe<undefined>({
-  type: 'null',
-  description: 'Empty: the token is valid, and x-auth-user-id, x-auth-username and x-auth-session-id say whose it is',
-});
+const Verified = empty(
+  'Empty: the token is valid, and x-auth-user-id, x-auth-username and x-auth-session-id say whose it is',
+);
 
 export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {

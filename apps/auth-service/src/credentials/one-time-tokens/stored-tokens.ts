@@ -16,11 +16,14 @@ export type PendingSignUp = { username: string; passwordHash: string };
 type About = { accountId: string; purpose: Purpose; email?: string | undefined; signUp?: PendingSignUp };
 
 const PUT = statement<{ expiresAt: string }, Record<string, unknown>>(`
-  INSERT INTO auth.one_time_tokens AS o (account_id, purpose, token_hash, email, sign_up, expires_at)
-  VALUES ($accountId, $purpose, $tokenHash, $email, $signUp::jsonb, now() + make_interval(secs => $ttlS::int))
-  ON CONFLICT (account_id, purpose) DO UPDATE SET token_hash = excluded.token_hash, email = excluded.email,
-    sign_up = excluded.sign_up, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL
-  RETURNING ${utc('o.expires_at')} AS "expiresAt"`);
+  WITH made AS (
+    INSERT INTO auth.one_time_tokens AS o (account_id, purpose, token_hash, email, sign_up, expires_at)
+    VALUES ($accountId, $purpose, $tokenHash, $email, $signUp::jsonb, now() + make_interval(secs => $ttlS::int))
+    ON CONFLICT (account_id, purpose) DO UPDATE SET token_hash = excluded.token_hash, email = excluded.email,
+      sign_up = excluded.sign_up, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL
+    RETURNING o.expires_at
+  )
+  SELECT ${utc('made.expires_at')} AS "expiresAt" FROM made`);
 
 /** Makes a token, which replaces the one that the account has had for the purpose. */
 export async function makeToken(db: Queryable, about: About): Promise<{ token: string; expiresAt: string }> {
