@@ -15,6 +15,7 @@ import {
   type ValidToken,
 } from '../credentials/one-time-tokens/stored-tokens.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
+import { empty } from '../http/empty.js';
 import {
   EmailTakenError,
   InvalidOneTimeTokenError,
@@ -46,7 +47,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     summary: 'Set another e-mail address: it counts once its link has been used',
     body: SetEmailRequest,
     response: {
-      202: Type.Null({ description: 'A link is mailed to the address' }),
+      202: empty('A link is mailed to the address'),
       ...problemResponses(400, 401, 413, 415, 429, 503),
     },
   };
@@ -67,7 +68,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
         return recordEvent(client, origin, 'email_change_requested', { userId: account.id, details: null });
       });
       logEvents(request, events);
-      return reply.status(202).send(null);
+      return reply.status(202).send(undefined);
     });
   }
 

@@ -6,6 +6,7 @@ import { Type } from '@sinclair/typebox';
 import { isMailAddress } from '../../config/mail-address.js';
 import type { MailSettings } from '../../config/sections/mail.js';
 import { originOf, recordEvent, SERVICE_ORIGIN } from '../../events/recorder.js';
+import { empty } from '../../http/empty.js';
 import { InvalidOneTimeTokenError, InvalidRequestError } from '../../http/errors.js';
 import { findByAddress } from '../addresses.js';
 import { findToken, makeToken } from '../one-time-tokens/stored-tokens.js';
@@ -49,7 +50,7 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
     description: 'The response is the same whether an account has the address or not.',
     body: ForgotPasswordRequest,
     response: {
-      202: Type.Null({ description: 'A link is mailed when an account has verified the address' }),
+      202: empty('A link is mailed when an account has verified the address'),
       ...problemResponses(400, 413, 415, 429, 503),
     },
   };
@@ -63,7 +64,7 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
         }
         await attempt.failed();
       });
-      return reply.status(202).send(null);
+      return reply.status(202).send(undefined);
     });
   }
 
