@@ -3,6 +3,7 @@ import { once } from 'node:events';
 
 const CROWD = new URL('crowd.js', import.meta.url);
 const FLOOD = new URL('flood.js', import.meta.url);
+const GENERATOR = new URL('generator.js', import.meta.url);
 const PULSE = new URL('pulse.js', import.meta.url);
 
 /** What came of a flood of sign-ins: the times of the accepted and the refused in ms, and how many were neither. */
@@ -64,6 +65,48 @@ export function startPulse(url: string): () => Promise<number[]> {
     child.send('end');
     const [beats] = await ended;
     return beats;
+  };
+}
+
+/** Requests that are sent as fast as they are answered. Without bodies they are one GET again and again. */
+export type Load = {
+  url: string;
+  headers?: Record<string, string>;
+  connections: number;
+  seconds: number;
+  bodies?: object[];
+  /**
+   * A member of each response that is the next body in place of the one that it answers, such as a refresh token. There must then be
+   * as many bodies as connections, or more.
+   */
+  follows?: string;
+};
+
+/** How many requests were answered; and the bodies that would come next. */
+export type LoadResult = { requests: number; seconds: number; bodies: object[] };
+
+/** A process that generates load; see `generator.ts`. */
+export type LoadGenerator = {
+  pid: number;
+  /** Rejects when a response is not 2xx. */
+  send(load: Load): Promise<LoadResult>;
+  stop(): void;
+};
+
+/** Starts a load generator, which runs one load after the other. */
+export function startGenerator(): LoadGenerator {
+  const child = fork(GENERATOR, { env: { PATH: process.env['PATH'] } });
+  const exited = once(child, 'exit').then(() => Promise.reject(new Error('The load generator ended.')));
+  exited.catch(() => undefined);
+  return {
+    pid: child.pid as number,
+    async send(load) {
+      child.send(load);
+      const [result] = (await Promise.race([once(child, 'message'), exited])) as [LoadResult | { failure: string }];
+      if ('failure' in result) throw new Error(`${load.url}: ${result.failure}`);
+      return result;
+    },
+    stop: () => void (child.connected && child.disconnect()),
   };
 }
 
