@@ -5,7 +5,7 @@ import { stopAll } from './cleanup.js';
 import { toSvg } from './plot.js';
 import { missedRows, type Part, print, progress, type Report, type Settings } from './report.js';
 
-type Numbers = 'cost' | 'seconds' | 'rounds' | 'count' | 'outage' | 'minutes';
+type Numbers = 'cost' | 'seconds' | 'rounds' | 'count' | 'accounts' | 'outage' | 'minutes';
 type Flags = 'quick' | 'without-patroni';
 
 const SAME_SIGNAL_MS = 1000;

@@ -23,7 +23,8 @@ Parts; all of them when none is named:
              with 30,000 sessions
   peers      sign-ins, and checks while 64 people sign in: here, at Better Auth and, where python3-flask is installed,
              at a Flask app; who is refused comes back when told, or at once if they insist
-  scale      sign-ins with a thousand, a hundred thousand and a million accounts
+  scale      sign-ins with a thousand, a hundred thousand and a million accounts; with --accounts instead a simulation of
+             an installation: sizes, refreshes, sign-ins, sweep and vacuum
   oracle     whether the time of a refused sign-in tells why it was refused
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
   rotation   keys rotate under load on 3 replicas; verifiers refuse no live token
@@ -39,6 +40,7 @@ Options:
   --rounds N       speed: how many processes of the service and the reference take turns (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
+  --accounts N     scale: simulate so many accounts, each with a session; 10 million take some 20 GB of disk
   --outage N       outage: how long, in seconds (30)
   --out DIR        write bench.json there, and the plots as SVG
   --json           print JSON only
@@ -53,5 +55,5 @@ await runCommand({
     ...{ speed, storm, hog, peers, scale, oracle },
     ...{ races, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
   },
-  numbers: ['cost', 'seconds', 'rounds', 'count', 'outage'],
+  numbers: ['cost', 'seconds', 'rounds', 'count', 'accounts', 'outage'],
 });
