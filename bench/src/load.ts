@@ -4,6 +4,7 @@ import { once } from 'node:events';
 const CROWD = new URL('crowd.js', import.meta.url);
 const FLOOD = new URL('flood.js', import.meta.url);
 const GENERATOR = new URL('generator.js', import.meta.url);
+const NEIGHBOUR = new URL('neighbour.js', import.meta.url);
 const PULSE = new URL('pulse.js', import.meta.url);
 
 /** What came of a flood of sign-ins: the times of the accepted and the refused in ms, and how many were neither. */
@@ -23,6 +24,16 @@ export async function startFlood(url: string, body: object, perSecond: number, s
   const [flood] = (await once(child, 'message')) as [Flood];
   child.disconnect();
   return flood;
+}
+
+/**
+ * Keeps one core busy, at normal priority.
+ *
+ * @returns what ends it
+ */
+export function startNeighbour(): () => void {
+  const child = fork(NEIGHBOUR, { env: { PATH: process.env['PATH'] } });
+  return () => void child.kill('SIGKILL');
 }
 
 /**
@@ -118,7 +129,10 @@ export async function arrive(call: () => Promise<unknown>, perSecond: number, se
     const due = begin + (i * 1000) / perSecond;
     const early = due - performance.now();
     if (early > 1) await new Promise(resolve => setTimeout(resolve, early));
-    calls.push(call().then(() => performance.now() - due));
+    const timed = call().then(() => performance.now() - due);
+    // Told at the end, and by then it must not have ended the process.
+    timed.catch(() => undefined);
+    calls.push(timed);
   }
   return Promise.all(calls);
 }

@@ -18,7 +18,8 @@ const HELP = `Usage: pnpm bench [PART…] [options]
 Parts; all of them when none is named:
   speed      sign-ins, token checks and refreshes, each beside a reference in the same run, by rate and by the CPU of each
              process; start and memory
-  storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed
+  storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed, and while another
+             process keeps a core busy as well
   hog        an honest person signs in while one account hogs sign-ins with its right password; and lists of an account
              with 30,000 sessions
   peers      sign-ins, and checks while 64 people sign in: here, at Better Auth and, where python3-flask is installed,
@@ -36,8 +37,8 @@ Parts; all of them when none is named:
 
 Options:
   --cost N         speed, storm, peers, hog: bcrypt's cost (12, 10, 10, 12)
-  --seconds N      speed, storm, peers, hog, rotation: length of a measurement (5, 10, 10), of the load (60, 30)
-  --rounds N       speed: how many processes of the service and the reference take turns (5)
+  --seconds N      speed, storm, peers, hog, rotation: length of a measurement (5, 40, 10), of the load (60, 30)
+  --rounds N       speed: how many processes of the service and the reference take turns (5); storm: how many times (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
   --accounts N     scale: simulate so many accounts, each with a session; 10 million take some 20 GB of disk
