@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { formatSignIn, type SignIn } from './peers/peer.js';
 
 const CROWD = new URL('crowd.js', import.meta.url);
 const FLOOD = new URL('flood.js', import.meta.url);
@@ -43,15 +44,15 @@ export function startNeighbour(): () => void {
  * @returns what ends it and tells what came of it, in how many seconds
  */
 export function startCrowd(
-  { url, body }: { url: string; body: object },
+  signIn: SignIn,
   people: number,
   patient: boolean,
 ): () => Promise<Flood & { seconds: number }> {
   const child = fork(CROWD, {
     env: {
       PATH: process.env['PATH'],
-      URL: url,
-      BODY: JSON.stringify(body),
+      URL: signIn.url,
+      REQUEST: JSON.stringify(formatSignIn(signIn)),
       PEOPLE: String(people),
       PATIENT: String(patient),
     },

@@ -6,7 +6,8 @@ import { keepsPromise } from './promise.js';
 export type Settings = Partial<
   Record<'cost' | 'seconds' | 'rounds' | 'count' | 'accounts' | 'outage' | 'minutes', number>
 > &
-  Partial<Record<'quick' | 'without-patroni', boolean>>;
+  Partial<Record<'quick' | 'without-patroni', boolean>> &
+  Partial<Record<'peer' | 'keycloak-home', string>>;
 
 export type Row = {
   what: string;

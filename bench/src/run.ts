@@ -23,7 +23,8 @@ Parts; all of them when none is named:
   hog        an honest person signs in while one account hogs sign-ins with its right password; and lists of an account
              with 30,000 sessions
   peers      sign-ins, and checks while 64 people sign in: here, at Better Auth and, where python3-flask is installed,
-             at a Flask app; who is refused comes back when told, or at once if they insist
+             at a Flask app, and at Keycloak where asked for; who is refused comes back when told, or at once if they
+             insist
   scale      sign-ins with a thousand, a hundred thousand and a million accounts; with --accounts instead a simulation of
              an installation: sizes, refreshes, sign-ins, sweep and vacuum
   oracle     whether the time of a refused sign-in tells why it was refused
@@ -42,6 +43,9 @@ Options:
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
   --accounts N     scale: simulate so many accounts, each with a session; 10 million take some 20 GB of disk
+  --peer keycloak  peers: Keycloak too, whose distribution Maven downloads into its repository; needs Java
+  --keycloak-home DIR
+                   peers: Keycloak too, from an unpacked distribution, which is copied
   --outage N       outage: how long, in seconds (30)
   --out DIR        write bench.json there, and the plots as SVG
   --json           print JSON only
@@ -56,5 +60,6 @@ await runCommand({
     ...{ speed, storm, hog, peers, scale, oracle },
     ...{ races, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
   },
+  texts: { peer: /^keycloak$/, 'keycloak-home': /./ },
   numbers: ['cost', 'seconds', 'rounds', 'count', 'accounts', 'outage'],
 });
