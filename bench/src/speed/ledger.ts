@@ -17,10 +17,17 @@ export type Cost = {
   };
 };
 
+type PathLoad = Omit<Load, 'url'> & { path: string };
+
 /** Measures loads by the ledger. */
 export type Ledger = {
-  /** Sends a load, with its cost, and the bodies that would come next. */
-  measure(server: Server, load: Omit<Load, 'url'> & { path: string }): Promise<Cost & { bodies: object[] }>;
+  /** Sends a load; resolves with its cost, and the bodies that would come next. */
+  measure(server: Server, load: PathLoad): Promise<Cost & { bodies: object[] }>;
+  /**
+   * Sends a load until so many requests were answered, so that V8 has optimized what they run; resolves with the bodies that would
+   * come next. A number of requests, not a time: on a busy machine a few seconds are a few hundred.
+   */
+  warmUp(server: Server, load: Omit<PathLoad, 'seconds'>, requests: number): Promise<object[]>;
 };
 
 /** Opens the ledger of a database, which must run on this machine, and of a load generator. */
@@ -33,6 +40,20 @@ export async function openLedger(databaseUrl: string, generator: LoadGenerator):
     generator: cpuOfProcess(generator.pid),
   });
   return {
+    async warmUp(server, { path, ...load }, requests) {
+      let { bodies = [] } = load;
+      for (let answered = 0; answered < requests; ) {
+        const result = await generator.send({
+          ...load,
+          ...(load.bodies && { bodies }),
+          url: server.url + path,
+          seconds: 1,
+        });
+        answered += result.requests;
+        bodies = result.bodies;
+      }
+      return bodies;
+    },
     async measure(server, { path, ...load }) {
       const before = HAS_LEDGER ? read(server) : undefined;
       const { requests, seconds, bodies } = await generator.send({ ...load, url: server.url + path });
