@@ -5,7 +5,7 @@ import { median, never, type Part, percentile, progress, type Row, round } from 
 import { clientOf, forEach, setStage, signUp } from '../stage.js';
 
 /** How sign-ins arrive, as a multiple of what the machine can hash; and what is promised of the p99 of the others, in ms. */
-const STAGES = [
+const SITUATIONS = [
   { name: 'idle', factor: 0, hasNeighbour: false, promises: { verify: '', refresh: '' } },
   { name: '1×', factor: 1, hasNeighbour: false, promises: { verify: '≤ 10', refresh: '≤ 15' } },
   { name: '5×', factor: 5, hasNeighbour: false, promises: { verify: '≤ 10', refresh: '≤ 15' } },
@@ -13,7 +13,7 @@ const STAGES = [
   { name: '1×, a core busy', factor: 1, hasNeighbour: true, promises: { verify: '≤ 15', refresh: '' } },
   { name: '50×, a core busy', factor: 50, hasNeighbour: true, promises: { verify: '≤ 15', refresh: '' } },
 ];
-type Stage = (typeof STAGES)[number];
+type Situation = (typeof SITUATIONS)[number];
 type Call = 'verify' | 'refresh';
 
 // Two thousand of each in 40 seconds.
@@ -28,7 +28,7 @@ const PASSWORD = 'open sesame 42';
 
 /** What happens to everybody else while sign-ins arrive at 1, 5 and 50 times what the machine can hash. */
 export const storm: Part = async ({ cost = 10, seconds = 40, rounds = 5 }) => {
-  const stage = await setStage({ BCRYPT_COST: String(cost), REFRESH_GRACE_S: '300', THROTTLE_ENABLED: 'false' });
+  const stage = await setStage({ BCRYPT_COST: String(cost), THROTTLE_ENABLED: 'false' });
   const service = await stage.start().catch(async error => {
     await stage.stop();
     throw error;
@@ -41,26 +41,16 @@ export const storm: Part = async ({ cost = 10, seconds = 40, rounds = 5 }) => {
     const signIn = formatRequest(`${service.url}/auth/sign-in`, {}, credentials);
 
     const capacities: number[] = [];
-    const measured = STAGES.map((): Measured[] => []);
+    const measured = SITUATIONS.map((): Measured[] => []);
     for (let turn = 1; turn <= rounds; turn++) {
       progress(`round ${turn} of ${rounds}: capacity`);
       const capacity = await peak(() => untilAccepted(connections, signIn), IN_FLIGHT, Math.min(seconds, PEAK_S));
       capacities.push(capacity);
-      for (const [i, { name, factor, hasNeighbour }] of STAGES.entries()) {
-        progress(`round ${turn} of ${rounds}: ${name}`);
-        const endNeighbour = hasNeighbour ? startNeighbour() : undefined;
-        const flooding =
-          factor > 0
-            ? startFlood(`${service.url}/auth/sign-in`, credentials, capacity * factor, seconds + 2)
-            : undefined;
-        await setTimeout(SETTLE_MS);
-        const times = await others(seconds);
-        const flood = await flooding;
-        endNeighbour?.();
-        measured[i]?.push({
-          ...times,
-          ...(flood && { flood, goodput: flood.accepted.length / (seconds + 2) / capacity }),
-        });
+      for (const [i, situation] of SITUATIONS.entries()) {
+        progress(`round ${turn} of ${rounds}: ${situation.name}`);
+        const flood = (rate: number, seconds: number) =>
+          startFlood(`${service.url}/auth/sign-in`, credentials, rate, seconds);
+        measured[i]?.push(await measureSituation(situation, capacity, seconds, flood, others));
       }
     }
     progress('');
@@ -70,11 +60,13 @@ export const storm: Part = async ({ cost = 10, seconds = 40, rounds = 5 }) => {
       reference: `${IN_FLIGHT} in flight`,
       promise: '',
     };
-    const rows = STAGES.flatMap((stage, i) => rowsOf(stage, measured[i] as Measured[], measured[0] as Measured[]));
+    const rows = SITUATIONS.flatMap((situation, i) =>
+      rowsOf(situation, measured[i] as Measured[], measured[0] as Measured[]),
+    );
     const plot = {
       title: 'p99 while sign-ins arrive at a multiple of capacity',
       unit: 'ms',
-      places: STAGES.map(({ name }) => name),
+      places: SITUATIONS.map(({ name }) => name),
       series: (['verify', 'refresh'] as const).map(call => ({
         name: `/auth/${call}`,
         values: measured.map(times => round(p99(times, call), 1)),
@@ -88,9 +80,34 @@ export const storm: Part = async ({ cost = 10, seconds = 40, rounds = 5 }) => {
   }
 };
 
-/** Signs in; after the stage before, the service may still expect hashes to take longer than they do now. */
+async function measureSituation(
+  { factor, hasNeighbour }: Situation,
+  capacity: number,
+  seconds: number,
+  startFlood: (rate: number, seconds: number) => Promise<Flood>,
+  others: (seconds: number) => Promise<Record<Call, number[]>>,
+): Promise<Measured> {
+  const endNeighbour = hasNeighbour ? startNeighbour() : undefined;
+  try {
+    const floodS = seconds + 2;
+    const flooding = factor > 0 ? startFlood(capacity * factor, floodS) : undefined;
+    await setTimeout(SETTLE_MS);
+    const times = await others(seconds);
+    const flood = await flooding;
+    return { ...times, ...(flood && { flood, goodput: flood.accepted.length / floodS / capacity }) };
+  } finally {
+    endNeighbour?.();
+  }
+}
+
+/** Signs in; after the situation before, the service may still expect hashes to take longer than they do now. */
 async function untilAccepted(connections: Connections, signIn: Buffer): Promise<void> {
-  while ((await connections.send(signIn)).status !== 200) await setTimeout(AGAIN_MS);
+  for (;;) {
+    const { status } = await connections.send(signIn);
+    if (status === 200) return;
+    if (status !== 503) throw new Error(`a sign-in was answered ${status}`);
+    await setTimeout(AGAIN_MS);
+  }
 }
 
 /** The times of the others' requests in ms, and what came of the sign-ins; goodput as a share of capacity. */
@@ -123,7 +140,7 @@ async function createOthers(url: string, connections: Connections) {
 
 const p99 = (rounds: Measured[], call: Call) => median(rounds.map(times => percentile(times[call], 99)));
 
-function rowsOf({ name, factor, hasNeighbour, promises }: Stage, rounds: Measured[], idle: Measured[]): Row[] {
+function rowsOf({ name, factor, hasNeighbour, promises }: Situation, rounds: Measured[], idle: Measured[]): Row[] {
   const times = (['verify', 'refresh'] as const).map(call => ({
     what: `${name}: p99 of ${call}, ms`,
     measured: round(p99(rounds, call), 1),
