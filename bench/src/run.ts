@@ -38,7 +38,8 @@ Parts; all of them when none is named:
 
 Options:
   --cost N         speed, storm, peers, hog: bcrypt's cost (12, 10, 10, 12)
-  --seconds N      speed, storm, peers, hog, rotation: length of a measurement (5, 40, 10), of the load (60, 30)
+  --seconds N      speed, storm, peers, scale --accounts: length of a measurement (5, 40, 10, 10); hog, rotation: of the
+                   load (60, 30)
   --rounds N       speed: how many processes of the service and the reference take turns (5); storm: how many times (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
