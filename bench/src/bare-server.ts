@@ -1,10 +1,15 @@
 // The references: Fastify routes that answer as much as ours and do nothing else.
 
+import { executionAsyncResource } from 'node:async_hooks';
 import { createSigner } from 'fast-jwt';
 import { fastify } from 'fastify';
 import pg from 'pg';
 import { issueRefreshToken, parseRefreshToken, refreshTokenKey } from './refresh-tokens.js';
 import type { Parameter, RefreshStatement } from './speed/refresh-statement.js';
+
+// As the service keeps one: see kept-tick.ts of service-kit.
+const kept: object[] = [];
+process.nextTick(() => kept.push(executionAsyncResource()));
 
 const env = process.env;
 const app = fastify();
