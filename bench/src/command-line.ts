@@ -5,8 +5,9 @@ import { stopAll } from './cleanup.js';
 import { toSvg } from './plot.js';
 import { missedRows, type Part, print, progress, type Report, type Settings } from './report.js';
 
-type Numbers = 'cost' | 'seconds' | 'rounds' | 'count' | 'outage' | 'minutes';
+type Numbers = 'cost' | 'seconds' | 'rounds' | 'count' | 'accounts' | 'outage' | 'minutes';
 type Flags = 'quick' | 'without-patroni';
+type Texts = 'peer' | 'keycloak-home';
 
 const SAME_SIGNAL_MS = 1000;
 
@@ -19,6 +20,8 @@ export type Command = {
   /** The settings that its options give. */
   numbers: readonly Numbers[];
   flags?: readonly Flags[];
+  /** Settings that are texts, each with what they must match. */
+  texts?: Partial<Record<Texts, RegExp>>;
   /** How long a part may take with these settings, in minutes; as long as it likes by default. */
   limitMinutes?: (settings: Settings) => number;
 };
@@ -83,7 +86,7 @@ async function run(name: string, part: Part, settings: Settings, limitMinutes?: 
   }
 }
 
-function readArguments({ help, parts, numbers, flags = [] }: Command) {
+function readArguments({ help, parts, numbers, flags = [], texts = {} }: Command) {
   const fail = (message: string): never => {
     console.error(`${message}\n\n${help}`);
     process.exit(2);
@@ -93,6 +96,7 @@ function readArguments({ help, parts, numbers, flags = [] }: Command) {
   const options = {
     ...Object.fromEntries(numbers.map(name => [name, text])),
     ...Object.fromEntries(flags.map(name => [name, flag])),
+    ...Object.fromEntries(Object.keys(texts).map(name => [name, text])),
     out: text,
     json: flag,
     'report-only': flag,
@@ -117,6 +121,12 @@ function readArguments({ help, parts, numbers, flags = [] }: Command) {
   const given = values as Record<string, string | boolean | undefined>;
   const settings: Settings = {};
   for (const name of flags) if (given[name]) settings[name] = true;
+  for (const [name, form] of Object.entries(texts)) {
+    const value = given[name];
+    if (typeof value !== 'string') continue;
+    if (!form.test(value)) fail(`--${name} cannot be "${value}".`);
+    settings[name as Texts] = value;
+  }
   for (const name of numbers) {
     const value = given[name];
     if (value === undefined) continue;

@@ -3,6 +3,7 @@
 import { setTimeout } from 'node:timers/promises';
 
 const env = process.env;
+const [url, request] = [env['URL'] as string, JSON.parse(env['REQUEST'] as string)];
 const accepted: number[] = [];
 const refused: number[] = [];
 let others = 0;
@@ -21,11 +22,7 @@ process.send?.({ accepted, refused, others, seconds }, () => process.disconnect(
 async function signInAgainAndAgain(): Promise<void> {
   while (!ending) {
     const before = performance.now();
-    const response = await fetch(env['URL'] as string, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', origin: new URL(env['URL'] as string).origin },
-      body: env['BODY'] as string,
-    }).catch(() => undefined);
+    const response = await fetch(url, request).catch(() => undefined);
     await response?.arrayBuffer().catch(() => undefined);
     const times = response?.status === 200 ? accepted : response?.status === 503 ? refused : undefined;
     if (times) times.push(performance.now() - before);

@@ -3,8 +3,11 @@ import type { Plot } from './plot.js';
 import { keepsPromise } from './promise.js';
 
 /** What the command line asks for; each part has its own defaults. */
-export type Settings = Partial<Record<'cost' | 'seconds' | 'rounds' | 'count' | 'outage' | 'minutes', number>> &
-  Partial<Record<'quick' | 'without-patroni', boolean>>;
+export type Settings = Partial<
+  Record<'cost' | 'seconds' | 'rounds' | 'count' | 'accounts' | 'outage' | 'minutes', number>
+> &
+  Partial<Record<'quick' | 'without-patroni', boolean>> &
+  Partial<Record<'peer' | 'keycloak-home', string>>;
 
 export type Row = {
   what: string;
@@ -61,6 +64,14 @@ function describe({ what, measured, ratio, promise }: Row): string {
 /** Shows how far a long part is, on a terminal. */
 export function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
+}
+
+const BAR_WIDTH = 30;
+
+/** Shows the share of a long part that is done, on a terminal. */
+export function progressBar(text: string, share: number): void {
+  const done = Math.round(share * BAR_WIDTH);
+  progress(`${text} ${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)} ${round(100 * share)} %`);
 }
 
 export function median(values: number[]): number {

@@ -16,13 +16,17 @@ import { storm } from './parts/storm.js';
 const HELP = `Usage: pnpm bench [PART…] [options]
 
 Parts; all of them when none is named:
-  speed      sign-ins, token checks and refreshes, each beside a reference in the same run; start and memory
-  storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed
+  speed      sign-ins, token checks and refreshes, each beside a reference in the same run, by rate and by the CPU of each
+             process; start and memory
+  storm      token checks and refreshes while sign-ins arrive at 1, 5 and 50 times what can be hashed, and while another
+             process keeps a core busy as well
   hog        an honest person signs in while one account hogs sign-ins with its right password; and lists of an account
              with 30,000 sessions
   peers      sign-ins, and checks while 64 people sign in: here, at Better Auth and, where python3-flask is installed,
-             at a Flask app; who is refused comes back when told, or at once if they insist
-  scale      sign-ins with a thousand, a hundred thousand and a million accounts
+             at a Flask app, and at Keycloak where asked for; who is refused comes back when told, or at once if they
+             insist
+  scale      sign-ins with a thousand, a hundred thousand and a million accounts; with --accounts instead a simulation of
+             an installation: sizes, refreshes, sign-ins, sweep and vacuum
   oracle     whether the time of a refused sign-in tells why it was refused
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
   rotation   keys rotate under load on 3 replicas; verifiers refuse no live token
@@ -34,10 +38,15 @@ Parts; all of them when none is named:
 
 Options:
   --cost N         speed, storm, peers, hog: bcrypt's cost (12, 10, 10, 12)
-  --seconds N      speed, storm, peers, hog, rotation: length of a measurement (5, 10, 10), of the load (60, 30)
-  --rounds N       speed: how often measurement and reference take turns (5)
+  --seconds N      speed, storm, peers, scale --accounts: length of a measurement (5, 40, 10, 10); hog, rotation: of the
+                   load (60, 30)
+  --rounds N       speed: how many processes of the service and the reference take turns (5); storm: how many times (5)
   --count N        races, forgery: how many (10000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
+  --accounts N     scale: simulate so many accounts, each with a session; 10 million take some 20 GB of disk
+  --peer keycloak  peers: Keycloak too, whose distribution Maven downloads into its repository; needs Java
+  --keycloak-home DIR
+                   peers: Keycloak too, from an unpacked distribution, which is copied
   --outage N       outage: how long, in seconds (30)
   --out DIR        write bench.json there, and the plots as SVG
   --json           print JSON only
@@ -52,5 +61,6 @@ await runCommand({
     ...{ speed, storm, hog, peers, scale, oracle },
     ...{ races, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
   },
-  numbers: ['cost', 'seconds', 'rounds', 'count', 'outage'],
+  texts: { peer: /^keycloak$/, 'keycloak-home': /./ },
+  numbers: ['cost', 'seconds', 'rounds', 'count', 'accounts', 'outage'],
 });

@@ -2,6 +2,7 @@ import bcrypt from 'bcrypt';
 import { arrive, peak, startCrowd } from '../load.js';
 import { startBetterAuth } from '../peers/better-auth.js';
 import { startFlask } from '../peers/flask.js';
+import { findMissing, startKeycloak } from '../peers/keycloak.js';
 import { startLatchkey } from '../peers/latchkey.js';
 import { type Peer, post } from '../peers/peer.js';
 import { type Part, percentile, progress, type Row, round } from '../report.js';
@@ -12,24 +13,29 @@ const CROWD = 64;
 const CHECKS_PER_S = 100;
 const SETTLE_MS = 1000;
 const WARM_UP_S = 1;
+// Nobody waits longer for a page.
+const LOST_AFTER_MS = 10_000;
 const PERCENTILES = [50, 99];
 
-/** Others who hash with bcrypt, on the same machine in the same run. */
-export const peers: Part = async ({ cost = 10, seconds = 10 }) => {
+/** Others who hash with bcrypt, and Keycloak where it is asked for, on the same machine in the same run. */
+export const peers: Part = async ({ cost = 10, seconds = 10, peer, 'keycloak-home': home }) => {
   const stops: (() => Promise<void>)[] = [];
   const onEnd = (stop: () => Promise<void>) => stops.unshift(stop);
   try {
     progress('starting the peers');
     const flask = await startFlask(cost, onEnd);
+    const wantsKeycloak = peer !== undefined || home !== undefined;
+    const missing = wantsKeycloak ? await findMissing(home) : undefined;
     const started = [
       await startLatchkey(cost, onEnd),
       await startBetterAuth(cost, false, onEnd),
       await startBetterAuth(cost, true, onEnd),
       ...(flask ? [flask] : []),
+      ...(wantsKeycloak && !missing ? [await startKeycloak(home, onEnd)] : []),
     ];
-    for (const { signIn, check } of started) {
-      await peak(() => signInTo(signIn), IN_FLIGHT, WARM_UP_S);
-      await arrive(check, CHECKS_PER_S, WARM_UP_S);
+    for (const { signIn, check, warmUpS = WARM_UP_S } of started) {
+      await peak(() => signInTo(signIn), IN_FLIGHT, warmUpS);
+      await arrive(check, CHECKS_PER_S, warmUpS);
     }
 
     // They take turns at each measure, so that all see the same machine.
@@ -47,11 +53,13 @@ export const peers: Part = async ({ cost = 10, seconds = 10 }) => {
     });
     progress('');
 
-    const rows = started.flatMap(({ name }, i) => [
-      ...idleRows(name, rates[i] as Rate, idle[i] as number[]),
+    const rows = started.flatMap(({ name, hasOwnHash = false }, i) => [
+      ...idleRows(name, hasOwnHash, rates[i] as Rate, idle[i] as number[]),
       ...(storms[i] as Storm[]).flatMap(storm => stormRows(name, storm, rates[i] as Rate, idle[i] as number[])),
     ]);
     if (!flask) rows.push({ what: 'Flask', measured: 'not installed', promise: '' });
+    if (!wantsKeycloak) rows.push({ what: 'Keycloak', measured: 'not asked for: --peer keycloak', promise: '' });
+    if (missing) rows.push({ what: 'Keycloak', measured: `not run: ${missing} is not installed`, promise: '' });
     return { title: `Peers: bcrypt cost ${cost}, ${seconds} s each`, rows };
   } finally {
     for (const stop of stops) await stop();
@@ -59,22 +67,35 @@ export const peers: Part = async ({ cost = 10, seconds = 10 }) => {
 };
 
 type Rate = { raw: number; measured: number };
-type Storm = { patient: boolean; checks: number[]; crowd: Awaited<ReturnType<ReturnType<typeof startCrowd>>> };
+type Storm = {
+  patient: boolean;
+  checks: number[];
+  lost: number;
+  crowd: Awaited<ReturnType<ReturnType<typeof startCrowd>>>;
+};
 
 async function storm({ signIn, check }: Peer, patient: boolean, seconds: number): Promise<Storm> {
   const endCrowd = startCrowd(signIn, CROWD, patient);
   await new Promise(resolve => setTimeout(resolve, SETTLE_MS));
-  const checks = await arrive(check, CHECKS_PER_S, seconds);
-  return { patient, checks, crowd: await endCrowd() };
+  let lost = 0;
+  const tryCheck = async () => {
+    const before = performance.now();
+    const isOk = await check().then(
+      () => true,
+      () => false,
+    );
+    if (!isOk || performance.now() - before > LOST_AFTER_MS) lost++;
+  };
+  const checks = await arrive(tryCheck, CHECKS_PER_S, seconds);
+  return { patient, checks, lost, crowd: await endCrowd() };
 }
 
-function idleRows(name: string, { raw, measured }: Rate, idle: number[]): Row[] {
+function idleRows(name: string, hasOwnHash: boolean, { raw, measured }: Rate, idle: number[]): Row[] {
   return [
     {
       what: `${name}: sign-ins/s, ${IN_FLIGHT} in flight`,
       measured: round(measured, 1),
-      reference: `raw bcrypt ${round(raw, 1)}`,
-      ratio: round(measured / raw, 3),
+      ...(!hasOwnHash && { reference: `raw bcrypt ${round(raw, 1)}`, ratio: round(measured / raw, 3) }),
       promise: '',
     },
     ...PERCENTILES.map(p => ({
@@ -85,7 +106,7 @@ function idleRows(name: string, { raw, measured }: Rate, idle: number[]): Row[] 
   ];
 }
 
-function stormRows(name: string, { patient, checks, crowd }: Storm, { measured }: Rate, idle: number[]): Row[] {
+function stormRows(name: string, { patient, checks, lost, crowd }: Storm, { measured }: Rate, idle: number[]): Row[] {
   const place = `${name}, ${CROWD} ${patient ? 'sign in' : 'insist'}`;
   const goodput = crowd.accepted.length / crowd.seconds;
   return [
@@ -97,6 +118,12 @@ function stormRows(name: string, { patient, checks, crowd }: Storm, { measured }
       promise: '',
     })),
     {
+      what: `${place}: checks lost`,
+      measured: lost,
+      reference: `of ${checks.length}: failed, or took longer than ${LOST_AFTER_MS / 1000} s`,
+      promise: '',
+    },
+    {
       what: `${place}: sign-ins/s`,
       measured: round(goodput, 1),
       reference: `${crowd.refused.length} refused, ${crowd.others} failed`,
@@ -106,8 +133,8 @@ function stormRows(name: string, { patient, checks, crowd }: Storm, { measured }
   ];
 }
 
-async function signInTo({ url, body }: Peer['signIn']): Promise<void> {
-  await (await post(url, body)).arrayBuffer();
+async function signInTo(signIn: Peer['signIn']): Promise<void> {
+  await (await post(signIn)).arrayBuffer();
 }
 
 /** What the machine can hash, in a process that does nothing else. */

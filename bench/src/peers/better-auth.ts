@@ -21,9 +21,9 @@ export async function startBetterAuth(cost: number, cookieCache: boolean, onEnd:
   });
   onEnd(stop);
   const credentials = { email: 'peer@example.com', password: 'open sesame 42' };
-  await post(`${url}/api/auth/sign-up/email`, { ...credentials, name: 'Peer' });
+  await post({ url: `${url}/api/auth/sign-up/email`, body: { ...credentials, name: 'Peer' } });
   const signIn = { url: `${url}/api/auth/sign-in/email`, body: credentials };
-  const { headers } = await post(signIn.url, credentials);
+  const { headers } = await post(signIn);
   const cookie = headers.getSetCookie().map(cookie => cookie.split(';')[0]);
   return {
     name: cookieCache ? 'Better Auth, cookie cache' : 'Better Auth',

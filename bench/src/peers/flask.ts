@@ -41,7 +41,7 @@ export async function startFlask(cost: number, onEnd: OnEnd): Promise<Peer | und
   });
   const url = `http://${address}`;
   const signIn = { url: `${url}/auth/sign-in`, body: credentials };
-  const { token } = (await (await firstAnswer(() => post(signIn.url, credentials))).json()) as { token: string };
+  const { token } = (await (await firstAnswer(() => post(signIn))).json()) as { token: string };
   const headers = { authorization: `Bearer ${token}` };
   return {
     name: 'Flask',
