@@ -27,7 +27,8 @@ Parts; all of them when none is named:
              insist
   scale      sign-ins with a thousand, a hundred thousand and a million accounts; with --accounts instead a simulation of
              an installation: sizes, refreshes, sign-ins, sweep and vacuum
-  oracle     whether the time of a refused sign-in tells why it was refused
+  oracle     whether the time of a refused sign-in tells why it was refused, and whether that of a request for a reset or
+             of a sign-up by mail tells that an account has the address
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
   rotation   keys rotate under load on 3 replicas; verifiers refuse no live token
   sign-out   from a sign-out to its token being refused by a verifier that follows another replica

@@ -1,7 +1,10 @@
 import { randomInt } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import bcrypt from 'bcrypt';
 import pg from 'pg';
-import { type Part, progress, round } from '../report.js';
+import { type Part, progress, type Row, round } from '../report.js';
 import { clientOf, setStage } from '../stage.js';
 
 const DEFAULT_COUNT = 2000;
@@ -10,15 +13,19 @@ const OLD_COST = 5;
 const Z_95 = 1.96;
 
 /**
- * Whether the time of an answer tells what is wrong with a sign-in. One after the other, in random order, so that whatever
- * else the machine does falls on all alike.
+ * Whether the time of a response tells what the caller is not to know: what is wrong with a sign-in, and whether an account has an
+ * address. One after the other, in random order, so that whatever else the machine does falls on all alike.
  */
 export const oracle: Part = async ({ count = DEFAULT_COUNT }) => {
+  const rows = [...(await refusedSignIns(count)), ...(await addresses(count))];
+  return { title: `Timing of responses: bcrypt cost ${COST}, older cost ${OLD_COST}`, rows };
+};
+
+async function refusedSignIns(count: number): Promise<Row[]> {
   const stage = await setStage({ BCRYPT_COST: String(COST), THROTTLE_ENABLED: 'false', LOG_LEVEL: 'fatal' });
   const database = new pg.Client(stage.postgres.url);
   try {
-    const service = await stage.start();
-    const client = clientOf(service);
+    const client = clientOf(await stage.start());
     await database.connect();
     const password = 'open sesame 42';
     for (const username of ['wrong', 'disabled', 'passwordless', 'older-cost'])
@@ -29,32 +36,85 @@ export const oracle: Part = async ({ count = DEFAULT_COUNT }) => {
     await database.query(`UPDATE auth.users SET password_hash = $1 WHERE username = 'older-cost'`, [older]);
 
     const kinds = ['unknown', 'wrong', 'disabled', 'passwordless', 'older-cost'];
-    const times = new Map(kinds.map(kind => [kind, [] as number[]]));
-    const turns = kinds.flatMap(kind => Array.from({ length: count }, () => kind));
-    shuffle(turns);
-    for (const [i, username] of turns.entries()) {
-      const before = performance.now();
-      await client.signIn({ username, password: 'not the password' }).catch(() => undefined);
-      times.get(username)?.push(performance.now() - before);
-      if (i % 100 === 0) progress(`sign-ins: ${i} of ${turns.length}`);
-    }
-    progress('');
-    const unknown = times.get('unknown') as number[];
-    const rows = kinds.slice(1).map(kind => {
-      const { auc, margin } = compare(unknown, times.get(kind) as number[]);
-      return {
-        what: `AUC of unknown against ${kind}`,
-        measured: round(auc, 3),
-        reference: `95 %: ${round(auc - margin, 3)} to ${round(auc + margin, 3)}, ${count} each`,
-        promise: '0.47 to 0.53',
-      };
-    });
-    return { title: `Timing of refused sign-ins: bcrypt cost ${COST}, older cost ${OLD_COST}`, rows };
+    const times = await measure('sign-ins', kinds, count, username =>
+      client.signIn({ username, password: 'not the password' }).catch(() => undefined),
+    );
+    return kinds.slice(1).map(kind => rowOf(`AUC of a sign-in: unknown against ${kind}`, times, 'unknown', kind));
   } finally {
     await database.end();
     await stage.stop();
   }
-};
+}
+
+/** Requests for a reset, and sign-ups with SIGN_UP=email. Mails go to the development mailbox, at once, as to a quick mail server. */
+async function addresses(count: number): Promise<Row[]> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-oracle-'));
+  const stage = await setStage({
+    ...{ NODE_ENV: 'development', DATA_DIR: dataDir, PUBLIC_URL: 'http://localhost' },
+    ...{ BCRYPT_COST: String(COST), THROTTLE_ENABLED: 'false', LOG_LEVEL: 'fatal' },
+  });
+  const database = new pg.Client(stage.postgres.url);
+  try {
+    const client = clientOf(await stage.start());
+    const silent = clientOf(await stage.start({ SIGN_UP: 'email' }));
+    await database.connect();
+    const password = 'open sesame 42';
+    const { user } = await client.signUp({ username: 'known', password });
+    await database.query(`UPDATE auth.users SET email = 'known@example.com'`);
+    await database.query(
+      `INSERT INTO auth.identifiers (name, kind, user_id) VALUES ('known@example.com', 'email', $1)`,
+      [user.id],
+    );
+    const kinds = ['known', 'unknown'];
+    const forgot = await measure('requests for a reset', kinds, count, kind =>
+      client.requestPasswordReset({ email: `${kind}@example.com` }),
+    );
+    const signUps = await measure('sign-ups by mail', kinds, count, kind =>
+      silent.requestSignUp({ username: 'somebody', password, email: `${kind}@example.com` }),
+    );
+    return [
+      rowOf('AUC of a request for a reset: unknown against known address', forgot, 'unknown', 'known'),
+      rowOf('AUC of a sign-up by mail: unknown against known address', signUps, 'unknown', 'known'),
+    ];
+  } finally {
+    await database.end();
+    await stage.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+type Times = Map<string, number[]>;
+
+/** Measures requests of several kinds, in random order. */
+async function measure(
+  what: string,
+  kinds: string[],
+  count: number,
+  request: (kind: string) => Promise<unknown>,
+): Promise<Times> {
+  const times: Times = new Map(kinds.map(kind => [kind, []]));
+  const turns = kinds.flatMap(kind => Array.from({ length: count }, () => kind));
+  shuffle(turns);
+  for (const [i, kind] of turns.entries()) {
+    const before = performance.now();
+    await request(kind);
+    times.get(kind)?.push(performance.now() - before);
+    if (i % 100 === 0) progress(`${what}: ${i} of ${turns.length}`);
+  }
+  progress('');
+  return times;
+}
+
+function rowOf(what: string, times: Times, one: string, other: string): Row {
+  const samples = times.get(one) as number[];
+  const { auc, margin } = compare(samples, times.get(other) as number[]);
+  return {
+    what,
+    measured: round(auc, 3),
+    reference: `95 %: ${round(auc - margin, 3)} to ${round(auc + margin, 3)}, ${samples.length} each`,
+    promise: '0.47 to 0.53',
+  };
+}
 
 /** How often a time of `b` is longer than one of `a`: the area under the ROC curve, with the margin of Hanley and McNeil. */
 function compare(a: number[], b: number[]): { auc: number; margin: number } {
