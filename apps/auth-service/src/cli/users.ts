@@ -1,18 +1,22 @@
 import { Command } from 'commander';
+import { deleteCommand } from './users/delete-command.js';
 import { disableCommand, enableCommand } from './users/disable-commands.js';
 import { exportCommand } from './users/export-command.js';
 import { importCommand } from './users/import-command.js';
 import { listCommand } from './users/list-command.js';
+import { renameCommand } from './users/rename-command.js';
 import { showCommand } from './users/show-command.js';
 
 /** `latchkey users …` */
 export function userCommands(): Command {
   return new Command('users')
-    .description('list, show, disable, enable, import and export accounts')
+    .description('list, show, rename, disable, enable, delete, import and export accounts')
     .addCommand(listCommand())
     .addCommand(showCommand())
+    .addCommand(renameCommand())
     .addCommand(disableCommand())
     .addCommand(enableCommand())
+    .addCommand(deleteCommand())
     .addCommand(importCommand())
     .addCommand(exportCommand());
 }

@@ -23,7 +23,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   clients: ['SELECT', 'INSERT', 'UPDATE'],
   feed_drafts: ALL,
   feed_pages: ALL,
-  identifiers: ['SELECT', 'INSERT'],
+  identifiers: ['SELECT', 'INSERT', 'DELETE'],
   mail_queue: ALL,
   migrations: ['SELECT'],
   revocation_batches: ALL,
@@ -37,7 +37,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   throttle_counters: ALL,
   // Used by replicas of the previous version.
   throttles: ALL,
-  users: ['SELECT', 'INSERT', 'UPDATE'],
+  users: ALL,
 };
 
 /** Functions that our statements call. PUBLIC may execute them, unless that was revoked. */

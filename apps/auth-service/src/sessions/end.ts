@@ -12,7 +12,7 @@ export type Selection =
   | { accountId: string; sessionId?: never; scope: 'all' };
 
 /** Why sessions end, which is also the name of the event. */
-export type EndReason = 'sign_out' | 'session_ended' | 'password_changed' | 'user_disabled';
+export type EndReason = 'sign_out' | 'session_ended' | 'password_changed' | 'user_disabled' | 'user_deleted';
 
 /** Sessions that have ended, and what was recorded. */
 export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
@@ -46,6 +46,12 @@ const RECORDINGS: Record<EndReason, string> = {
     account: '$accountId',
     details: `jsonb_build_object('ended', count(*))`,
   }),
+  user_deleted: recorded({
+    event: 'user_deleted',
+    from: 's',
+    account: '$accountId',
+    details: `jsonb_build_object('ended', count(*))`,
+  }),
 };
 
 // Every statement that locks several sessions locks them in the order of their ids, so that no two can deadlock.
@@ -68,6 +74,7 @@ const STATEMENTS: Record<EndReason, ReturnType<typeof end>> = {
   session_ended: end('session_ended'),
   password_changed: end('password_changed'),
   user_disabled: end('user_disabled'),
+  user_deleted: end('user_deleted'),
 };
 
 /** Ends sessions of an account, and records why. */
