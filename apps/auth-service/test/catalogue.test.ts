@@ -1,7 +1,11 @@
-import { withClient } from '@latchkey/service-kit/database';
+import { inTransaction, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
+import { deleteAccount } from '#src/accounts/delete.js';
+import { findAccount } from '#src/accounts/details.js';
 import { setDisabled } from '#src/accounts/disable.js';
+import { listAccounts } from '#src/accounts/list.js';
+import { renameAccount } from '#src/accounts/rename.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
@@ -134,6 +138,12 @@ t.test('what the service sends has no form that a distributed table cannot do', 
     for (const disabled of [true, false]) {
       t.equal(await setDisabled(db, { username: credentials.username, disabled }, SERVICE_ORIGIN), true);
     }
+    const filter = { prefix: credentials.username, isDisabled: false };
+    const { accounts } = await listAccounts(db, filter, { after: undefined, limit: 1 });
+    t.match(await findAccount(db, accounts[0]?.id as string), { id: accounts[0]?.id });
+    const names = { from: credentials.username, to: newCredentials().username };
+    t.equal(await inTransaction(db, () => renameAccount(db, names, SERVICE_ORIGIN)), 'renamed');
+    t.equal(await inTransaction(db, () => deleteAccount(db, accounts[0]?.id as string, SERVICE_ORIGIN)), 0);
   });
 
   const { rows } = await sql(

@@ -366,11 +366,11 @@ t.test('the role has too few or too many rights', async t => {
   const { url, role } = await createServingRole(t, service);
   const look = () => diagnose(t, { ...settingsOf(service), DATABASE_URL: url });
 
-  await service.sql(`GRANT DELETE ON auth.users TO ${role}`);
+  await service.sql(`GRANT DELETE ON auth.clients TO ${role}`);
   t.match(troubles(await look(), 'rights'), [
-    { status: 'warn', detail: /more than the service needs: DELETE on users$/ },
+    { status: 'warn', detail: /more than the service needs: DELETE on clients$/ },
   ]);
-  await service.sql(`REVOKE DELETE ON auth.users FROM ${role}; REVOKE DELETE ON auth.sessions FROM ${role}`);
+  await service.sql(`REVOKE DELETE ON auth.clients FROM ${role}; REVOKE DELETE ON auth.sessions FROM ${role}`);
   await service.sql(`REVOKE EXECUTE ON FUNCTION auth.password_cost FROM PUBLIC, ${role}`);
   const lacking = await look();
   t.equal(lacking.code, 1);

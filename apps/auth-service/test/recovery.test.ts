@@ -2,6 +2,7 @@ import { createAuthClient } from '@latchkey/auth-client';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/settings.js';
 import { loadSettings } from '#src/config/settings.js';
+import { commandLine } from './command-line.js';
 import {
   call,
   createDatabase,
@@ -265,4 +266,40 @@ t.test('no token and no address is in the log', async t => {
   for (const secret of [email, email.split('@')[0] as string, link.token, token, refreshToken]) {
     t.notOk(lines.includes(secret), 'not there');
   }
+});
+
+t.test('an operator makes the link of an account, and invites others', async t => {
+  const service = await startWithMail(t, { signUp: 'closed', databaseUrl: await createDatabase() });
+  const latchkey = commandLine(service);
+  const { client, mailbox } = service;
+  const read = async (command: string) => {
+    const { stdout, stderr, code } = await latchkey(command);
+    t.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const { id, link } = await read('users invite Grace --json');
+  const signIn = (username: string) => client.signIn({ username, password: NEW_PASSWORD });
+  await t.rejects(signIn('grace'), { code: 'invalid_credentials' }, 'it has no password yet');
+  await client.resetPassword({ token: link.split('#token=')[1], newPassword: NEW_PASSWORD });
+  t.match((await signIn('grace')).user, { id, username: 'Grace', email: null });
+  t.match(await latchkey('users invite grace'), { code: 1, stderr: /The username grace is taken/ });
+  t.match(await latchkey('users invite ab'), { code: 1, stderr: /not a username/ });
+  t.match(await latchkey('users invite someone --email a,b@example.com'), { code: 1, stderr: /not an e-mail address/ });
+
+  const email = 'ada@example.com';
+  t.same(Object.keys(await read(`users invite ada --email ${email} --json`)), ['id', 'username', 'email', 'expiresAt']);
+  const invitation = await mailbox.next(email);
+  await client.resetPassword({ ...invitation, newPassword: NEW_PASSWORD });
+  t.equal((await signIn(email)).user.email, email, 'the link has proved the address');
+
+  const made = await read('users reset-link GRACE --json');
+  const again = await read(`users reset-link ${id} --json`);
+  t.match(again, { username: 'Grace', link: /\/account\/reset-password#token=[\w-]{64}$/ });
+  await t.rejects(client.resetPassword({ token: made.link.split('#token=')[1], newPassword: NEW_PASSWORD }), {
+    code: 'invalid_one_time_token',
+  });
+  await client.resetPassword({ token: again.link.split('#token=')[1], newPassword: `${NEW_PASSWORD}er` });
+  t.match(await latchkey('users reset-link nobody'), { code: 1, stderr: /There is no account nobody/ });
+  await latchkey('users disable grace');
+  t.match(await latchkey('users reset-link grace'), { code: 1, stderr: /is disabled/ });
 });

@@ -1,13 +1,12 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { isMailAddress } from '../config/mail-address.js';
+import { isUuid } from '../database/uuid.js';
 import { listMails, queueMail, retryMails } from '../mail/queue.js';
 import { withDatabase } from './database.js';
 import { parseLimit } from './events.js';
 import { printRows } from './output.js';
 
 type Json = { json?: boolean };
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** `latchkey mail …` */
 export function mailCommands(): Command {
@@ -62,6 +61,6 @@ export function mailCommands(): Command {
 }
 
 function uuid(text: string): string {
-  if (!UUID.test(text)) throw new InvalidArgumentError('It must be an id of "latchkey mail list".');
+  if (!isUuid(text)) throw new InvalidArgumentError('It must be an id of "latchkey mail list".');
   return text;
 }

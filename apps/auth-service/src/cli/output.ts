@@ -13,6 +13,13 @@ export function printRows(rows: Record<string, unknown>[], { json, empty }: { js
   else console.log(rows.length === 0 ? empty : toTable(rows));
 }
 
+/** Prints the fields of one thing a line each, or as JSON. */
+export function printFields(fields: Record<string, unknown>, { json }: { json?: boolean }): void {
+  const width = Math.max(...Object.keys(fields).map(name => name.length));
+  const lines = Object.entries(fields).map(([name, value]) => `${name.padEnd(width)}  ${toText(value)}`.trimEnd());
+  console.log(json ? JSON.stringify(fields, null, 2) : lines.join('\n'));
+}
+
 function toTable(rows: Record<string, unknown>[]): string {
   const head = Object.keys(rows[0] ?? {});
   const style = { head: process.stdout.isTTY ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 2 };

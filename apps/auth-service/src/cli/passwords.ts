@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/settings.js';
 import { LEAST_COST, measureHash } from '../credentials/password/measure.js';
 import { readForm } from '../credentials/password/stored-hash.js';
-import { countForms, type FormCount, readHashForms } from '../credentials/password/stored-passwords.js';
+import { countForms, readHashForms } from '../credentials/password/stored-passwords.js';
 import { withDatabase } from './database.js';
 import { printRows } from './output.js';
 import { showProgress } from './progress.js';
@@ -47,7 +47,10 @@ export function passwordCommands(): Command {
     .action(({ json }: Json) =>
       withDatabase(async ({ db, config }) => {
         while (await readHashForms(db));
-        const rows = (await countForms(db)).map(count => describe(count, config));
+        const rows = (await countForms(db)).map(({ form, accounts }) => {
+          const { state, ...hash } = describeHash(form, config);
+          return { ...hash, accounts, state };
+        });
         printRows(rows, { ...(json && { json }), empty: 'There are no accounts.' });
       }),
     );
@@ -72,7 +75,8 @@ async function measureCosts(budgetMs: number): Promise<Measured[]> {
   return measured;
 }
 
-function describe({ form, accounts }: FormCount, { authSecrets, bcryptCost }: Config) {
+/** What the form of a hash says, and whether an account with that hash can sign in; see `formOf`. `null`: it has no password. */
+export function describeHash(form: string | null, { authSecrets, bcryptCost }: Config) {
   const hasHash = form !== null;
   const found = hasHash ? readForm(form) : undefined;
   const { scheme = hasHash ? 'unknown' : 'none', cost = null, pepperId = null, excess } = found ?? {};
@@ -84,7 +88,7 @@ function describe({ form, accounts }: FormCount, { authSecrets, bcryptCost }: Co
     const isCurrent = pepperId === known[0] && Number(cost) >= bcryptCost;
     return isCurrent ? 'current' : 'outdated: hashed again at the next sign-in';
   };
-  return { scheme, cost, secret: pepperId, accounts, state: state() };
+  return { scheme, cost, secret: pepperId, state: state() };
 }
 
 const round = (value: number) => Number(value.toPrecision(3));

@@ -23,7 +23,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   clients: ['SELECT', 'INSERT', 'UPDATE'],
   feed_drafts: ALL,
   feed_pages: ALL,
-  identifiers: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  identifiers: ALL,
   mail_queue: ALL,
   migrations: ['SELECT'],
   notices: ALL,
@@ -39,7 +39,7 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   throttle_counters: ALL,
   // Used by replicas of the previous version.
   throttles: ALL,
-  users: ['SELECT', 'INSERT', 'UPDATE'],
+  users: ALL,
 };
 
 /** Functions that our statements call. PUBLIC may execute them, unless that was revoked. */

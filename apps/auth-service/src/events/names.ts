@@ -33,9 +33,12 @@ export type EventDetails = {
   client_enabled: null;
   user_disabled: { ended: number };
   user_enabled: null;
+  user_renamed: null;
+  user_deleted: { ended: number };
   /** The error has codes of the mail server, and no address. */
   mail_given_up: { mailId: string; template: string; attempts: number; error: string };
   mail_retried: { mails: number };
+  user_invited: null;
   users_imported: Record<string, number>;
   revocations_restored: { restored: number; ended: number };
 };

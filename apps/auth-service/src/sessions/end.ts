@@ -12,7 +12,13 @@ export type Selection =
   | { accountId: string; sessionId?: never; scope: 'all' };
 
 /** Why sessions end, which is also the name of the event. */
-export type EndReason = 'sign_out' | 'session_ended' | 'password_changed' | 'password_reset' | 'user_disabled';
+export type EndReason =
+  | 'sign_out'
+  | 'session_ended'
+  | 'password_changed'
+  | 'password_reset'
+  | 'user_disabled'
+  | 'user_deleted';
 
 /** Sessions that have ended, and what was recorded. */
 export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
@@ -57,6 +63,12 @@ const RECORDINGS: Record<EndReason, string> = {
     account: '$accountId',
     details: `jsonb_build_object('ended', count(*))`,
   }),
+  user_deleted: recorded({
+    event: 'user_deleted',
+    from: 's',
+    account: '$accountId',
+    details: `jsonb_build_object('ended', count(*))`,
+  }),
 };
 
 // Every statement that locks several sessions locks them in the order of their ids, so that no two can deadlock.
@@ -80,6 +92,7 @@ const STATEMENTS: Record<EndReason, ReturnType<typeof end>> = {
   password_changed: end('password_changed'),
   password_reset: end('password_reset'),
   user_disabled: end('user_disabled'),
+  user_deleted: end('user_deleted'),
 };
 
 /** Ends sessions of an account, and records why. */

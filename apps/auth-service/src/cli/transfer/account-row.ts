@@ -1,8 +1,8 @@
-import { Username } from '@latchkey/user-schema';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { uuidv7 } from 'uuidv7';
 import { type FirebaseProject, toFirebaseHash } from '../../credentials/password/foreign-hashes/scrypt.js';
 import { refusalOf } from '../../credentials/password/stored-hash.js';
+import { isUsername, USERNAME_FORM } from '../../credentials/username.js';
+import { isUuid } from '../../database/uuid.js';
 import type { GivenAccount } from './account-table.js';
 import type { FileRow } from './rows.js';
 
@@ -15,8 +15,6 @@ export type Reading = { secretIds: string[]; bcryptCost: number; firebase?: Fire
 /** A row is not a valid account. The message never quotes the row, which may have a hash in the wrong column. */
 export class BadRowError extends Error {}
 
-const usernames = TypeCompiler.Compile(Username);
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const BASE64 = /^[A-Za-z0-9+/_-]{4,}={0,2}$/;
 // PostgreSQL prints a space in place of T, and offsets of whole hours.
 const TIME = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?(Z|[+-]\d\d(?::?\d\d)?)$/i;
@@ -35,11 +33,9 @@ export function readAccount(row: FileRow, reading: Reading): GivenAccount & { li
   const { id, username, passwordHash, salt, createdAt, disabled, ...others } = row.members;
   const extra = Object.keys(others).find(name => /^\w{1,32}$/.test(name));
   if (Object.keys(others).length > 0) throw new BadRowError(`has an unknown member${extra ? `: ${extra}` : ''}`);
-  if (typeof username !== 'string' || !usernames.Check(username)) {
-    throw new BadRowError('has no valid username: 3 to 64 characters of A-Z a-z 0-9 . _ @ + -');
-  }
+  if (!isUsername(username)) throw new BadRowError(`has no valid username: ${USERNAME_FORM}`);
   const hasId = id !== undefined && id !== null && id !== '';
-  if (hasId && !(typeof id === 'string' && UUID.test(id))) throw new BadRowError('has an id that is not a UUID');
+  if (hasId && !(typeof id === 'string' && isUuid(id))) throw new BadRowError('has an id that is not a UUID');
   const isDisabled = TRUTH.get(disabled);
   if (isDisabled === undefined) throw new BadRowError('has a "disabled" that is neither true nor false');
   return {

@@ -1,0 +1,52 @@
+import type { Queryable } from '@latchkey/service-kit/database';
+import type { User } from '@latchkey/user-schema';
+import { foldName, NAMED } from '../credentials/identifiers.js';
+import { formOf } from '../credentials/password/stored-hash.js';
+import { statement, utc } from '../database/sql.js';
+import { isUuid } from '../database/uuid.js';
+import { IS_LIVE } from '../sessions/session.js';
+import { ACCOUNT } from '../tokens/account.js';
+
+/** What an operator sees of an account. */
+export type AccountDetails = User & {
+  disabledAt: string | null;
+  /** Live sessions, counted up to 10,000. */
+  sessions: number;
+  /** When its newest session began; `null` when none is left. */
+  lastSignInAt: string | null;
+  /** The form of its hash; see `formOf`. `null` for an account without a password. */
+  hashForm: string | null;
+};
+
+type Row = Omit<AccountDetails, 'hashForm'> & { passwordHash: string | null };
+
+const MOST_COUNTED = 10_000;
+
+const find = <Values extends object>(id: string) =>
+  statement<Row, Values>(`
+    SELECT ${ACCOUNT}, ${utc('u.disabled_at')} AS "disabledAt", u.password_hash AS "passwordHash",
+      (SELECT count(*)::int FROM (
+        SELECT FROM auth.sessions s WHERE s.user_id = u.id AND ${IS_LIVE} LIMIT ${MOST_COUNTED}) AS live) AS sessions,
+      (SELECT ${utc('s.created_at')} FROM auth.sessions s WHERE s.user_id = u.id ORDER BY s.id DESC LIMIT 1) AS "lastSignInAt"
+    FROM auth.users u WHERE u.id = ${id}`);
+const BY_ID = find<{ id: string }>('$id::uuid');
+const BY_NAME = find<{ name: string }>(NAMED);
+
+/** Finds an account by its username, in whatever case. */
+export async function findAccountNamed(db: Queryable, username: string): Promise<AccountDetails | undefined> {
+  const [row] = await BY_NAME(db, { name: foldName(username) });
+  return row && withoutHash(row);
+}
+
+/**
+ * Finds an account by its id, or by its username in whatever case. The id takes precedence: a username may have the form of an id, and
+ * must not hide the account that has that id.
+ */
+export async function findAccount(db: Queryable, nameOrId: string): Promise<AccountDetails | undefined> {
+  const [row] = isUuid(nameOrId) ? await BY_ID(db, { id: nameOrId }) : [];
+  return row ? withoutHash(row) : findAccountNamed(db, nameOrId);
+}
+
+function withoutHash({ passwordHash, ...account }: Row): AccountDetails {
+  return { ...account, hashForm: passwordHash === null ? null : formOf(passwordHash).form };
+}

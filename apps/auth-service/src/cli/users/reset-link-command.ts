@@ -1,0 +1,26 @@
+import { Command } from 'commander';
+import { findAccount } from '../../accounts/details.js';
+import { makeResetLink } from '../../credentials/password/recovery-routes.js';
+import { recordEvent } from '../../events/recorder.js';
+import { withDatabase } from '../database.js';
+import { printFields } from '../output.js';
+
+/** `latchkey users reset-link` */
+export function resetLinkCommand(): Command {
+  return new Command('reset-link')
+    .description('make a link by which the owner of an account chooses a new password; it replaces the one before')
+    .argument('<username|id>')
+    .option('--json', 'print JSON')
+    .action((nameOrId: string, { json }: { json?: boolean }) =>
+      withDatabase(async ({ db, config, origin }) => {
+        const account = await findAccount(db, nameOrId);
+        if (!account) throw new Error(`There is no account ${nameOrId}.`);
+        const { id, username, disabledAt } = account;
+        if (disabledAt !== null) throw new Error(`The account ${username} is disabled: enable it first.`);
+        const link = await makeResetLink(db, config.appUrl, id);
+        await recordEvent(db, origin, 'password_reset_requested', { userId: id, details: null });
+        printFields({ username, ...link }, { ...(json && { json }) });
+        if (!json) console.error('Give it to its owner, and to nobody else: whoever has it chooses the password.');
+      }),
+    );
+}
