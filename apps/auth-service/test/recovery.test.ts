@@ -273,7 +273,7 @@ t.test('an operator makes the link of an account, and invites others', async t =
   const latchkey = commandLine(service);
   const { client, mailbox } = service;
   const read = async (command: string) => {
-    const { stdout, stderr, code } = await latchkey(command);
+    const { stdout, stderr, code } = await latchkey(command, '', { NODE_ENV: 'development' });
     t.equal(code, 0, stderr);
     return JSON.parse(stdout);
   };
@@ -283,6 +283,7 @@ t.test('an operator makes the link of an account, and invites others', async t =
   await client.resetPassword({ token: link.split('#token=')[1], newPassword: NEW_PASSWORD });
   t.match((await signIn('grace')).user, { id, username: 'Grace', email: null });
   t.match(await latchkey('users invite grace'), { code: 1, stderr: /The username grace is taken/ });
+  t.match(await latchkey('users invite someone --email ada@example.com'), { code: 1, stderr: /without SMTP_URL/ });
   t.match(await latchkey('users invite ab'), { code: 1, stderr: /not a username/ });
   t.match(await latchkey('users invite someone --email a,b@example.com'), { code: 1, stderr: /not an e-mail address/ });
 

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { addInvited } from '../../accounts/invite.js';
 import { isMailAddress } from '../../config/mail-address.js';
-import { makeResetLink } from '../../credentials/password/recovery-routes.js';
+import { makeResetLink } from '../../credentials/password/reset-link.js';
 import { isUsername, USERNAME_FORM } from '../../credentials/username.js';
 import { queueMail } from '../../mail/queue.js';
 import { withDatabase } from '../database.js';

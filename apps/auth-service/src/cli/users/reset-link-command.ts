@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { findAccount } from '../../accounts/details.js';
-import { makeResetLink } from '../../credentials/password/recovery-routes.js';
+import { makeResetLink } from '../../credentials/password/reset-link.js';
 import { recordEvent } from '../../events/recorder.js';
 import { withDatabase } from '../database.js';
 import { printFields } from '../output.js';

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { type Queryable, transact } from '@latchkey/service-kit/database';
+import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { ForgotPasswordRequest, ResetPasswordRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
@@ -9,26 +9,13 @@ import { originOf, recordEvent, SERVICE_ORIGIN } from '../../events/recorder.js'
 import { empty } from '../../http/empty.js';
 import { InvalidOneTimeTokenError, InvalidRequestError } from '../../http/errors.js';
 import { findByAddress } from '../addresses.js';
-import { findToken, makeToken } from '../one-time-tokens/stored-tokens.js';
+import { findToken } from '../one-time-tokens/stored-tokens.js';
 import { hashCaller } from './hashing-plugin.js';
 import { resetPassword } from './reset.js';
+import { makeResetLink } from './reset-link.js';
 import { findPasswordOf, hashValues } from './stored-passwords.js';
 
 const RESET_REQUEST = 'password-reset-request';
-
-/** The link that resets a password with a token. */
-export const resetLink = (appUrl: string, token: string): string => `${appUrl}/reset-password#token=${token}`;
-
-/** Makes the link that resets the password of an account, which replaces the one before. */
-export async function makeResetLink(
-  db: Queryable,
-  appUrl: string,
-  accountId: string,
-  email?: string,
-): Promise<{ link: string; expiresAt: string }> {
-  const { token, expiresAt } = await makeToken(db, { accountId, purpose: 'reset-password', email });
-  return { link: resetLink(appUrl, token), expiresAt };
-}
 
 export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = async (app, { config }) => {
   const common = { tags: ['auth'] };
