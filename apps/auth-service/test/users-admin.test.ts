@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { inTransaction, transact, withClient } from '@latchkey/service-kit/database';
+import { transact, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
 import { deleteAccount } from '#src/accounts/delete.js';
@@ -403,9 +403,7 @@ t.test('a deletion tells the feed by itself, without the triggers that do so for
     await service.sql(`DROP TRIGGER ${trigger} ON auth.${table}`);
   }
   const { user, token } = await signUp(service);
-  await withClient(service.config.databaseUrl, db =>
-    inTransaction(db, () => deleteAccount(db, user.id, SERVICE_ORIGIN)),
-  );
+  t.match(await commandLine(service)(`users delete ${user.username} --yes`), { code: 0, stdout: '' });
   await isRefused(service, token);
   t.same(await rowsOf(service, user.id), NONE);
 });
