@@ -47,6 +47,7 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON auth.one_time_tokens TO %s', grantee);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON auth.notices TO %s', grantee);
     EXECUTE format('GRANT UPDATE, DELETE ON auth.identifiers TO %s', grantee);
+    EXECUTE format('GRANT DELETE ON auth.users TO %s', grantee);
   END LOOP;
 END
 $$;
