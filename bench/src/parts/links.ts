@@ -17,7 +17,7 @@ export const links: Part = async ({ count = DEFAULT_COUNT }) => {
   const stage = await setStage({
     ...{ NODE_ENV: 'development', DATA_DIR: dataDir, PUBLIC_URL: 'http://localhost', LOG_LEVEL: 'fatal' },
     // A hundred hashes at once, most of them for nothing.
-    HASH_MAX_WAIT_MS: '20000',
+    HASH_MAX_WAIT_MS: '8000',
   });
   try {
     const servers = await Promise.all(Array.from({ length: REPLICAS }, () => stage.start()));
