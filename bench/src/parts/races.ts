@@ -1,6 +1,7 @@
 import { type AuthClient, isAuthClientError } from '@latchkey/auth-client';
+import { pgBouncerVersion, startPgBouncer } from '../pgbouncer.js';
 import { type Part, progress, type Row } from '../report.js';
-import { clientOf, forEach, setStage, signUp } from '../stage.js';
+import { clientOf, forEach, type Stage, setStage, signUp } from '../stage.js';
 
 const REPLICAS = 3;
 const SESSIONS = 48;
@@ -13,11 +14,31 @@ export const races: Part = async ({ count = DEFAULT_COUNT }) => {
     const servers = await Promise.all(Array.from({ length: REPLICAS }, () => stage.start()));
     const clients = servers.map(clientOf) as [AuthClient, ...AuthClient[]];
     const rows = [await race(clients, count), await loseAnswers(clients, count), await steal(clients, SESSIONS)];
-    return { title: `Refresh on ${REPLICAS} replicas`, rows };
+    return { title: `Refresh on ${REPLICAS} replicas`, rows: [...rows, ...(await raceThroughPgBouncer(stage, count))] };
   } finally {
     await stage.stop();
   }
 };
+
+/** The same through PgBouncer, whose connections take turns, and of which versions before 1.21 know no prepared statements. */
+async function raceThroughPgBouncer(stage: Stage, count: number): Promise<Row[]> {
+  const version = pgBouncerVersion();
+  if (version === undefined) {
+    return [{ what: 'races through PgBouncer', measured: 'pgbouncer is not installed', promise: '' }];
+  }
+  const bouncer = await startPgBouncer(stage.postgres.url);
+  try {
+    const servers = await Promise.all(
+      Array.from({ length: REPLICAS }, () => stage.start({ DATABASE_URL: bouncer.url })),
+    );
+    const clients = servers.map(clientOf) as [AuthClient, ...AuthClient[]];
+    const rows = [await race(clients, count), await loseAnswers(clients, count)];
+    await Promise.all(servers.map(server => server.stop()));
+    return rows.map(row => ({ ...row, what: `${row.what}, through PgBouncer ${version}` }));
+  } finally {
+    await bouncer.stop();
+  }
+}
 
 /** All replicas get the same token at once; all must answer with the same next one, which must work. */
 async function race(clients: [AuthClient, ...AuthClient[]], count: number): Promise<Row> {

@@ -55,7 +55,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     app.put('/auth/email', { ...fresh, schema: set }, async (request, reply) => {
       const { account, body } = request;
       if (!isMailAddress(body.email)) throw new InvalidRequestError('/email is not an e-mail address.');
-      if (!(await app.throttles.takeMail(body.email))) {
+      if (!(await app.throttles.takeMail('verify', body.email))) {
         throw Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': RETRY_AFTER_S } });
       }
       const about = { accountId: account.id, username: account.username };

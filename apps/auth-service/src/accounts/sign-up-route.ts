@@ -81,7 +81,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
         await app.checkNewPassword(request, attempt, { password, of: { username }, pointer: '/password' });
         const passwordHash = await app.passwords.hash(password, caller);
         const account = { username, passwordHash, keyHash };
-        const mayMail = email !== undefined && (await app.throttles.takeMail(email));
+        const mayMail = email !== undefined && (await app.throttles.takeMail('verify', email));
         const added = await transact(app.pg, async client => {
           const result = await signUp(client, account, config, origin);
           if (result && mayMail) {
@@ -107,7 +107,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
       app.throttles.signUp(request, reply, { username }, async attempt => {
         await app.checkNewPassword(request, attempt, { password, of: { username }, pointer: '/password' });
         const passwordHash = await app.passwords.hash(password, caller);
-        if (await app.throttles.takeMail(email)) {
+        if (await app.throttles.takeMail('verify', email)) {
           await app.mail.request(app.pg, { request: SIGN_UP_REQUEST, to: email, values: { username, passwordHash } });
         }
         await attempt.failed();

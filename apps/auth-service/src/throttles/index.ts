@@ -35,6 +35,9 @@ type Limited = <T>(
   work: (attempt: Attempt) => Promise<T>,
 ) => Promise<T>;
 
+/** What the link of a mail is for. */
+type MailKind = 'reset' | 'verify';
+
 declare module 'fastify' {
   interface FastifyInstance {
     throttles: {
@@ -46,8 +49,11 @@ declare module 'fastify' {
       forgotten: Limited;
       /** Limits invalid tokens of links. */
       link: Limited;
-      /** Takes one of the mails with a link that an address may get in an hour; resolves to whether there was one left. */
-      takeMail(address: string): Promise<boolean>;
+      /**
+       * Takes one of the mails with a link of a kind that an address may get in an hour; resolves to whether there was one left.
+       * Each kind has its own, so that nobody who signs up with an address keeps its owner from resetting a password.
+       */
+      takeMail(kind: MailKind, address: string): Promise<boolean>;
     };
   }
 }
@@ -111,8 +117,8 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     const { guess, signUp, forgotten, link, mail } = createThrottles(config.throttle, hashKey, store, settlements);
     app.decorate('throttles', {
       ...{ guess: limited(guess), signUp: limited(signUp), forgotten: limited(forgotten), link: limited(link) },
-      async takeMail(address) {
-        const taken = await mail.take({ username: address, address: '' }).catch(cause => {
+      async takeMail(kind, address) {
+        const taken = await mail.take({ username: `${kind} ${address}`, address: '' }).catch(cause => {
           throw new ThrottleStoreError({ cause });
         });
         const decision = 'until' in taken ? 'refused' : 'allowed';

@@ -37,7 +37,7 @@ export const throttles = section(
     THROTTLE_ADDRESS_WINDOW_S: seconds(3600, MAX_S, 'Length of the window in which these count, from the first one'),
     THROTTLE_SIGN_UPS: failures(30, 'Sign-ups from an address, until further ones are rejected'),
     THROTTLE_SIGN_UP_WINDOW_S: seconds(3600, MAX_S, 'Length of the window in which these count, from the first one'),
-    THROTTLE_MAILS: failures(3, 'Mails with a link to one address in an hour; more are not sent'),
+    THROTTLE_MAILS: failures(3, 'Mails with a link of one kind to one address in an hour; more are not sent'),
     THROTTLE_FORGOTTEN: failures(
       30,
       'Requests for a reset of a password from an address in an hour, until it is blocked',

@@ -46,7 +46,7 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
       const { email } = request.body;
       if (!isMailAddress(email)) throw new InvalidRequestError('/email is not an e-mail address.');
       await app.throttles.forgotten(request, reply, { username: email }, async attempt => {
-        if (await app.throttles.takeMail(email)) {
+        if (await app.throttles.takeMail('reset', email)) {
           await app.mail.request(app.pg, { request: RESET_REQUEST, to: email, values: {} });
         }
         await attempt.failed();
