@@ -2,7 +2,6 @@
 export const PLACES: Record<string, string> = {
   audit_events: 'place',
   identifiers: 'name',
-  notices: 'account_id',
   one_time_tokens: 'account_id',
   sessions: 'user_id',
   sign_up_keys: 'user_id',

@@ -32,8 +32,11 @@ const MAX_ENDED_AT_ONCE = 1000;
 const inSeconds = (...least: string[]) => `now() + make_interval(secs => least(${least.map(name => `${name}::int`)}))`;
 
 // The owner is told of a sign-in from an address and browser from which no session that is still kept has begun.
-const FROM_NEW_PLACE = `s JOIN auth.users u ON u.id = s.user_id AND u.email IS NOT NULL
-  WHERE NOT EXISTS (SELECT FROM auth.sessions k WHERE k.user_id = s.user_id AND k.address = s.address AND k.user_agent = s.user_agent)`;
+const NEW_PLACE = `new_place AS (
+  SELECT FROM auth.users u
+  WHERE u.id = $accountId AND u.email IS NOT NULL AND NOT EXISTS (
+    SELECT FROM auth.sessions k WHERE k.user_id = u.id AND k.address = $address AND k.user_agent = $userAgent)
+)`;
 
 // The lock on the account serializes its sign-ins. The statement sees the sessions of the time when it began to wait for the
 // lock; the function that ends the oldest sessions has a snapshot of its own, so it also counts those started meanwhile.
@@ -53,10 +56,10 @@ const start = (event: Start) =>
       SELECT e.id, e.token_expires_at
       FROM s, LATERAL auth.end_oldest_sessions(
         s.user_id, s.id, $sessionsPerAccount::int, ${MAX_ENDED_AT_ONCE}, $draft::uuid) AS e
-    ), drafted AS (${drafted('ended')}), ${recorded(
+    ), drafted AS (${drafted('ended')}), ${event === 'sign_in' ? `${NEW_PLACE}, ` : ''}${recorded(
       {
         ...{ event, from: 's', account: 's.user_id', session: 's.id', actor: byAccount('s.user_id') },
-        ...(event === 'sign_in' && { notice: FROM_NEW_PLACE }),
+        ...(event === 'sign_in' && { notice: 's, new_place' }),
       },
       {
         event: 'session_ended',
