@@ -117,6 +117,7 @@ t.test('what the service sends has no form that a distributed table cannot do', 
   const first = (await post(`${base}/auth/sign-in`, credentials)).body;
   const second = (await post(`${base}/auth/sign-in`, credentials)).body;
   await post(`${base}/auth/sign-in`, { ...credentials, password: 'a wrong password' });
+  await post(`${base}/auth/sign-in`, credentials, { 'user-agent': 'elsewhere' });
   const refreshed = await post(`${base}/auth/refresh`, { refreshToken: second.refreshToken });
   t.equal(refreshed.status, 200);
   const authorization = { authorization: `Bearer ${first.token}` };
@@ -130,6 +131,7 @@ t.test('what the service sends has no form that a distributed table cannot do', 
   });
   t.equal(changed.status, 200);
   await post(`${base}/auth/sign-out`, { scope: 'all' }, { authorization: `Bearer ${changed.body.token}` });
+  await mailbox.next(email, { template: 'new-sign-in' as never });
   await post(`${base}/auth/password/forgot`, { email });
   const reset = { ...(await tokenOf('reset-password')), newPassword: 'the third sesame 44' };
   t.equal((await post(`${base}/auth/password/reset`, reset)).status, 204);

@@ -37,7 +37,7 @@ const TAKE = statement<Notice, { most: number }>(`
 // One an hour: a caller who signs in from ever new places must not fill a mailbox.
 const NOTICE_SIGN_IN = statement<{ id: string }, { accountId: string }>(`
   UPDATE auth.users SET sign_in_noticed_at = now()
-  WHERE id = $accountId AND coalesce(sign_in_noticed_at < now() - interval '1 hour', true) RETURNING id`);
+  WHERE id = $accountId AND (sign_in_noticed_at IS NULL OR sign_in_noticed_at < now() - interval '1 hour') RETURNING id`);
 
 /** Queues the mails of what the owners of accounts are told, at their verified addresses. */
 export default fp(

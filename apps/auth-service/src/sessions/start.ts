@@ -33,7 +33,7 @@ const inSeconds = (...least: string[]) => `now() + make_interval(secs => least($
 
 // The owner is told of a sign-in from an address and browser from which no session that is still kept has begun.
 const NEW_PLACE = `new_place AS (
-  SELECT FROM auth.users u
+  SELECT u.id FROM auth.users u
   WHERE u.id = $accountId AND u.email IS NOT NULL AND NOT EXISTS (
     SELECT FROM auth.sessions k WHERE k.user_id = u.id AND k.address = $address AND k.user_agent = $userAgent)
 )`;
