@@ -292,6 +292,12 @@ t.test('an operator makes the link of an account, and invites others', async t =
   await client.resetPassword({ ...invitation, newPassword: NEW_PASSWORD });
   t.equal((await signIn(email)).user.email, email, 'the link has proved the address');
 
+  t.match(await latchkey(`users invite other --email ${email.toUpperCase()}`, '', { NODE_ENV: 'development' }), {
+    code: 1,
+    stderr: /verified that address already/,
+  });
+  t.equal((await read(`users show ${email} --json`)).username, 'ada');
+
   const made = await read('users reset-link GRACE --json');
   const again = await read(`users reset-link ${id} --json`);
   t.match(again, { username: 'Grace', link: /\/account\/reset-password#token=[\w-]{64}$/ });

@@ -1,6 +1,6 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
-import { foldName, NAMED } from '../credentials/identifiers.js';
+import { foldName, NAMED, NAMED_OR_ADDRESSED } from '../credentials/identifiers.js';
 import { formOf } from '../credentials/password/stored-hash.js';
 import { statement, utc } from '../database/sql.js';
 import { isUuid } from '../database/uuid.js';
@@ -31,6 +31,7 @@ const find = <Values extends object>(id: string) =>
     FROM auth.users u WHERE u.id = ${id}`);
 const BY_ID = find<{ id: string }>('$id::uuid');
 const BY_NAME = find<{ name: string }>(NAMED);
+const BY_NAME_OR_ADDRESS = find<{ name: string }>(NAMED_OR_ADDRESSED);
 
 /** Finds an account by its username, in whatever case. */
 export async function findAccountNamed(db: Queryable, username: string): Promise<AccountDetails | undefined> {
@@ -39,12 +40,14 @@ export async function findAccountNamed(db: Queryable, username: string): Promise
 }
 
 /**
- * Finds an account by its id, or by its username in whatever case. The id takes precedence: a username may have the form of an id, and
+ * Finds an account by its id, or by its username or verified address in whatever case. The id takes precedence: a username may have the form of an id, and
  * must not hide the account that has that id.
  */
 export async function findAccount(db: Queryable, nameOrId: string): Promise<AccountDetails | undefined> {
   const [row] = isUuid(nameOrId) ? await BY_ID(db, { id: nameOrId }) : [];
-  return row ? withoutHash(row) : findAccountNamed(db, nameOrId);
+  if (row) return withoutHash(row);
+  const [named] = await BY_NAME_OR_ADDRESS(db, { name: foldName(nameOrId) });
+  return named && withoutHash(named);
 }
 
 function withoutHash({ passwordHash, ...account }: Row): AccountDetails {

@@ -10,7 +10,7 @@ type Json = { json?: boolean };
 
 /** `latchkey mail …` */
 export function mailCommands(): Command {
-  const mail = new Command('mail').description('list the mails that wait or were given up, and send them again');
+  const mail = new Command('mail').description('list the mails that wait or were given up, send them again, and test');
 
   mail
     .command('list')

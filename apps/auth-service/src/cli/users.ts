@@ -12,7 +12,7 @@ import { showCommand } from './users/show-command.js';
 /** `latchkey users …` */
 export function userCommands(): Command {
   return new Command('users')
-    .description('list, show, invite, rename, disable, enable, delete, import and export accounts')
+    .description('list, show, invite, let back in, rename, disable, enable, delete, import and export accounts')
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(inviteCommand())

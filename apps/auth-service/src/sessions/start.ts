@@ -35,7 +35,7 @@ const inSeconds = (...least: string[]) => `now() + make_interval(secs => least($
 const NEW_PLACE = `new_place AS (
   SELECT u.id FROM auth.users u
   WHERE u.id = $accountId AND u.email IS NOT NULL AND NOT EXISTS (
-    SELECT FROM auth.sessions k WHERE k.user_id = u.id AND k.address = $address AND k.user_agent = $userAgent)
+    SELECT FROM auth.sessions k WHERE k.user_id = u.id AND k.id <> $sessionId AND k.address = $address AND k.user_agent = $userAgent)
 )`;
 
 // The lock on the account serializes its sign-ins. The statement sees the sessions of the time when it began to wait for the

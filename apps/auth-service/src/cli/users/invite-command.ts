@@ -1,11 +1,15 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { addInvited } from '../../accounts/invite.js';
 import { isMailAddress } from '../../config/mail-address.js';
+import { findByAddress } from '../../credentials/addresses.js';
 import { makeResetLink } from '../../credentials/password/reset-link.js';
 import { isUsername, USERNAME_FORM } from '../../credentials/username.js';
 import { queueMail } from '../../mail/queue.js';
 import { withDatabase } from '../database.js';
 import { printFields } from '../output.js';
+import { LINK_ADVICE } from './reset-link-command.js';
+
+const INVITATION_TTL_S = 7 * 86_400;
 
 /** `latchkey users invite` */
 export function inviteCommand(): Command {
@@ -20,15 +24,22 @@ export function inviteCommand(): Command {
         if (email !== undefined && config.production && !config.mail.smtp) {
           throw new Error('No mail can be sent without SMTP_URL. Leave --email out to have the link printed.');
         }
+        if (email !== undefined && (await findByAddress(db, email))) {
+          throw new Error('An account has verified that address already.');
+        }
         const accountId = await addInvited(db, username, origin);
         if (accountId === undefined) throw new Error(`The username ${username} is taken.`);
-        const { link, expiresAt } = await makeResetLink(db, config.appUrl, accountId, email);
+        const { link, expiresAt } = await makeResetLink(db, config.appUrl, accountId, {
+          email,
+          ttlS: INVITATION_TTL_S,
+        });
         const values = { username, link, expiresAt };
         if (email !== undefined) {
           await queueMail(db, config.authSecrets[0], { template: 'invitation', values, to: email, accountId });
         }
         const fields = { id: accountId, username, ...(email === undefined ? { link } : { email }), expiresAt };
         printFields(fields, { ...(json && { json }) });
+        if (!json && email === undefined) console.error(LINK_ADVICE);
       }),
     );
 }

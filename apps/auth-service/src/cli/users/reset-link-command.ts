@@ -5,11 +5,14 @@ import { recordEvent } from '../../events/recorder.js';
 import { withDatabase } from '../database.js';
 import { printFields } from '../output.js';
 
+/** What to do with a link that is printed. */
+export const LINK_ADVICE = 'Give it to its owner, and to nobody else: who has it chooses the password.';
+
 /** `latchkey users reset-link` */
 export function resetLinkCommand(): Command {
   return new Command('reset-link')
     .description('make a link by which the owner of an account chooses a new password; it replaces the one before')
-    .argument('<username|id>')
+    .argument('<username|address|id>')
     .option('--json', 'print JSON')
     .action((nameOrId: string, { json }: { json?: boolean }) =>
       withDatabase(async ({ db, config, origin }) => {
@@ -20,7 +23,7 @@ export function resetLinkCommand(): Command {
         const link = await makeResetLink(db, config.appUrl, id);
         await recordEvent(db, origin, 'password_reset_requested', { userId: id, details: null });
         printFields({ username, ...link }, { ...(json && { json }) });
-        if (!json) console.error('Give it to its owner, and to nobody else: whoever has it chooses the password.');
+        if (!json) console.error(LINK_ADVICE);
       }),
     );
 }

@@ -8,7 +8,7 @@ import { describeHash } from '../passwords.js';
 export function showCommand(): Command {
   return new Command('show')
     .description('show an account: its sessions, how its password is hashed, when it last signed in')
-    .argument('<username|id>')
+    .argument('<username|address|id>')
     .option('--json', 'print JSON')
     .action((nameOrId: string, { json }: { json?: boolean }) =>
       withDatabase(async ({ db, config }) => {

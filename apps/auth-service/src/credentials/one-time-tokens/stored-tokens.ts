@@ -2,8 +2,8 @@ import type { Queryable } from '@latchkey/service-kit/database';
 import { statement, utc } from '../../database/sql.js';
 import { hashToken, newToken, type Purpose, parseToken } from './token.js';
 
-/** How long the link of each purpose is good for, in seconds. */
-export const TOKEN_TTL_S: Record<Purpose, number> = {
+/** How long the link of each purpose is good for, in seconds, unless it is made for another time. */
+const TOKEN_TTL_S: Record<Purpose, number> = {
   'verify-email': 86_400,
   'reset-password': 3600,
   'sign-up': 86_400,
@@ -13,7 +13,13 @@ export const TOKEN_TTL_S: Record<Purpose, number> = {
 export type PendingSignUp = { username: string; passwordHash: string };
 
 /** What a token is for. */
-type About = { accountId: string; purpose: Purpose; email?: string | undefined; signUp?: PendingSignUp };
+type About = {
+  accountId: string;
+  purpose: Purpose;
+  ttlS?: number | undefined;
+  email?: string | undefined;
+  signUp?: PendingSignUp;
+};
 
 const PUT = statement<{ expiresAt: string }, Record<string, unknown>>(`
   WITH made AS (
@@ -27,11 +33,11 @@ const PUT = statement<{ expiresAt: string }, Record<string, unknown>>(`
 
 /** Makes a token, which replaces the one that the account has had for the purpose. */
 export async function makeToken(db: Queryable, about: About): Promise<{ token: string; expiresAt: string }> {
-  const { accountId, purpose, email = null, signUp = null } = about;
+  const { accountId, purpose, ttlS = TOKEN_TTL_S[about.purpose], email = null, signUp = null } = about;
   const token = newToken(accountId);
   const tokenHash = hashToken(token);
   const value = signUp && JSON.stringify(signUp);
-  const [row] = await PUT(db, { accountId, purpose, tokenHash, email, signUp: value, ttlS: TOKEN_TTL_S[purpose] });
+  const [row] = await PUT(db, { accountId, purpose, tokenHash, email, signUp: value, ttlS });
   return { token, expiresAt: (row as { expiresAt: string }).expiresAt };
 }
 
