@@ -222,7 +222,7 @@ t.test('a refusal does not sign out who has signed in meanwhile', async t => {
   await one?.signUp(credentials);
   await client.signOut((await client.signIn(credentials)).token, 'all');
   edit({ renewAt: 0 });
-  network.delayMs = 100;
+  network.delayMs = 1000;
   const asking = one?.token();
   await sleep(20);
   network.delayMs = 0;
