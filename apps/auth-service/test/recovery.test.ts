@@ -1,7 +1,11 @@
 import { createAuthClient } from '@latchkey/auth-client';
+import { inTransaction, withClient } from '@latchkey/service-kit/database';
 import t, { type Test } from 'tap';
+import { deleteAccount } from '#src/accounts/delete.js';
+import { setDisabled } from '#src/accounts/disable.js';
 import type { Config } from '#src/config/settings.js';
 import { loadSettings } from '#src/config/settings.js';
+import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { commandLine } from './command-line.js';
 import {
   call,
@@ -308,4 +312,127 @@ t.test('an operator makes the link of an account, and invites others', async t =
   t.match(await latchkey('users reset-link nobody'), { code: 1, stderr: /There is no account nobody/ });
   await latchkey('users disable grace');
   t.match(await latchkey('users reset-link grace'), { code: 1, stderr: /is disabled/ });
+});
+
+t.test('what the owner does makes the links of others void', async t => {
+  const service = await startWithMail(t, { databaseUrl: await createDatabase() });
+  const { client, mailbox } = service;
+  const isVoid = async (what: string, use: Promise<unknown>) =>
+    t.rejects(use, { code: 'invalid_one_time_token' }, what);
+  const { credentials, email, token } = await signUpVerified(service);
+  const thief = `thief-${credentials.username}@example.com`;
+  await client.setEmail(token, { email: thief });
+  const verifying = await mailbox.next(thief);
+  const seen = await resetLinkOf(service, email);
+  const change = { currentPassword: credentials.password, newPassword: NEW_PASSWORD };
+  const changed = await client.changePassword(token, change);
+  await isVoid('a changed password: a link to another address', client.verifyEmail(verifying));
+  await isVoid('and one that resets the password', client.resetPassword({ ...seen, newPassword: NEW_PASSWORD }));
+
+  const old = await resetLinkOf(service, email);
+  const next = `next-${credentials.username}@example.com`;
+  await client.setEmail(changed.token, { email: next });
+  await client.verifyEmail(await mailbox.next(next));
+  await isVoid('another address: a link to the old one', client.resetPassword({ ...old, newPassword: NEW_PASSWORD }));
+
+  const pending = await resetLinkOf(service, next);
+  const latchkey = commandLine(service);
+  await latchkey(`users disable ${credentials.username}`);
+  await latchkey(`users enable ${credentials.username}`);
+  await isVoid('an account that was disabled', client.resetPassword({ ...pending, newPassword: NEW_PASSWORD }));
+
+  const stolen = await resetLinkOf(service, next);
+  t.match(await latchkey(`users remove-email ${next} --json`), { code: 0, stdout: /"changed": true/ });
+  await isVoid('an address that the operator removed', client.resetPassword({ ...stolen, newPassword: NEW_PASSWORD }));
+  await client.requestPasswordReset({ email: next });
+  await t.rejects(mailbox.next(next, { template: 'reset-password', timeoutMs: 500 }));
+  t.equal((await client.signIn({ ...credentials, password: NEW_PASSWORD })).user.email, null);
+});
+
+t.test('a session that a reset has ended sets no address any more', async t => {
+  const first = await startWithMail(t, { databaseUrl: await createDatabase() });
+  const other = await startService(t, first.config);
+  for (let round = 0; round < 6; round++) {
+    const { email, id, token } = await signUpVerified(first);
+    const link = await resetLinkOf(first, email);
+    let isOver = false;
+    const thieves = [first, other].map(async ({ base }, i) => {
+      while (!isOver) {
+        const init = { method: 'PUT', headers: json(token), body: `{"email":"thief-${i}-${round}@example.com"}` };
+        await call(`${base}/auth/email`, init);
+        await call(`${base}/auth/email`, { method: 'DELETE', headers: json(token) });
+      }
+    });
+    const { status } = await reset(other, link.token);
+    await new Promise(resolve => setTimeout(resolve, 50));
+    isOver = true;
+    await Promise.all(thieves);
+    const { rows } = await first.sql(
+      'SELECT purpose FROM auth.one_time_tokens WHERE account_id = $1 AND used_at IS NULL',
+      [id],
+    );
+    // The removal of the address, before the reset, makes the link void.
+    t.same(rows, [], `no link is left after ${status}`);
+  }
+});
+
+t.test('whatever is done to an account at once, nothing waits in a circle', async t => {
+  const service = await startWithMail(t, { databaseUrl: await createDatabase() });
+  const { base, client, mailbox } = service;
+  for (let round = 0; round < 8; round++) {
+    const { credentials, email, id, token } = await signUpVerified(service);
+    const next = `next-${credentials.username}@example.com`;
+    await client.setEmail(token, { email: next });
+    const verifying = await mailbox.next(next);
+    const resetting = await resetLinkOf(service, email);
+    const answers = await Promise.all([
+      post(`${base}/auth/email/verify`, { token: verifying.token }),
+      reset(service, resetting.token),
+      post(`${base}/auth/sign-in`, credentials, { 'user-agent': `Browser ${round}` }),
+      call(`${base}/auth/email`, { method: 'DELETE', headers: json(token) }),
+      withClient(
+        service.config.databaseUrl,
+        async (db): Promise<unknown> =>
+          round % 2
+            ? inTransaction(db, () => deleteAccount(db, id, SERVICE_ORIGIN))
+            : setDisabled(db, { username: credentials.username, disabled: true }, SERVICE_ORIGIN),
+      ),
+    ]);
+    const statuses = answers.slice(0, 4).map(answer => (answer as { status: number }).status);
+    t.notOk(
+      statuses.some(status => status >= 500),
+      statuses.join(),
+    );
+  }
+  t.notMatch(service.logs.join(''), /deadlock/);
+});
+
+t.test('nobody spends the mails of others without mailing, nor mails to ever more addresses', async t => {
+  const service = await startWithMail(t, { throttle: DEFAULTS, trustProxy: ['127.0.0.1'] });
+  const { base, mailbox } = service;
+  const taken = newCredentials();
+  await post(`${base}/auth/sign-up`, taken, from(newAddress()));
+  const email = `victim-${taken.username}@example.com`;
+  for (let i = 0; i < 4; i++) await post(`${base}/auth/sign-up`, { ...taken, email }, from(newAddress()));
+  const { body } = await post(`${base}/auth/sign-up`, { ...newCredentials(), email }, from(newAddress()));
+  await mailbox.next(email);
+  const statuses = [];
+  for (let i = 0; i < 4; i++) {
+    const init = { method: 'PUT', headers: json(body.token), body: JSON.stringify({ email: `${i}-${email}` }) };
+    statuses.push((await call(`${base}/auth/email`, init)).status);
+  }
+  t.same(statuses, [202, 202, 202, 429]);
+});
+
+t.test('of several sign-ups with an address, the newest link is the only one', async t => {
+  const { client, mailbox } = await startWithMail(t, { signUp: 'email' });
+  const [attacker, owner] = [newCredentials(), newCredentials()];
+  const email = `${owner.username}@example.com`;
+  await client.requestSignUp({ ...attacker, email: email.toUpperCase() });
+  const older = await mailbox.next(email);
+  await client.requestSignUp({ ...owner, email });
+  const newer = await mailbox.next(email);
+  await t.rejects(client.verifyEmail(older), { code: 'invalid_one_time_token' });
+  await client.verifyEmail(newer);
+  t.equal((await client.signIn({ ...owner, username: email })).user.username, owner.username);
 });

@@ -13,7 +13,6 @@ const LOCK = statement<{ id: string }, Account>('SELECT u.id FROM auth.users u W
 const DELETE_NAMES = statement<never, Account>('DELETE FROM auth.identifiers WHERE user_id = $accountId');
 
 const DELETE_TOKENS = statement<never, Account>('DELETE FROM auth.one_time_tokens WHERE account_id = $accountId');
-const DELETE_NOTICES = statement<never, Account>('DELETE FROM auth.notices WHERE account_id = $accountId');
 
 // Sessions and keys of sign-ups are deleted with it, by their foreign keys.
 const DELETE = statement<never, Account>('DELETE FROM auth.users WHERE id = $accountId');
@@ -29,7 +28,6 @@ export async function deleteAccount(db: Queryable, accountId: string, origin: Or
   if (!account) return undefined;
   const { ended } = await endSessions(db, { accountId, scope: 'all' }, { reason: 'user_deleted' }, origin);
   await DELETE_TOKENS(db, { accountId });
-  await DELETE_NOTICES(db, { accountId });
   await DELETE_NAMES(db, { accountId });
   await DELETE(db, { accountId });
   return ended.length;

@@ -1,5 +1,6 @@
 import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
 import { foldName, NAMED } from '../credentials/identifiers.js';
+import { dropTokens } from '../credentials/one-time-tokens/stored-tokens.js';
 import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 import { endSessions } from '../sessions/end.js';
@@ -39,6 +40,7 @@ export async function setDisabled(
     if (account.isDisabled === disabled) return false;
     if (disabled) {
       await endSessions(db, { accountId, scope: 'all' }, { reason: 'user_disabled' }, origin);
+      await dropTokens(db, accountId, 'verify-email', 'reset-password');
       await DISABLE(db, { accountId });
     } else {
       await ENABLE(db, { accountId, origin: originValue(origin) });

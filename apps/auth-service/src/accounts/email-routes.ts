@@ -1,27 +1,25 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { transact } from '@latchkey/service-kit/database';
+import { type Queryable, transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
+import { type AccessTokenClaims, EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { isMailAddress } from '../config/mail-address.js';
 import type { MailSettings } from '../config/sections/mail.js';
-import { removeAddress, setAddress } from '../credentials/addresses.js';
+import { lockAccount, removeAddress, setAddress } from '../credentials/addresses.js';
 import { foldName } from '../credentials/identifiers.js';
-import {
-  dropTokens,
-  findPendingEmail,
-  useToken,
-  type ValidToken,
-} from '../credentials/one-time-tokens/stored-tokens.js';
+import { findPendingEmail, useToken, type ValidToken } from '../credentials/one-time-tokens/stored-tokens.js';
+import { parseToken } from '../credentials/one-time-tokens/token.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
 import {
   EmailTakenError,
   InvalidOneTimeTokenError,
   InvalidRequestError,
+  InvalidTokenError,
   TooManyRequestsError,
 } from '../http/errors.js';
+import { findSessionAccount } from '../sessions/session.js';
 import { confirmSignUp } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
 
@@ -55,12 +53,16 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     app.put('/auth/email', { ...fresh, schema: set }, async (request, reply) => {
       const { account, body } = request;
       if (!isMailAddress(body.email)) throw new InvalidRequestError('/email is not an e-mail address.');
-      if (!(await app.throttles.takeMail('verify', body.email))) {
+      // Of the account too: otherwise one caller could mail to any number of addresses.
+      const isAllowed =
+        (await app.throttles.takeMail('change', account.id)) && (await app.throttles.takeMail('verify', body.email));
+      if (!isAllowed) {
         throw Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': RETRY_AFTER_S } });
       }
       const about = { accountId: account.id, username: account.username };
       const origin = originOf(request, `account:${account.id}`);
       const events = await transact(app.pg, async client => {
+        await lockSession(client, request.claims);
         await mailVerification(app, client, config.appUrl, { ...about, email: body.email });
         const values = noticeOf(account.username, origin);
         const { email } = account;
@@ -81,7 +83,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     const { account } = request;
     const origin = originOf(request, `account:${account.id}`);
     const removed = await transact(app.pg, async client => {
-      await dropTokens(client, account.id, 'verify-email', 'reset-password');
+      await lockSession(client, request.claims);
       const change = await removeAddress(client, account.id, origin);
       if (!change) return undefined;
       const { username, email } = change.account;
@@ -110,6 +112,8 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
         logEvents(
           request,
           await transact(app.pg, async client => {
+            const parsed = parseToken(token);
+            if (parsed) await lockAccount(client, parsed.accountId);
             const used = await useToken(client, token, 'verify-email', 'sign-up');
             if (!used) throw new InvalidOneTimeTokenError();
             return used.purpose === 'sign-up'
@@ -139,6 +143,12 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     return change.events;
   }
 };
+
+/** Locks the account of a session; a session that has ended meanwhile, as by a reset of the password, changes nothing any more. */
+async function lockSession(client: Queryable, claims: AccessTokenClaims): Promise<void> {
+  await lockAccount(client, claims.id);
+  if (!(await findSessionAccount(client, claims))) throw new InvalidTokenError();
+}
 
 function noticeOf(username: string, { address, userAgent }: Origin) {
   const at = new Date().toISOString();

@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { FastifyInstance } from 'fastify';
+import { uuidv7 } from 'uuidv7';
 import { claimAddress, findByAddress } from '../credentials/addresses.js';
+import { foldName } from '../credentials/identifiers.js';
 import { makeToken, type ValidToken } from '../credentials/one-time-tokens/stored-tokens.js';
 import type { Origin, RecordedEvent } from '../events/recorder.js';
 import { EmailTakenError, InvalidOneTimeTokenError, UsernameTakenError } from '../http/errors.js';
@@ -15,14 +18,14 @@ export const SIGN_UP_REQUEST = 'sign-up-request';
  * owner. The request does the same for both. A name is claimed by the link: a sign-up that is not confirmed reserves nothing.
  */
 export function prepareSignUpMails({ mail }: Pick<FastifyInstance, 'mail'>, appUrl: string): void {
-  mail.prepare(SIGN_UP_REQUEST, async (db, { id, to, values: { username = '', passwordHash = '' } }) => {
+  mail.prepare(SIGN_UP_REQUEST, async (db, { to, values: { username = '', passwordHash = '' } }) => {
     const owner = await findByAddress(db, to);
     if (owner) {
       const values = { username: owner.username, link: appUrl };
       return { template: 'sign-up-repeated', to: owner.email, values };
     }
-    // The id of the mail, so that a second attempt to send it replaces the token of the first.
-    const about = { accountId: id, purpose: 'sign-up', email: to, signUp: { username, passwordHash } } as const;
+    // By its address, so that the newest link is the only one.
+    const about = { accountId: idOf(to), purpose: 'sign-up', email: to, signUp: { username, passwordHash } } as const;
     const { token, expiresAt } = await makeToken(db, about);
     return { template: 'verify-email', to, values: { username, link: verificationLink(appUrl, token), expiresAt } };
   });
@@ -34,10 +37,17 @@ export function prepareSignUpMails({ mail }: Pick<FastifyInstance, 'mail'>, appU
  * @throws UsernameTakenError, EmailTakenError when others have taken them since
  */
 export async function confirmSignUp(db: Queryable, used: ValidToken, origin: Origin): Promise<RecordedEvent[]> {
-  const { accountId, email, signUp } = used;
+  const { email, signUp } = used;
+  const accountId = uuidv7();
   if (!signUp || email === null) throw new InvalidOneTimeTokenError();
   const events = await addAccount(db, { id: accountId, email, ...signUp }, origin);
   if (!events) throw new UsernameTakenError();
   if (!(await claimAddress(db, accountId, email))) throw new EmailTakenError();
   return events;
+}
+
+/** The id of the pending sign-up of an address, in the form of a UUID. */
+function idOf(email: string): string {
+  const hex = createHash('sha256').update(foldName(email)).digest('hex');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5');
 }

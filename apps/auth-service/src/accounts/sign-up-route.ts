@@ -18,7 +18,7 @@ import {
 import { type SessionLimits, startSession } from '../sessions/start.js';
 import type { Attempt } from '../throttles/index.js';
 import { hashKey } from './idempotency-key.js';
-import { findSignUp, resumeSession, signUp } from './sign-up.js';
+import { findSignUp, isNameTaken, resumeSession, signUp } from './sign-up.js';
 import { SIGN_UP_REQUEST } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
 
@@ -81,7 +81,9 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
         await app.checkNewPassword(request, attempt, { password, of: { username }, pointer: '/password' });
         const passwordHash = await app.passwords.hash(password, caller);
         const account = { username, passwordHash, keyHash };
-        const mayMail = email !== undefined && (await app.throttles.takeMail('verify', email));
+        // Not for a name that is taken: that would spend the mails of somebody's address, and send none.
+        const isMailed = email !== undefined && !(await isNameTaken(app.pg, username));
+        const mayMail = isMailed && (await app.throttles.takeMail('verify', email));
         const added = await transact(app.pg, async client => {
           const result = await signUp(client, account, config, origin);
           if (result && mayMail) {

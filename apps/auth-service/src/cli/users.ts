@@ -5,6 +5,7 @@ import { exportCommand } from './users/export-command.js';
 import { importCommand } from './users/import-command.js';
 import { inviteCommand } from './users/invite-command.js';
 import { listCommand } from './users/list-command.js';
+import { removeEmailCommand } from './users/remove-email-command.js';
 import { renameCommand } from './users/rename-command.js';
 import { resetLinkCommand } from './users/reset-link-command.js';
 import { showCommand } from './users/show-command.js';
@@ -17,6 +18,7 @@ export function userCommands(): Command {
     .addCommand(showCommand())
     .addCommand(inviteCommand())
     .addCommand(resetLinkCommand())
+    .addCommand(removeEmailCommand())
     .addCommand(renameCommand())
     .addCommand(disableCommand())
     .addCommand(enableCommand())

@@ -1,5 +1,6 @@
 import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
 import fp from 'fastify-plugin';
+import { isMailAddress } from '../config/mail-address.js';
 import { statement, utc } from '../database/sql.js';
 import type { TemplateName } from './templates.js';
 
@@ -48,7 +49,7 @@ export default fp(
         const taken = await TAKE(db, { most: AT_ONCE });
         for (const { accountId, event, at, address, userAgent, username, email } of taken) {
           const template = TEMPLATES[event as keyof typeof TEMPLATES];
-          if (!template || username === null || email === null) continue;
+          if (!template || username === null || email === null || !isMailAddress(email)) continue;
           if (event === 'sign_in' && (await NOTICE_SIGN_IN(db, { accountId })).length === 0) continue;
           const values = { username, at, address: address ?? undefined, userAgent: userAgent ?? undefined };
           await app.mail.queue(db, { template, values, to: email, accountId });

@@ -35,8 +35,8 @@ type Limited = <T>(
   work: (attempt: Attempt) => Promise<T>,
 ) => Promise<T>;
 
-/** What the link of a mail is for. */
-type MailKind = 'reset' | 'verify';
+/** What the link of a mail is for; `change` counts those that an account asks for, by its id. */
+type MailKind = 'change' | 'reset' | 'verify';
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -4,6 +4,7 @@ import type { Origin } from '../../events/recorder.js';
 import { type Ended, endSessions } from '../../sessions/end.js';
 import { renewSession } from '../../sessions/renew.js';
 import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState } from '../../sessions/session.js';
+import { dropTokens } from '../one-time-tokens/stored-tokens.js';
 import { HASH_COLUMNS, HASH_VALUES, type HashValues } from './stored-passwords.js';
 
 type Change = {
@@ -33,6 +34,8 @@ export async function changePassword(
 ): Promise<(Ended & { session: SessionState }) | undefined> {
   const [changed] = await UPDATE(db, change);
   if (!changed) return undefined;
+  // Links that somebody else has asked for, or has seen.
+  await dropTokens(db, change.accountId, 'verify-email', 'reset-password');
   const others = await endSessions(db, { ...change, scope: 'others' }, { reason: 'password_changed' }, origin);
   const { accountId, sessionId } = change;
   const session = await renewSession(db, { accountId, sessionId, ...changed }, lifetimes);

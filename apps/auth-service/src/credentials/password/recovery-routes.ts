@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { transact } from '@latchkey/service-kit/database';
+import { inTransaction, transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { ForgotPasswordRequest, ResetPasswordRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
@@ -8,7 +8,7 @@ import type { MailSettings } from '../../config/sections/mail.js';
 import { originOf, recordEvent, SERVICE_ORIGIN } from '../../events/recorder.js';
 import { empty } from '../../http/empty.js';
 import { InvalidOneTimeTokenError, InvalidRequestError } from '../../http/errors.js';
-import { findByAddress } from '../addresses.js';
+import { findByAddress, lockAccount } from '../addresses.js';
 import { findToken } from '../one-time-tokens/stored-tokens.js';
 import { hashCaller } from './hashing-plugin.js';
 import { resetPassword } from './reset.js';
@@ -22,14 +22,18 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
   const audience = 'browsers' as const;
 
   // Whether an account has the address is found when the mail is about to be sent: the request does the same for every address.
-  app.mail.prepare(RESET_REQUEST, async (db, { to }) => {
-    const account = await findByAddress(db, to);
-    if (!account) return undefined;
-    const { accountId, username, email } = account;
-    const values = { username, ...(await makeResetLink(db, config.appUrl, accountId)) };
-    await recordEvent(db, SERVICE_ORIGIN, 'password_reset_requested', { userId: accountId, details: null });
-    return { template: 'reset-password', to: email, values };
-  });
+  app.mail.prepare(RESET_REQUEST, (db, { to }) =>
+    inTransaction(db, async () => {
+      const found = await findByAddress(db, to);
+      const account = found && (await lockAccount(db, found.accountId));
+      // It may have another address by the time that it is locked.
+      if (!account?.email || account.isDisabled || account.email !== found?.email) return undefined;
+      const { accountId, username, email } = account;
+      const values = { username, ...(await makeResetLink(db, config.appUrl, accountId)) };
+      await recordEvent(db, SERVICE_ORIGIN, 'password_reset_requested', { userId: accountId, details: null });
+      return { template: 'reset-password' as const, to: email, values };
+    }),
+  );
 
   const forgot = {
     ...common,

@@ -22,8 +22,7 @@ export const emailRoutes: Record<string, Handler> = {
   },
   'DELETE /auth/email': async (state, request) => {
     const account = accountOf(state.accounts, freshSession(state, request));
-    const link = state.links.findOf('verify-email', account);
-    if (link) state.links.remove(link);
+    state.links.removeAllOf(account);
     state.mailbox.sendNotice('email-removed', account.user.email);
     account.user.email = null;
     return empty(204);
@@ -34,9 +33,10 @@ export const emailRoutes: Record<string, Handler> = {
     if (!link) throw invalidOneTimeToken();
     const owner = accounts.findByEmail(link.email);
     if (owner && owner !== link.owner) throw emailTaken();
-    const { user } = completeSignUp(accounts, link);
-    user.email = link.email;
+    const account = completeSignUp(accounts, link);
+    account.user.email = link.email;
     links.remove(link);
+    links.removeAllOf(account);
     return empty(204);
   },
 };

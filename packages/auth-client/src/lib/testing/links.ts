@@ -23,6 +23,8 @@ export type Links = {
   /** Finds the live link of an account. */
   findOf(template: LinkTemplate, account: Account): Link | undefined;
   remove(link: Link): void;
+  /** Makes all links of an account void, as a change of its password or address does. */
+  removeAllOf(account: Account): void;
 };
 
 export function createLinks(ttlS: number): Links {
@@ -45,5 +47,8 @@ export function createLinks(ttlS: number): Links {
     findOf: (template, account) =>
       [...links.values()].find(link => link.template === template && link.owner === account && isLive(link)),
     remove: link => void links.delete(keyOf(link)),
+    removeAllOf(account) {
+      for (const [key, { owner }] of links) if (owner === account) links.delete(key);
+    },
   };
 }

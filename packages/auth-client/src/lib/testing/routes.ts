@@ -81,6 +81,7 @@ const routes: Record<string, Handler> = {
     checkPassword(newPassword, state.passwordMinLength, '/newPassword');
     account.password = newPassword;
     state.accounts.endSessions(session, 'others');
+    state.links.removeAllOf(account);
     state.mailbox.sendNotice('password-changed', account.user.email);
     return json(state.tokens.signedIn(state.accounts.rotate(session)));
   },

@@ -104,7 +104,30 @@ export const recoveryStories: Record<string, Story> = {
     assert.deepEqual([first?.status, first?.code], [400, 'invalid_one_time_token']);
     for (const problem of problems) assert.deepEqual({ ...problem, requestId: '' }, { ...first, requestId: '' });
 
-    await client.verifyEmail(verifying);
     await client.resetPassword({ ...resetting, newPassword: NEW_PASSWORD });
+  },
+
+  'a change of the password or the address makes other links void': async target => {
+    const { client } = target;
+    const { credentials, email, signedIn } = await signUpVerified(target);
+    const [first, second] = [newPerson().email, newPerson().email];
+    const isVoid = (use: Promise<unknown>) => assert.rejects(use, { code: 'invalid_one_time_token' });
+    await client.setEmail(signedIn.token, { email: first });
+    const verifying = await linkFor(target, first);
+    const resetting = await resetLinkFor(target, email);
+    const change = { currentPassword: credentials.password, newPassword: NEW_PASSWORD };
+    const { token } = await client.changePassword(signedIn.token, change);
+    await isVoid(client.verifyEmail(verifying));
+    await isVoid(client.resetPassword({ ...resetting, newPassword: NEW_PASSWORD }));
+
+    const toOldAddress = await resetLinkFor(target, email);
+    await client.setEmail(token, { email: second });
+    await client.verifyEmail(await linkFor(target, second));
+    await isVoid(client.resetPassword({ ...toOldAddress, newPassword: NEW_PASSWORD }));
+
+    await client.setEmail(token, { email: first });
+    const late = await linkFor(target, first);
+    await client.resetPassword({ ...(await resetLinkFor(target, second)), newPassword: NEW_PASSWORD });
+    await isVoid(client.verifyEmail(late));
   },
 };
