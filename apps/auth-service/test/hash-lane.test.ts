@@ -210,6 +210,16 @@ t.test('the threads have a low priority, the service has not', { skip: process.p
   const priorities = readdirSync('/proc/self/task').map(nice);
   t.equal(nice(String(process.pid)), 0);
   t.equal(priorities.filter(priority => priority === 10).length, 2);
+  const lower = createHashLane({ workers: 1, nice: 15, maxWaitMs: 10_000 });
+  t.teardown(() => lower.close());
+  await lower.run(hash(10), 10, anybody);
+  t.equal(
+    readdirSync('/proc/self/task')
+      .map(nice)
+      .filter(priority => priority === 15).length,
+    1,
+    'or another one',
+  );
 });
 
 t.test('token checks, refreshes and health do not stand in line', async t => {

@@ -31,6 +31,13 @@ export const passwords = section(
         $comment: 'one for each core',
       }),
     ),
+    HASH_NICE: Type.Integer({
+      default: 10,
+      minimum: 0,
+      maximum: 19,
+      description:
+        'How far the priority of those threads is below that of the rest, as with `nice`, on Linux; higher where other processes compete for the cores',
+    }),
     HASH_MAX_WAIT_MS: Type.Integer({
       default: 1000,
       minimum: 0,

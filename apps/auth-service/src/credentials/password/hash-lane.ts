@@ -61,12 +61,15 @@ const MAX_WAITING = 1000;
 const MAX_LOOKS_PER_S = 100;
 // Low priority on a busy machine may well make a hash take ten times as long.
 const HANG_FACTOR = 30;
+const DEFAULT_NICE = 10;
 const HANG_MS = 15_000;
 
 /** Options of {@link createHashLane}. */
 export type HashLaneOptions = {
   /** How many hashes run at once. */
   workers: number;
+  /** How far the priority of their threads is lowered, as with `nice`. */
+  nice?: number;
   /** A caller that would have to wait longer is refused. */
   maxWaitMs: number;
   /** Called with how long a task waited when its turn comes. */
@@ -80,7 +83,15 @@ export type HashLaneOptions = {
 };
 
 export function createHashLane(options: HashLaneOptions): HashLane {
-  const { workers, maxWaitMs, onStart, maxWaiting = MAX_WAITING, hangMs = HANG_MS, worker = WORKER } = options;
+  const {
+    workers,
+    nice = DEFAULT_NICE,
+    maxWaitMs,
+    onStart,
+    maxWaiting = MAX_WAITING,
+    hangMs = HANG_MS,
+    worker = WORKER,
+  } = options;
   const pool = new Piscina<HashTask, HashResult>({
     filename: worker,
     minThreads: 0,
@@ -88,6 +99,7 @@ export function createHashLane(options: HashLaneOptions): HashLane {
     concurrentTasksPerWorker: 1,
     idleTimeout: IDLE_MS,
     execArgv: [],
+    argv: [String(nice)],
   });
   const waiting = new Set<Job>();
   const running = new Set<Job>();

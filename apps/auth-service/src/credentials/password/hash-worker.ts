@@ -13,11 +13,11 @@ export type HashTask =
 /** What a worker returns: a hash or whether it matches, and how long that took in the thread, in milliseconds. */
 export type HashResult = { value: string | boolean; tookMs: number };
 
-const LOW_PRIORITY = 10;
 const MIN_COST = 4;
 
 // On Linux this lowers the thread that calls; elsewhere it would lower the whole process.
-if (process.platform === 'linux' && getPriority() < LOW_PRIORITY) setPriority(LOW_PRIORITY);
+const nice = Number(process.argv[2] ?? 0);
+if (process.platform === 'linux' && getPriority() < nice) setPriority(nice);
 
 /**
  * Hashes or compares. The synchronous calls: they run in this thread and its priority, where the others would run in

@@ -30,7 +30,7 @@ export default fp<{ config: PasswordSettings & SecretsSettings }>(
   async (app, { config }) => {
     const workers = config.hashWorkers ?? availableParallelism();
     const onStart = (waitedMs: number) => app.observe('latchkey_hash_wait_seconds', waitedMs / 1000);
-    const lane = createHashLane({ workers, maxWaitMs: config.hashMaxWaitMs, onStart });
+    const lane = createHashLane({ workers, nice: config.hashNice, maxWaitMs: config.hashMaxWaitMs, onStart });
     // No request waits for a hash any more by then.
     app.addHook('onClose', () => lane.close());
     if (process.platform !== 'linux') {
