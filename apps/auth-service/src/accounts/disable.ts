@@ -1,15 +1,10 @@
 import { inTransaction, type Queryable } from '@latchkey/service-kit/database';
-import { foldName, NAMED } from '../credentials/identifiers.js';
+import { lockAccount } from '../credentials/addresses.js';
+import { findAccountId } from '../credentials/identifiers.js';
 import { dropTokens } from '../credentials/one-time-tokens/stored-tokens.js';
 import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 import { endSessions } from '../sessions/end.js';
-
-const FIND = statement<{ accountId: string | null }, { name: string }>(`SELECT ${NAMED} AS "accountId"`);
-
-// A session that starts meanwhile waits for the lock, and then finds the account disabled.
-const LOCK = statement<{ isDisabled: boolean }, { accountId: string }>(`
-  SELECT u.disabled_at IS NOT NULL AS "isDisabled" FROM auth.users u WHERE u.id = $accountId FOR NO KEY UPDATE`);
 
 const DISABLE = statement<never, { accountId: string }>(
   'UPDATE auth.users SET disabled_at = now() WHERE id = $accountId',
@@ -32,10 +27,9 @@ export async function setDisabled(
   origin: Origin,
 ): Promise<boolean | undefined> {
   return inTransaction(db, async () => {
-    const [found] = await FIND(db, { name: foldName(username) });
-    if (!found?.accountId) return undefined;
-    const { accountId } = found;
-    const [account] = await LOCK(db, { accountId });
+    const accountId = await findAccountId(db, username);
+    // A session that starts meanwhile waits for the lock, and then finds the account disabled.
+    const account = accountId && (await lockAccount(db, accountId));
     if (!account) return undefined;
     if (account.isDisabled === disabled) return false;
     if (disabled) {

@@ -5,6 +5,7 @@ import { SignedIn, SignUpHeaders, SignUpRequest } from '@latchkey/user-schema';
 import { isMailAddress } from '../config/mail-address.js';
 import type { AccountSettings } from '../config/sections/accounts.js';
 import type { MailSettings } from '../config/sections/mail.js';
+import { findAccountId } from '../credentials/identifiers.js';
 import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
@@ -18,7 +19,7 @@ import {
 import { type SessionLimits, startSession } from '../sessions/start.js';
 import type { Attempt } from '../throttles/index.js';
 import { hashKey } from './idempotency-key.js';
-import { findSignUp, isNameTaken, resumeSession, signUp } from './sign-up.js';
+import { findSignUp, resumeSession, signUp } from './sign-up.js';
 import { SIGN_UP_REQUEST } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
 
@@ -82,7 +83,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
         const passwordHash = await app.passwords.hash(password, caller);
         const account = { username, passwordHash, keyHash };
         // Not for a name that is taken: that would spend the mails of somebody's address, and send none.
-        const isMailed = email !== undefined && !(await isNameTaken(app.pg, username));
+        const isMailed = email !== undefined && (await findAccountId(app.pg, username)) === undefined;
         const mayMail = isMailed && (await app.throttles.takeMail('verify', email));
         const added = await transact(app.pg, async client => {
           const result = await signUp(client, account, config, origin);

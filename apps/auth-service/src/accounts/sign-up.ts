@@ -56,14 +56,6 @@ export async function addAccount(
   return added?.events;
 }
 
-const FIND_NAME = statement<{ id: string | null }, { name: string }>(`SELECT ${NAMED} AS id`);
-
-/** Whether an account has a username, in whatever case. */
-export async function isNameTaken(db: Queryable, username: string): Promise<boolean> {
-  const [found] = await FIND_NAME(db, { name: foldName(username) });
-  return found?.id != null;
-}
-
 const REMEMBER = statement<never, { accountId: string; keyHash: Buffer; sessionId: string }>(
   'INSERT INTO auth.sign_up_keys (user_id, key_hash, session_id) VALUES ($accountId, $keyHash, $sessionId)',
 );

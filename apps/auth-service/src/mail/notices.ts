@@ -26,7 +26,7 @@ const TEMPLATES = {
 
 const TAKE = statement<Notice, { most: number }>(`
   WITH due AS (
-    SELECT account_id, event_id FROM auth.notices ORDER BY happened_at LIMIT $most FOR UPDATE SKIP LOCKED
+    SELECT account_id, event_id FROM auth.notices LIMIT $most FOR UPDATE SKIP LOCKED
   ), taken AS (
     DELETE FROM auth.notices n USING due WHERE n.account_id = due.account_id AND n.event_id = due.event_id
     RETURNING n.account_id, n.event, n.happened_at, n.address, n.user_agent
@@ -56,8 +56,9 @@ export default fp(
         }
         return taken.length === AT_ONCE;
       });
-    await app.follow('notices', LOOK_EVERY_MS, async db => {
-      while (await queueSome(db));
+    const look = await app.follow('notices', LOOK_EVERY_MS, async db => {
+      // Others take their turns on the connection meanwhile, such as the feed of ended sessions.
+      if (await queueSome(db)) setImmediate(() => void look());
     });
   },
   { name: 'notices', dependencies: ['changes'] },
