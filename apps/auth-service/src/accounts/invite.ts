@@ -1,14 +1,12 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { uuidv7 } from 'uuidv7';
-import { foldName } from '../credentials/identifiers.js';
+import { CLAIMED, foldName } from '../credentials/identifiers.js';
 import { statement } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 // It has no password until its link has been used.
 const ADD = statement<{ id: string }, { id: string; name: string; username: string; origin: string }>(`
-  WITH claimed AS (
-    INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
-  ), added AS (
+  WITH ${CLAIMED}, added AS (
     INSERT INTO auth.users AS u (id, username) SELECT user_id, $username FROM claimed RETURNING u.id
   ), ${recorded({ event: 'user_invited', from: 'added', account: 'added.id' })}
   SELECT id FROM added`);

@@ -1,7 +1,7 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
-import { foldName, NAMED } from '../credentials/identifiers.js';
+import { CLAIMED, foldName, NAMED } from '../credentials/identifiers.js';
 import {
   HASH_COLUMNS,
   HASH_VALUES,
@@ -25,17 +25,13 @@ const KEPT_FOR = `interval '24 hours'`;
 type Row = HashValues & { id: string; name: string; username: string };
 
 const INSERT = statement<User, Row>(`
-  WITH claimed AS (
-    INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
-  ), added AS (
+  WITH ${CLAIMED}, added AS (
     INSERT INTO auth.users AS u (id, username, ${HASH_COLUMNS}) SELECT user_id, $username, ${HASH_VALUES} FROM claimed RETURNING u.*
   )
   SELECT ${ACCOUNT} FROM added u`);
 
 const ADD = statement<{ events: RecordedEvent[] }, Row & { email: string; origin: string }>(`
-  WITH claimed AS (
-    INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
-  ), added AS (
+  WITH ${CLAIMED}, added AS (
     INSERT INTO auth.users AS u (id, username, email, ${HASH_COLUMNS})
     SELECT user_id, $username, $email, ${HASH_VALUES} FROM claimed RETURNING u.id
   ), ${recorded({ event: 'sign_up', from: 'added', account: 'added.id', actor: byAccount('added.id') })}

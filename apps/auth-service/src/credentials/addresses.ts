@@ -10,9 +10,9 @@ export type Addressed = { accountId: string; username: string; email: string | n
 type Locked = Addressed & { isDisabled: boolean };
 
 const FIND = statement<Addressed, { name: string }>(`
-  SELECT u.id AS "accountId", u.username, u.email FROM auth.users u WHERE u.id = ${ADDRESSED} AND u.disabled_at IS NULL`);
+  SELECT u.id AS "accountId", u.username, u.email FROM auth.users u WHERE u.id = ${ADDRESSED}`);
 
-/** Finds the account that has verified an address, in whatever case, and is not disabled. */
+/** Finds the account that has verified an address, in whatever case; it may be disabled. */
 export async function findByAddress(
   db: Queryable,
   email: string,

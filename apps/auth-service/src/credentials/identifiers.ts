@@ -21,3 +21,8 @@ export const NAMED_OR_ADDRESSED = `(
 
 /** SQL: the id of the account that has the verified address `$name`, as {@link foldName} returns it. */
 export const ADDRESSED = `(SELECT i.user_id FROM auth.identifiers i WHERE i.name = $name AND i.kind = 'email')`;
+
+/** SQL: claims the folded username `$name` for the new account `$id`, as the query `claimed`, which is empty when it is taken. */
+export const CLAIMED = `claimed AS (
+    INSERT INTO auth.identifiers (name, kind, user_id) VALUES ($name, 'username', $id) ON CONFLICT DO NOTHING RETURNING user_id
+  )`;
