@@ -225,7 +225,8 @@ t.test('tokens tell when and how their account was proved', async t => {
   );
   const { body: refreshed } = await post(`${service.base}/auth/refresh`, { refreshToken: body.refreshToken });
   t.equal(segment(refreshed.token, 1).auth_time, auth_time - 3600, 'a refresh keeps it');
-  const refused = await call(`${service.base}/auth/email`, { method: 'DELETE', headers: json(refreshed.token) });
+  const authorization = `Bearer ${refreshed.token}`;
+  const refused = await call(`${service.base}/auth/email`, { method: 'DELETE', headers: { authorization } });
   t.equal(refused.status, 401);
   t.equal(
     refused.headers.get('www-authenticate'),

@@ -1,4 +1,5 @@
 export * from './email.js';
+export * from './factors.js';
 export * from './idempotency.js';
 export * from './oauth.js';
 export * from './problem.js';

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { SecondFactor } from './factors.js';
 
 /** Every `code` of a problem. Codes are stable; titles and details are for people and may change. */
 export const PROBLEM_CODES = [
@@ -10,6 +11,10 @@ export const PROBLEM_CODES = [
   'invalid_credentials',
   'invalid_refresh_token',
   'invalid_one_time_token',
+  'second_factor_required',
+  'invalid_second_factor',
+  'invalid_challenge',
+  'invalid_passkey',
   'insufficient_user_authentication',
   'insufficient_scope',
   'sign_up_closed',
@@ -22,6 +27,8 @@ export const PROBLEM_CODES = [
   'request_timeout',
   'username_taken',
   'email_taken',
+  'last_credential',
+  'too_many_passkeys',
   'idempotency_key_reused',
   'payload_too_large',
   'unsupported_media_type',
@@ -52,5 +59,14 @@ export const Problem = Type.Object({
   code: ProblemCode,
   requestId: Type.String(),
   errors: Type.Optional(Type.Array(ProblemItem)),
+  challenge: Type.Optional(
+    Type.String({ description: 'With `second_factor_required`: identifies the sign-in that waits for it' }),
+  ),
+  methods: Type.Optional(
+    Type.Array(SecondFactor, { description: 'With `second_factor_required`: what the account has' }),
+  ),
+  expiresIn: Type.Optional(
+    Type.Integer({ description: 'With `second_factor_required`: how long the challenge is good for, in seconds' }),
+  ),
 });
 export type Problem = Static<typeof Problem>;

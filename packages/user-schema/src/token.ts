@@ -29,9 +29,56 @@ export const AccessTokenClaims = Type.Object({
   username: Type.String(),
   auth_time: Type.Optional(Type.Integer({ description: 'When the user signed in; a refresh keeps it' })),
   amr: Type.Optional(Type.Array(Type.String(), { description: 'How the user signed in (RFC 8176), such as `pwd`' })),
-  acr: Type.Optional(Type.String({ description: 'How well that identifies the user, such as `aal1`' })),
+  acr: Type.Optional(
+    Type.String({ description: 'How well that identifies the user (NIST SP 800-63B): `aal1` or `aal2`' }),
+  ),
 });
 export type AccessTokenClaims = Static<typeof AccessTokenClaims>;
+
+/** How well a user is identified (NIST SP 800-63B-4 §2): by a password, or by two factors or a passkey. */
+export const ACRS = ['aal1', 'aal2'] as const;
+export type Acr = (typeof ACRS)[number];
+
+/** What a request demands of the sign-in behind its token (RFC 9470). */
+export type AuthenticationDemand = {
+  /** The least `acr`. */
+  acr?: Acr;
+  /** How long ago the user may have proved it, in seconds. */
+  maxAgeS?: number;
+};
+
+/** The query of `GET /auth/verify`: what the gateway demands. */
+export const VerifyQuery = Type.Object(
+  {
+    acr: Type.Optional(Type.Unsafe<Acr>(Type.String({ enum: [...ACRS], description: 'The least `acr` of the token' }))),
+    // A string, because query parameters are strings and Ajv does not coerce types.
+    max_age: Type.Optional(
+      Type.String({ pattern: '^[0-9]{1,9}$', description: 'How long ago the user may have signed in, in seconds' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type VerifyQuery = Static<typeof VerifyQuery>;
+
+/** Whether claims meet a demand. Tokens without `acr` and `auth_time` are of a password, at no known time. */
+export function meetsDemand(
+  { acr, auth_time: authTime }: Pick<AccessTokenClaims, 'acr' | 'auth_time'>,
+  demand: AuthenticationDemand,
+  nowS: number = Date.now() / 1000,
+): boolean {
+  const isStrong = demand.acr === undefined || demand.acr === 'aal1' || acr === 'aal2';
+  return isStrong && (demand.maxAgeS === undefined || nowS - (authTime ?? 0) <= demand.maxAgeS);
+}
+
+/** The header `WWW-Authenticate` of a response that demands more (RFC 9470 §3). */
+export function demandChallenge({ acr, maxAgeS }: AuthenticationDemand): string {
+  const parts = [
+    'Bearer error="insufficient_user_authentication"',
+    ...(acr === undefined ? [] : [`acr_values="${acr}"`]),
+    ...(maxAgeS === undefined ? [] : [`max_age=${maxAgeS}`]),
+  ];
+  return parts.join(', ');
+}
 
 /** Claims of a service's access token (RFC 9068 §2.2): a scope and no account. Times are in seconds since 1970. */
 export const ServiceTokenClaims = Type.Object({

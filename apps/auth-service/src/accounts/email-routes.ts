@@ -1,13 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { type Queryable, transact } from '@latchkey/service-kit/database';
+import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { type AccessTokenClaims, EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
+import { EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { isMailAddress } from '../config/mail-address.js';
 import type { MailSettings } from '../config/sections/mail.js';
 import { lockAccount, removeAddress, setAddress } from '../credentials/addresses.js';
 import { foldName } from '../credentials/identifiers.js';
+import { lockSession } from '../credentials/lock-session.js';
 import { findPendingEmail, useToken, type ValidToken } from '../credentials/one-time-tokens/stored-tokens.js';
 import { parseToken } from '../credentials/one-time-tokens/token.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
@@ -16,10 +17,8 @@ import {
   EmailTakenError,
   InvalidOneTimeTokenError,
   InvalidRequestError,
-  InvalidTokenError,
   TooManyRequestsError,
 } from '../http/errors.js';
-import { findSessionAccount } from '../sessions/session.js';
 import { confirmSignUp } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
 
@@ -29,7 +28,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
   const common = { tags: ['auth'], security: [{ bearer: [] }] };
   const audience = 'browsers' as const;
   const signedIn = { config: { audience }, onRequest: app.authenticate, preHandler: app.requireSession };
-  const fresh = { ...signedIn, onRequest: [app.authenticate, app.requireFresh] };
+  const fresh = { ...signedIn, preHandler: [app.requireSession, app.requireFresh] };
 
   const read = {
     ...common,
@@ -143,12 +142,6 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     return change.events;
   }
 };
-
-/** Locks the account of a session; a session that has ended meanwhile, as by a reset of the password, changes nothing any more. */
-async function lockSession(client: Queryable, claims: AccessTokenClaims): Promise<void> {
-  await lockAccount(client, claims.id);
-  if (!(await findSessionAccount(client, claims))) throw new InvalidTokenError();
-}
 
 function noticeOf(username: string, { address, userAgent }: Origin) {
   const at = new Date().toISOString();

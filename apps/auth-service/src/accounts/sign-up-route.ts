@@ -16,7 +16,8 @@ import {
   SignUpClosedError,
   UsernameTakenError,
 } from '../http/errors.js';
-import { type SessionLimits, startSession } from '../sessions/start.js';
+import { AMR } from '../sessions/factors.js';
+import type { SessionLimits } from '../sessions/start.js';
 import type { Attempt } from '../throttles/index.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
@@ -67,11 +68,10 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
         const refuseReuse = (reason: string) => refuse(attempt, new IdempotencyKeyReusedError(), reason, id);
         const { matches } = await app.passwords.verify(password, passwordHash, caller);
         if (!passwordHash || found.disabled || !matches) return refuseReuse(reasonOf(found));
-        const proof = { accountId: id, credentialVersion, amr: ['pwd'] };
+        const proof = { accountId: id, credentialVersion, amr: AMR.password, username };
+        const resumed = await resumeSession(app.pg, { accountId: id, sessionId }, config, origin);
         const session =
-          (await resumeSession(app.pg, { accountId: id, sessionId }, config, origin)) ??
-          (await startSession(app.pg, proof, 'sign_in', config, origin)) ??
-          (await refuseReuse('changed_meanwhile'));
+          resumed ?? (await app.signIn(app.pg, request, proof)) ?? (await refuseReuse('changed_meanwhile'));
         app.announce(request, session);
         await attempt.succeeded();
         return app.issueTokens({ id, username: found.username, email, createdAt }, session.session);

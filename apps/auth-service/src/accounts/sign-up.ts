@@ -12,6 +12,7 @@ import {
 } from '../credentials/password/stored-passwords.js';
 import { statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
+import { AMR, HAS_FACTOR } from '../sessions/factors.js';
 import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE, TOKEN_EXPIRY } from '../sessions/session.js';
 import { type SessionLimits, type Started, startSession } from '../sessions/start.js';
 import { ACCOUNT } from '../tokens/account.js';
@@ -74,7 +75,7 @@ export async function signUp(
     ...hashValues(passwordHash),
   });
   if (!account) return undefined;
-  const proof = { accountId: account.id, credentialVersion: FIRST_VERSION, amr: ['pwd'] };
+  const proof = { accountId: account.id, credentialVersion: FIRST_VERSION, amr: AMR.password };
   const started = (await startSession(db, proof, 'sign_up', limits, origin)) as Started;
   if (keyHash) await REMEMBER(db, { accountId: account.id, keyHash, sessionId: started.session.id });
   return { ...started, account };
@@ -100,6 +101,7 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
     UPDATE auth.sessions s SET token_expires_at = greatest(s.token_expires_at, ${TOKEN_EXPIRY})
     FROM auth.users u
     WHERE ${IS_SESSION} AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
+      AND NOT ${HAS_FACTOR}
     RETURNING s.*
   ), ${recorded({
     event: 'sign_up_repeated',
@@ -110,7 +112,10 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
   })}
   SELECT ${STATE}, ${EVENTS} FROM s`);
 
-/** Resumes a session for tokens like its first; `undefined` when it has been refreshed or is not alive. */
+/**
+ * Resumes a session for tokens like its first; `undefined` when it has been refreshed or is not alive, or when its account has
+ * a second factor since, which a sign-in must prove.
+ */
 export async function resumeSession(
   db: Queryable,
   { accountId, sessionId }: { accountId: string; sessionId: string },

@@ -28,7 +28,14 @@ export function parseSecrets(text: string): Secrets {
 }
 
 /** What a key is derived for; a key for one purpose says nothing about the others. */
-export type Purpose = 'mail-sealing' | 'password-pepper' | 'refresh-mac' | 'signing-key-sealing' | 'throttle-keys';
+export type Purpose =
+  | 'challenge-sealing'
+  | 'mail-sealing'
+  | 'password-pepper'
+  | 'refresh-mac'
+  | 'signing-key-sealing'
+  | 'throttle-keys'
+  | 'totp-sealing';
 
 /** Derives a 256-bit key from a secret (HKDF with SHA-256, RFC 5869). */
 export function deriveKey(secret: Secret, purpose: Purpose): Buffer {

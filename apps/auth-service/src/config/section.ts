@@ -15,6 +15,8 @@ export type Context = {
   production: boolean;
   /** URL at which clients reach the service, without a slash at its end. */
   publicUrl: string;
+  /** URL of the pages for people, without a slash at its end. */
+  appUrl: string;
   /** Says what is wrong with a value, beyond what the schema says. */
   complain(complaint: string): void;
 };

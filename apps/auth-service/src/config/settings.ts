@@ -4,6 +4,7 @@ import type { SettingsOf } from './section.js';
 import { accounts } from './sections/accounts.js';
 import { type DatabaseSettings, database } from './sections/database.js';
 import { events } from './sections/events.js';
+import { factors } from './sections/factors.js';
 import { http } from './sections/http.js';
 import { mail } from './sections/mail.js';
 import { passwords } from './sections/passwords.js';
@@ -23,6 +24,7 @@ export const SECTIONS = {
   sessions,
   accounts,
   passwords,
+  factors,
   throttles,
   mail,
   events,
@@ -76,7 +78,8 @@ export function loadSettings(
       complaints.push(`${name} is required with a DATABASE_URL. ${ADVICE[name]}`);
   }
   const publicUrl = (values.PUBLIC_URL ?? `http://localhost:${values.PORT}`).replace(/\/+$/, '');
-  const context = { production, publicUrl, complain: (text: string) => void complaints.push(text) };
+  const appUrl = values.APP_URL?.replace(/\/+$/, '') ?? `${publicUrl}/account`;
+  const context = { production, publicUrl, appUrl, complain: (text: string) => void complaints.push(text) };
   const settings = merge(section => section.read(values, context)) as Settings;
   if (production && settings.signUp === 'email' && !settings.mail.smtp) {
     complaints.push('SIGN_UP=email needs SMTP_URL: accounts are made by links in mails.');

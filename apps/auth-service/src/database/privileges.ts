@@ -28,6 +28,8 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   migrations: ['SELECT'],
   notices: ALL,
   one_time_tokens: ALL,
+  passkeys: ALL,
+  recovery_codes: ALL,
   revocation_batches: ALL,
   revocation_head: ['SELECT', 'UPDATE'],
   // Of replicas of the version before.
@@ -39,6 +41,8 @@ export const TABLE_PRIVILEGES: Readonly<Record<string, readonly TablePrivilege[]
   throttle_counters: ALL,
   // Used by replicas of the previous version.
   throttles: ALL,
+  totp: ALL,
+  used_challenges: ALL,
   users: ALL,
 };
 

@@ -10,6 +10,10 @@ export type EventDetails = {
   sign_up_failed: Refused;
   sign_in: null;
   sign_in_failed: Refused;
+  /** A password was right, and a second factor is asked for. */
+  second_factor_due: null;
+  step_up: { amr: string[] };
+  step_up_failed: Refused;
   refresh: null;
   refresh_token_reuse: null;
   sign_out: { scope: SignOutScope; ended: number };
@@ -23,6 +27,16 @@ export type EventDetails = {
   email_change_requested: null;
   email_changed: null;
   email_removed: null;
+  totp_added: null;
+  totp_removed: null;
+  totp_confirmation_failed: null;
+  recovery_codes_made: null;
+  recovery_code_used: { left: number };
+  passkey_added: { passkeyId: string };
+  passkey_removed: { passkeyId: string };
+  passkey_renamed: { passkeyId: string };
+  /** By the operator. */
+  factors_reset: { totp: boolean; passkeys: number };
   signing_key_added: Key & { algorithm: string; leadS: number };
   signing_key_retired: Key;
   signing_key_distrusted: Key;

@@ -43,13 +43,13 @@ type Recording = {
   notice?: string;
 };
 
-const MAX_EVENTS = 2;
+const MAX_EVENTS = 3;
 
 /**
  * SQL that records events, for the WITH of the statement that does what they tell, as the query `recorded`: both happen or
  * neither. Those of which the owner is told also become notices. Its parameter is `$origin`: {@link originValue}. Select {@link EVENTS} to tell the log.
  */
-export function recorded(...events: [Recording, Recording?]): string {
+export function recorded(...events: [Recording, Recording?, Recording?]): string {
   const selects = events
     .filter(one => one !== undefined)
     .map((one, index) => {

@@ -22,10 +22,15 @@ export const IdempotencyKeyReusedError = define(
 );
 export const InsufficientAuthenticationError = define(
   'insufficient_user_authentication',
-  'Sign in again: this needs a sign-in of at most %s seconds ago.',
+  'Prove again who you are: WWW-Authenticate says what this needs.',
   401,
 );
 export const InsufficientScopeError = define('insufficient_scope', 'The token lacks the scope %s.', 403);
+export const InvalidChallengeError = define(
+  'invalid_challenge',
+  'The challenge has expired or was used; sign in again.',
+  401,
+);
 export const InvalidClientError = define('invalid_client', 'Client authentication failed.', 401);
 export const InvalidCredentialsError = define('invalid_credentials', 'Invalid credentials.', 401);
 export const InvalidOneTimeTokenError = define(
@@ -33,6 +38,8 @@ export const InvalidOneTimeTokenError = define(
   'The link is not valid any more, or was used; ask for another.',
   400,
 );
+/** A passkey that does not sign in. */
+export const InvalidPasskeyError = define('invalid_passkey', 'The passkey is not accepted.', 401);
 export const InvalidRequestError = define('invalid_request', '%s', 400);
 export const InvalidScopeError = define('invalid_scope', 'The client may not have that scope.', 400);
 export const InvalidRefreshTokenError = define(
@@ -40,15 +47,33 @@ export const InvalidRefreshTokenError = define(
   'The refresh token is not valid any more; sign in again.',
   401,
 );
+export const InvalidSecondFactorError = define(
+  'invalid_second_factor',
+  'The second factor is not accepted, or was used already.',
+  401,
+);
 export const InvalidTokenError = define('invalid_token', 'The access token is not valid or has expired.', 401);
+export const LastCredentialError = define(
+  'last_credential',
+  'Without this passkey nobody could sign in: set a password or add another passkey first.',
+  409,
+);
 export const KeyNotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
-export const NotFoundError = define('not_found', 'You have no such session.', 404);
+export const NotFoundError = define('not_found', 'You have no such %s.', 404);
 export const OverloadedError = define('hash_lane_full', 'Too many passwords wait to be checked.', 503, BusyError);
+/** A passkey that cannot be added. */
+export const PasskeyRejectedError = define('invalid_passkey', '%s', 400);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
+export const SecondFactorRequiredError = define(
+  'second_factor_required',
+  'A second factor is needed: send it with the challenge to /auth/sign-in/second-factor.',
+  401,
+);
 export const SignUpClosedError = define('sign_up_closed', 'Accounts are made by those who run the service.', 403);
 export const StaleError = define('database_stale', 'The database does not respond.', 503);
 export const ThrottleStoreError = define('service_unavailable', 'The throttles cannot be asked.', 503);
+export const TooManyPasskeysError = define('too_many_passkeys', 'An account has at most %s passkeys.', 409);
 export const TooManyRequestsError = define(
   'too_many_requests',
   'Too many attempts; try again when Retry-After says.',

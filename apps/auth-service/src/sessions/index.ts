@@ -1,25 +1,43 @@
-import type { Revocation, SignedIn, User } from '@latchkey/user-schema';
-import type { onRequestHookHandler, preHandlerAsyncHookHandler } from 'fastify';
+import type { Queryable } from '@latchkey/service-kit/database';
+import { meetsDemand, type Revocation, type SignedIn, type User } from '@latchkey/user-schema';
+import type { preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { SecretsSettings } from '../config/sections/secrets.js';
-import type { SessionSettings } from '../config/sections/sessions.js';
-import { logEvents, type RecordedEvent } from '../events/recorder.js';
-import { InsufficientAuthenticationError, InvalidTokenError } from '../http/errors.js';
-import { ACR, accessTokenClaims } from '../tokens/claims.js';
+import { logEvents, originOf, type RecordedEvent } from '../events/recorder.js';
+import { InvalidTokenError, SecondFactorRequiredError } from '../http/errors.js';
+import { accessTokenClaims } from '../tokens/claims.js';
+import { insufficientAuthentication } from '../tokens/demand.js';
+import { CHALLENGE_TTL_S, type Challenges, createChallenges, deleteOldChallenges } from './challenges.js';
 import { deleteEndedSessions } from './end.js';
 import { findNamingStart } from './naming-start.js';
 import { refreshRoute } from './refresh-route.js';
 import { createRefreshTokens, type RefreshTokens } from './refresh-token.js';
-import { findSessionAccount, type Lifetimes, type SessionState } from './session.js';
+import { findSessionAccount, type SessionAccount, type SessionState } from './session.js';
 import { sessionsRoutes } from './sessions-routes.js';
 import { signOutRoute } from './sign-out-route.js';
+import { type Proof, type SessionLimits, type Started, startSession } from './start.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hook after `authenticate`: rejects with 401 when the session is not live in the database, and sets `request.account`. */
+    /**
+     * Hook after `authenticate`: rejects with 401 when the session is not live in the database, and sets `request.account` and
+     * `request.session`.
+     */
     requireSession: preHandlerAsyncHookHandler;
-    /** Hook after `authenticate`: rejects with 401 when the sign-in is older than REAUTHENTICATE_AFTER_S (RFC 9470). */
-    requireFresh: onRequestHookHandler;
+    /**
+     * Hook after `requireSession`: rejects with 401 when the sign-in is older than REAUTHENTICATE_AFTER_S, or its `acr` is not the
+     * highest that the account can reach (RFC 9470).
+     */
+    requireFresh: preHandlerHookHandler;
+    /**
+     * Starts a session for a sign-in, and announces it.
+     *
+     * @param username - as typed, or the account's where none was
+     * @returns `undefined` when the account is disabled, or its credentials have changed since they were proved
+     * @throws SecondFactorRequiredError with a challenge, when the account has second factors and none was proved
+     */
+    signIn(db: Queryable, request: FastifyRequest, proof: Proof & { username: string }): Promise<Started | undefined>;
+    challenges: Challenges;
     /** Issues the tokens of a session. */
     issueTokens(account: User, session: SessionState): SignedIn;
     /** Passes the result of a committed change of sessions to the revocations, the log and the metrics. */
@@ -29,6 +47,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set by `requireSession`. */
     account: User;
+    /** Set by `requireSession`: what the account has proved in the session, and can prove. */
+    session: Omit<SessionAccount, 'account'>;
   }
 }
 
@@ -36,8 +56,8 @@ const BATCH = 1000;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 const BEFORE_ALL = { accountId: FIRST_ID, sessionId: FIRST_ID };
 
-/** Refreshes, lists and ends sessions. The ways to sign in start them, by `startSession`. */
-export default fp<{ config: SecretsSettings & SessionSettings & Lifetimes }>(
+/** Starts, refreshes, lists and ends sessions. */
+export default fp<{ config: SecretsSettings & SessionLimits }>(
   async (app, { config }) => {
     const namedFrom = await findNamingStart(app.pg);
     const refreshTokens = createRefreshTokens(config.authSecrets, () => Date.now() >= namedFrom);
@@ -52,14 +72,29 @@ export default fp<{ config: SecretsSettings & SessionSettings & Lifetimes }>(
     }));
 
     app.decorateRequest('account');
+    app.decorateRequest('session');
     app.decorate('requireSession', async request => {
-      const account = await findSessionAccount(app.pg, request.claims);
-      if (!account) throw new InvalidTokenError();
+      const found = await findSessionAccount(app.pg, request.claims);
+      if (!found) throw new InvalidTokenError();
+      const { account, ...session } = found;
       request.account = account;
+      request.session = session;
     });
-    app.decorate('requireFresh', ({ claims }, _reply, done) => {
-      const ageS = Date.now() / 1000 - (claims.auth_time ?? 0);
-      done(ageS > config.reauthenticateAfterS ? insufficientAuthentication(config.reauthenticateAfterS) : undefined);
+    app.decorate('requireFresh', ({ claims, session }, _reply, done) => {
+      const demand = { acr: session.highestAcr, maxAgeS: config.reauthenticateAfterS };
+      done(meetsDemand(claims, demand) ? undefined : insufficientAuthentication(demand));
+    });
+
+    const challenges = createChallenges(config.authSecrets);
+    app.decorate('challenges', challenges);
+    app.decorate('signIn', async (db, request, { username, ...proof }) => {
+      const started = await startSession(db, proof, 'sign_in', config, originOf(request));
+      if (started === undefined || 'session' in started) return started;
+      logEvents(request, started.events);
+      const { accountId, credentialVersion, amr } = proof;
+      const challenge = challenges.make('second-factor', { accountId, credentialVersion, amr, username });
+      const members = { challenge, methods: started.methods, expiresIn: CHALLENGE_TTL_S };
+      throw Object.assign(new SecondFactorRequiredError(), { members });
     });
     app.decorate('announce', (request, { events, ended }) => {
       if (ended?.length) app.revocations.add(ended);
@@ -73,14 +108,11 @@ export default fp<{ config: SecretsSettings & SessionSettings & Lifetimes }>(
       return last !== undefined;
     });
 
+    app.cleanHourly(async client => (await deleteOldChallenges(client, BATCH)) === BATCH);
+
     await app.register(refreshRoute, { config });
     await app.register(signOutRoute);
     await app.register(sessionsRoutes);
   },
   { name: 'sessions', dependencies: ['revocations', 'events'] },
 );
-
-function insufficientAuthentication(maxAgeS: number): Error {
-  const challenge = `Bearer error="insufficient_user_authentication", acr_values="${ACR}", max_age=${maxAgeS}`;
-  return Object.assign(new InsufficientAuthenticationError(maxAgeS), { headers: { 'www-authenticate': challenge } });
-}

@@ -5,10 +5,11 @@ import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE } from '.
 
 type RenewedSession = { accountId: string; sessionId: string; credentialVersion: number };
 
-const RENEW = statement<SessionState, Lifetimes & RenewedSession & { salt: Buffer }>(`
+const renew = (changes: string) =>
+  statement<SessionState, Lifetimes & RenewedSession & { salt?: Buffer; amr?: string[] }>(`
   WITH s AS (
-    UPDATE auth.sessions s SET salt = $salt, generation = s.generation + 1, rotated_at = now(),
-      credential_version = $credentialVersion::int, auth_time = now(),
+    UPDATE auth.sessions s SET ${changes}, generation = s.generation + 1, rotated_at = now(),
+      credential_version = $credentialVersion::int,
       expires_at = least(now() + make_interval(secs => $refreshTokenTtlS::int), s.ends_at),
       token_expires_at = greatest(s.token_expires_at,
         now() + make_interval(secs => least($accessTokenTtlS::int, $refreshTokenTtlS::int)))
@@ -16,9 +17,13 @@ const RENEW = statement<SessionState, Lifetimes & RenewedSession & { salt: Buffe
   )
   SELECT ${STATE} FROM s`);
 
+// A password does not make the proof of a second factor any younger.
+const RENEW = renew(`salt = $salt, auth_time = CASE WHEN 'mfa' = ANY (s.amr) THEN s.auth_time ELSE now() END`);
+const STEP_UP = renew('amr = $amr, auth_time = now()');
+
 /**
- * Gives a session a new salt, which makes all its refresh tokens invalid, when its caller has proved the account's credentials
- * again. Resolves to `undefined` when the session has ended.
+ * Gives a session a new salt, which makes all its refresh tokens invalid, when its caller has changed the password. Resolves to
+ * `undefined` when the session has ended.
  */
 export async function renewSession(
   db: Queryable,
@@ -27,4 +32,29 @@ export async function renewSession(
 ): Promise<SessionState | undefined> {
   const [renewed] = await RENEW(db, { ...lifetimes, ...session, salt: newSalt() });
   return renewed;
+}
+
+/**
+ * Makes a session one of a user who has just proved `amr`. As after a refresh, the refresh token before stays good for the grace
+ * period. Resolves to `undefined` when the session has ended.
+ */
+export async function stepUpSession(
+  db: Queryable,
+  session: RenewedSession & { amr: string[] },
+  lifetimes: Lifetimes,
+): Promise<SessionState | undefined> {
+  const [renewed] = await STEP_UP(db, { ...lifetimes, ...session });
+  return renewed;
+}
+
+const STRENGTHEN = statement<never, { accountId: string; sessionId: string; amr: string[] }>(
+  `UPDATE auth.sessions s SET amr = $amr WHERE ${IS_SESSION} AND ${IS_LIVE}`,
+);
+
+/** Adds what was proved when a factor was added: the next refresh of the session has it in its token. */
+export async function strengthenSession(
+  db: Queryable,
+  session: { accountId: string; sessionId: string; amr: string[] },
+): Promise<void> {
+  await STRENGTHEN(db, session);
 }

@@ -1,9 +1,10 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import type { AccessTokenClaims, User } from '@latchkey/user-schema';
+import type { AccessTokenClaims, Acr, User } from '@latchkey/user-schema';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import type { TokenSettings } from '../config/sections/tokens.js';
 import { epoch, statement } from '../database/sql.js';
 import { ACCOUNT } from '../tokens/account.js';
+import { HAS_FACTOR } from './factors.js';
 
 /** How long sessions and tokens live, in seconds. */
 export type Lifetimes = Pick<TokenSettings, 'accessTokenTtlS'> &
@@ -38,15 +39,22 @@ export const STATE = `s.id, s.generation, s.salt,
 /** That the session `s` is this one. */
 export const IS_SESSION = 's.user_id = $accountId AND s.id = $sessionId';
 
-const FIND_ACCOUNT = statement<User, { accountId: string; sessionId: string }>(`
-  SELECT ${ACCOUNT} FROM auth.users u JOIN auth.sessions s ON s.user_id = u.id
+/** The account of a live session, how the session was proved, and the highest `acr` that the account can reach. */
+export type SessionAccount = { account: User; amr: string[]; credentialVersion: number; highestAcr: Acr };
+
+const FIND_ACCOUNT = statement<User & Omit<SessionAccount, 'account'>, { accountId: string; sessionId: string }>(`
+  SELECT ${ACCOUNT}, s.amr, u.credential_version AS "credentialVersion",
+    CASE WHEN ${HAS_FACTOR} THEN 'aal2' ELSE 'aal1' END AS "highestAcr"
+  FROM auth.users u JOIN auth.sessions s ON s.user_id = u.id
   WHERE ${IS_SESSION} AND ${IS_LIVE} AND u.disabled_at IS NULL`);
 
 /** Finds the account of an access token's session, while both are live; `undefined` otherwise. */
 export async function findSessionAccount(
   db: Queryable,
   { id: accountId, sid: sessionId }: Pick<AccessTokenClaims, 'id' | 'sid'>,
-): Promise<User | undefined> {
-  const [account] = await FIND_ACCOUNT(db, { accountId, sessionId });
-  return account;
+): Promise<SessionAccount | undefined> {
+  const [found] = await FIND_ACCOUNT(db, { accountId, sessionId });
+  if (!found) return undefined;
+  const { amr, credentialVersion, highestAcr, ...account } = found;
+  return { account, amr, credentialVersion, highestAcr };
 }

@@ -21,7 +21,7 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
   const options = {
     config: { audience: 'browsers' as const },
     schema,
-    onRequest: app.authenticate,
+    onRequest: app.authenticateAny,
     // Everything in the body is optional, so the body is too.
     preValidation: async (request: FastifyRequest) => {
       request.body ??= {};

@@ -1,10 +1,11 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import type { Revocation } from '@latchkey/user-schema';
+import type { Revocation, SecondFactor } from '@latchkey/user-schema';
 import { uuidv7 } from 'uuidv7';
 import type { SessionSettings } from '../config/sections/sessions.js';
 import { statement } from '../database/sql.js';
 import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../events/recorder.js';
 import { drafted, REVOCATION } from '../revocations/drafts.js';
+import { FACTORS } from './factors.js';
 import { newSalt } from './refresh-token.js';
 import { type Lifetimes, type SessionState, STATE } from './session.js';
 
@@ -14,7 +15,7 @@ export type Proof = {
   /** The version of the account's credentials that were proved. */
   credentialVersion: number;
   /** How it was proved (RFC 8176). */
-  amr: string[];
+  amr: readonly string[];
 };
 
 /** Why the session starts: the account signs in, or was just made. */
@@ -22,6 +23,9 @@ export type Start = 'sign_in' | 'sign_up';
 
 /** A started session, the recorded events, and the oldest sessions that ended for it. */
 export type Started = { session: SessionState; events: RecordedEvent[]; ended: Revocation[] };
+
+/** No session started, because the account has second factors and none was proved. */
+export type FactorDue = { methods: SecondFactor[]; events: RecordedEvent[] };
 
 /** The settings of sessions and access tokens. */
 export type SessionLimits = Lifetimes & SessionSettings;
@@ -41,16 +45,19 @@ const NEW_PLACE = `new_place AS (
 // The lock on the account serializes its sign-ins. The statement sees the sessions of the time when it began to wait for the
 // lock; the function that ends the oldest sessions has a snapshot of its own, so it also counts those started meanwhile.
 const start = (event: Start) =>
-  statement<SessionState & Omit<Started, 'session'>, Record<string, unknown>>(`
-    WITH s AS (
-      INSERT INTO auth.sessions AS s (id, user_id, salt, credential_version, amr, auth_time, expires_at, ends_at, token_expires_at,
-        user_agent, address)
-      SELECT $sessionId::uuid, u.id, $salt::bytea, u.credential_version, $amr::text[], now(),
-        ${inSeconds('$refreshTokenTtlS', '$sessionMaxAgeS')}, ${inSeconds('$sessionMaxAgeS')},
-        ${inSeconds('$accessTokenTtlS', '$refreshTokenTtlS', '$sessionMaxAgeS')}, $userAgent::text, $address::inet
+  statement<SessionState & Omit<Started, 'session'> & FactorDue, Record<string, unknown>>(`
+    WITH account AS (
+      SELECT u.id, u.credential_version, CASE WHEN 'mfa' = ANY ($amr::text[]) THEN '{}' ELSE ${FACTORS} END AS due
       FROM auth.users u
       WHERE u.id = $accountId::uuid AND u.credential_version = $credentialVersion::int AND u.disabled_at IS NULL
       FOR NO KEY UPDATE
+    ), s AS (
+      INSERT INTO auth.sessions AS s (id, user_id, salt, credential_version, amr, auth_time, expires_at, ends_at, token_expires_at,
+        user_agent, address)
+      SELECT $sessionId::uuid, a.id, $salt::bytea, a.credential_version, $amr::text[], now(),
+        ${inSeconds('$refreshTokenTtlS', '$sessionMaxAgeS')}, ${inSeconds('$sessionMaxAgeS')},
+        ${inSeconds('$accessTokenTtlS', '$refreshTokenTtlS', '$sessionMaxAgeS')}, $userAgent::text, $address::inet
+      FROM account a WHERE a.due = '{}'
       RETURNING *
     ), ended AS (
       SELECT e.id, e.token_expires_at
@@ -69,13 +76,21 @@ const start = (event: Start) =>
         details: `jsonb_build_object('reason', 'too_many_sessions', 'ended', count(*))`,
         actor: `'service'`,
       },
+      {
+        event: 'second_factor_due',
+        from: `account WHERE account.due <> '{}'`,
+        account: 'account.id',
+        actor: byAccount('account.id'),
+      },
     )}
-    SELECT ${STATE}, (SELECT coalesce(json_agg(${REVOCATION}), '[]') FROM ended) AS ended, ${EVENTS} FROM s`);
+    SELECT ${STATE}, (SELECT coalesce(json_agg(${REVOCATION}), '[]') FROM ended) AS ended, account.due AS methods, ${EVENTS}
+    FROM account LEFT JOIN s ON true`);
 
 const STATEMENTS: Record<Start, ReturnType<typeof start>> = { sign_in: start('sign_in'), sign_up: start('sign_up') };
 
 /**
- * Starts a session of an account; nothing else does. The oldest sessions beyond `sessionsPerAccount` end.
+ * Starts a session of an account; nothing else does. The oldest sessions beyond `sessionsPerAccount` end. An account that has
+ * second factors gets a session only for a proof of several factors (`amr` with `mfa`); otherwise this says which it has.
  *
  * @returns `undefined` when the account is disabled, or its credentials have changed since they were proved
  */
@@ -85,12 +100,12 @@ export async function startSession(
   event: Start,
   limits: SessionLimits,
   origin: Origin,
-): Promise<Started | undefined> {
+): Promise<Started | FactorDue | undefined> {
   const [row] = await STATEMENTS[event](db, {
     ...{ ...limits, ...proof, sessionId: uuidv7(), draft: uuidv7(), salt: newSalt() },
     ...{ userAgent: origin.userAgent, address: origin.address, origin: originValue(origin) },
   });
   if (!row) return undefined;
-  const { events, ended, ...session } = row;
-  return { session, events, ended };
+  const { events, ended, methods, ...session } = row;
+  return methods.length > 0 ? { methods, events } : { session, events, ended };
 }

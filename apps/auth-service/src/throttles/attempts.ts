@@ -36,8 +36,9 @@ export type Throttle = {
 };
 
 /**
- * Takes attempts before their work begins, so that those made in parallel cannot exceed a limit: guesses at a password, sign-ups,
- * requests for a reset, uses of a link, and mails to an address, which is the caller's "username".
+ * Takes attempts before their work begins, so that those made in parallel cannot exceed a limit: guesses at a password, a code or
+ * what completes a sign-in, sign-ups, requests for a reset, uses of a link or a passkey, and mails to an address. That address,
+ * and the id of the account whose code is guessed, is the caller's "username".
  *
  * @param hashKey key of the MACs that the store holds instead of usernames and addresses: people type passwords as usernames
  */
@@ -46,7 +47,7 @@ export function createThrottles(
   hashKey: Buffer,
   store: Pick<ThrottleStore, 'spend'>,
   settlements: Pick<Settlements, 'settle'>,
-): Record<'guess' | 'signUp' | 'forgotten' | 'link' | 'mail', Throttle> {
+): Record<'challenge' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp', Throttle> {
   const { maxWaitS, leaseS } = settings;
   const known = settings.knownAddressDays * 86_400;
   const hash = (...parts: string[]) =>
@@ -84,13 +85,29 @@ export function createThrottles(
       { ...counterOf(pair, caller).claim, known },
     ],
   };
-  const simple = (name: 'forgotten' | 'link' | 'mail', keyOf: Limit['keyOf']): Throttle => {
+  const challenge: Limit = {
+    refusals: createRefusals(),
+    policy: { name: 'challenge', ...settings.challenge },
+    keyOf: ({ challengeId = '' }) => hash(challengeId),
+    // Only now does the whole sign-in succeed, and with it the password, whose failures are forgiven.
+    onSuccess: (claim, caller) => [claim, { ...counterOf(pair, caller).claim, forgiven: true, known }],
+  };
+  const totp: Limit = {
+    refusals: createRefusals(),
+    policy: { name: 'totp', ...settings.totp, maxWaitS },
+    keyOf: caller => hash(nameOf(caller)),
+    onSuccess: claim => [{ ...claim, forgiven: true }],
+  };
+  const simple = (name: 'forgotten' | 'link' | 'mail' | 'passkey', keyOf: Limit['keyOf']): Throttle => {
     const limit: Limit = { refusals: createRefusals(), policy: { name, ...settings[name] }, keyOf };
     return createThrottle([limit], leaseS, store, settlements);
   };
   return {
     forgotten: simple('forgotten', caller => hash(caller.address)),
     link: simple('link', caller => hash(caller.address)),
+    passkey: simple('passkey', caller => hash(caller.address)),
+    challenge: createThrottle([challenge], leaseS, store, settlements),
+    totp: createThrottle([totp], leaseS, store, settlements),
     mail: simple('mail', caller => hash(nameOf(caller))),
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),

@@ -49,6 +49,12 @@ declare module 'fastify' {
       forgotten: Limited;
       /** Limits invalid tokens of links. */
       link: Limited;
+      /** Limits invalid passkeys. */
+      passkey: Limited;
+      /** Limits guesses at what completes one sign-in; its success forgives those at the password, as that of `guess` does. */
+      challenge: Limited;
+      /** Limits guesses at the codes of an account's authenticator app; the subject's `username` is the account's id. */
+      totp: Limited;
       /**
        * Takes one of the mails with a link of a kind that an address may get in an hour; resolves to whether there was one left.
        * Each kind has its own, so that nobody who signs up with an address keeps its owner from resetting a password.
@@ -71,8 +77,11 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     if (!config.throttle.enabled) {
       if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');
       const unlimited: Limited = (_request, _reply, _subject, work) => work(UNLIMITED);
-      const all = { guess: unlimited, signUp: unlimited, forgotten: unlimited, link: unlimited };
-      app.decorate('throttles', { ...all, takeMail: async () => true });
+      app.decorate('throttles', {
+        ...{ guess: unlimited, signUp: unlimited, forgotten: unlimited, link: unlimited },
+        ...{ passkey: unlimited, challenge: unlimited, totp: unlimited },
+        takeMail: async () => true,
+      });
       return;
     }
     const { store, close } = await openStore(config.redisUrl, app.pg, app.log);
@@ -114,9 +123,11 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     };
 
     const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
-    const { guess, signUp, forgotten, link, mail } = createThrottles(config.throttle, hashKey, store, settlements);
+    const { mail, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
+    const { guess, signUp, forgotten, link, passkey, challenge, totp } = throttles;
     app.decorate('throttles', {
       ...{ guess: limited(guess), signUp: limited(signUp), forgotten: limited(forgotten), link: limited(link) },
+      ...{ passkey: limited(passkey), challenge: limited(challenge), totp: limited(totp) },
       async takeMail(kind, address) {
         const taken = await mail.take({ username: `${kind} ${address}`, address: '' }).catch(cause => {
           throw new ThrottleStoreError({ cause });

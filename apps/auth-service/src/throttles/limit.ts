@@ -2,7 +2,7 @@ import type { Settlement } from './store.js';
 
 /** As many failures as the quota within a window, which begins with the first of them. */
 export type Policy = {
-  name: 'account' | 'address' | 'forgotten' | 'link' | 'mail' | 'pair' | 'sign-up';
+  name: 'account' | 'address' | 'challenge' | 'forgotten' | 'link' | 'mail' | 'pair' | 'passkey' | 'sign-up' | 'totp';
   quota: number;
   windowS: number;
   /**
@@ -19,6 +19,8 @@ export type Caller = {
   address: string;
   /** The session of the account that the caller has proved to hold. */
   sessionId?: string;
+  /** The challenge of the sign-in that a second factor is to complete. */
+  challengeId?: string;
 };
 
 /** What is counted, for which keys, and which of them are refused. */

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import type { AccessTokenClaims, ServiceTokenClaims, User } from '@latchkey/user-schema';
+import type { AccessTokenClaims, Acr, ServiceTokenClaims, User } from '@latchkey/user-schema';
 
 /** What an access token needs to know of its session; times are in seconds since 1970, by the database's clock. */
 export type TokenSession = { id: string; issuedAt: number; tokenExpiresAt: number; authTime: number; amr: string[] };
 
 // RFC 9068 §2.2 requires the client; people sign in with the service itself.
 const CLIENT_ID = 'latchkey';
-/** A password alone (NIST SP 800-63B-4 §2.1). */
-export const ACR = 'aal1';
+
+/** How well methods of authentication (RFC 8176) identify a user (NIST SP 800-63B-4 §2). */
+export const acrOf = (amr: readonly string[]): Acr => (amr.includes('mfa') ? 'aal2' : 'aal1');
 
 /** The claims of a user's access token (RFC 9068); the signer adds `iss` and `aud`. */
 export function accessTokenClaims(account: User, session: TokenSession): Omit<AccessTokenClaims, 'iss' | 'aud'> {
@@ -23,7 +24,7 @@ export function accessTokenClaims(account: User, session: TokenSession): Omit<Ac
     exp: session.tokenExpiresAt,
     auth_time: session.authTime,
     amr: session.amr,
-    acr: ACR,
+    acr: acrOf(session.amr),
   };
 }
 

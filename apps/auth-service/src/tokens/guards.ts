@@ -1,14 +1,21 @@
-import type { AccessTokenClaims } from '@latchkey/user-schema';
+import { type AccessTokenClaims, type AuthenticationDemand, meetsDemand } from '@latchkey/user-schema';
 import type { FastifyRequest, onRequestHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
+import type { FactorSettings } from '../config/sections/factors.js';
 import { InsufficientScopeError, InvalidTokenError, MissingTokenError } from '../http/errors.js';
 import { type Claims, isUsers } from '../keys/jwt.js';
+import { insufficientAuthentication } from './demand.js';
 import { createTokenCache } from './token-cache.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hook that lets only a valid access token of a user pass and sets `request.claims`. No database access. */
+    /**
+     * Hook that lets only a valid access token of a user pass and sets `request.claims`. With SECOND_FACTOR=required, that of a user
+     * without a second factor does not pass. No database access.
+     */
     authenticate: onRequestHookHandler;
+    /** As `authenticate`, for what a user without a second factor may always do: add one, and sign out. */
+    authenticateAny: onRequestHookHandler;
     /** The claims of a user's valid access token in an `Authorization` value, when it was verified lately; otherwise `undefined`. */
     findVerified(authorization: string): AccessTokenClaims | undefined;
     /** Makes a hook that lets only a service's access token with a scope pass. No database access. */
@@ -23,8 +30,9 @@ declare module 'fastify' {
 }
 
 /** Guards routes by access tokens. */
-export default fp(
-  async app => {
+export default fp<{ config: FactorSettings }>(
+  async (app, { config }) => {
+    const demand: AuthenticationDemand = config.secondFactor === 'required' ? { acr: 'aal2' } : {};
     const verified = createTokenCache(token => {
       try {
         return app.signingKeys.verify(token);
@@ -52,16 +60,18 @@ export default fp(
         done();
       };
     app.decorateRequest('claims');
-    app.decorate(
-      'authenticate',
+    const authenticate = (demand: AuthenticationDemand) =>
       guard((claims, request) => {
         if (!isUsers(claims) || isRefused(claims)) throw new InvalidTokenError();
+        if (!meetsDemand(claims, demand)) throw insufficientAuthentication(demand);
         request.claims = claims;
-      }),
-    );
+      });
+    app.decorate('authenticate', authenticate(demand));
+    app.decorate('authenticateAny', authenticate({}));
     app.decorate('findVerified', authorization => {
       const claims = verified.findKnown(authorization);
-      return claims !== undefined && isUsers(claims) && !isRefused(claims) ? claims : undefined;
+      const isAccepted = claims !== undefined && isUsers(claims) && !isRefused(claims) && meetsDemand(claims, demand);
+      return isAccepted ? claims : undefined;
     });
     app.decorate('authenticateService', scope =>
       guard(claims => {

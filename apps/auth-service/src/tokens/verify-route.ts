@@ -1,12 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
+import { type Acr, meetsDemand, VerifyQuery } from '@latchkey/user-schema';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import { empty } from '../http/empty.js';
+import { insufficientAuthentication } from './demand.js';
 
 const PATH = '/auth/verify';
+// Of tokens of the version before.
+const LEAST_ACR: Acr = 'aal1';
 
 const Verified = empty(
-  'Empty: the token is valid, and x-auth-user-id, x-auth-username and x-auth-session-id say whose it is',
+  'Empty: the token is valid, x-auth-user-id, x-auth-username and x-auth-session-id say whose it is, and x-auth-acr how well that was proved',
 );
 
 export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
@@ -14,7 +18,8 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     tags: ['gateway'],
     summary: 'Forward authentication for gateways; no database access',
     security: [{ bearer: [] }],
-    response: { 200: Verified, ...problemResponses(401) },
+    querystring: VerifyQuery,
+    response: { 200: Verified, ...problemResponses(400, 401) },
   };
   // Asked with every request that a gateway passes on: one logger serves them all.
   let log: FastifyBaseLogger | undefined;
@@ -29,10 +34,14 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.authenticate,
   };
   const tellWho = (request: FastifyRequest, reply: FastifyReply) => {
+    const { acr, max_age: maxAge } = request.query as VerifyQuery;
+    const demand = { ...(acr && { acr }), ...(maxAge !== undefined && { maxAgeS: Number(maxAge) }) };
+    if (!meetsDemand(request.claims, demand)) throw insufficientAuthentication(demand);
     reply
       .header('x-auth-user-id', request.claims.id)
       .header('x-auth-username', request.claims.username)
       .header('x-auth-session-id', request.claims.sid)
+      .header('x-auth-acr', request.claims.acr ?? LEAST_ACR)
       .send(undefined);
   };
   app.get(PATH, options, tellWho);
@@ -46,6 +55,7 @@ export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
       'x-auth-user-id': claims.id,
       'x-auth-username': claims.username,
       'x-auth-session-id': claims.sid,
+      'x-auth-acr': claims.acr ?? LEAST_ACR,
       'content-length': '0',
     });
     response.end();

@@ -11,3 +11,9 @@ export {
   type TestIssuerOptions,
   type TestSignInOptions,
 } from './test-issuer.js';
+export {
+  createVirtualAuthenticator,
+  type Misconduct,
+  type VirtualAuthenticator,
+  type VirtualAuthenticatorOptions,
+} from './virtual-authenticator.js';

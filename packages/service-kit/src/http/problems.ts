@@ -10,7 +10,12 @@ export interface ErrorResponse {
   detail: string;
   headers: Record<string, string>;
   errors?: ProblemItem[];
+  /** Further members of the problem (RFC 9457 §3.2). */
+  members?: ProblemMembers;
 }
+
+/** Members that problems of some codes have beside those of all. */
+export type ProblemMembers = Pick<Problem, 'challenge' | 'methods' | 'expiresIn'>;
 
 /** What is read of an error: that of Fastify's errors, `@fastify/error`'s and the auth guard's. */
 export interface RequestError extends Error {
@@ -18,6 +23,7 @@ export interface RequestError extends Error {
   statusCode?: number;
   headers?: Record<string, string>;
   errors?: ProblemItem[];
+  members?: ProblemMembers;
   validation?: { instancePath: string; keyword: string; params: Record<string, unknown>; message?: string }[];
   validationContext?: string;
 }
@@ -59,16 +65,18 @@ export function describeError(error: RequestError): ErrorResponse {
     detail: error.message,
     headers: { ...(status === 401 && { 'www-authenticate': challenge(code.toLowerCase()) }), ...error.headers },
     ...(error.errors && { errors: error.errors }),
+    ...(error.members && { members: error.members }),
   };
 }
 
 /** Makes a problem object (RFC 9457). */
 export function toProblem(
-  { status, code, detail, errors }: Omit<ErrorResponse, 'headers'>,
+  { status, code, detail, errors, members }: Omit<ErrorResponse, 'headers'>,
   requestId: string,
 ): Problem {
   const title = STATUS_CODES[status] ?? 'Error';
-  return { type: `urn:latchkey:problem:${code}`, title, status, detail, code, requestId, ...(errors && { errors }) };
+  const type = `urn:latchkey:problem:${code}`;
+  return { type, title, status, detail, code, requestId, ...(errors && { errors }), ...members };
 }
 
 function describeValidation(validation: NonNullable<RequestError['validation']>, context: string): ErrorResponse {

@@ -33,7 +33,7 @@ export const mail = section(
       }),
     ),
   },
-  ({ smtpUrl, mailFrom, mailTemplatesDir, appUrl }, { publicUrl, complain }) => {
+  ({ smtpUrl, mailFrom, mailTemplatesDir }, { appUrl, complain }) => {
     const fault = smtpUrl && describeSmtpUrlFault(smtpUrl);
     if (fault) complain(`SMTP_URL ${fault}`);
     const from = mailFrom === undefined ? DEFAULT_FROM : parseNamedAddress(mailFrom);
@@ -41,7 +41,7 @@ export const mail = section(
     if (smtpUrl !== undefined && mailFrom === undefined)
       complain('MAIL_FROM is required with SMTP_URL. Set it to the sender, such as Example <no-reply@example.com>.');
     return {
-      appUrl: appUrl?.replace(/\/+$/, '') ?? `${publicUrl}/account`,
+      appUrl,
       mail: {
         from: from ?? DEFAULT_FROM,
         ...(smtpUrl !== undefined && !fault && { smtp: parseSmtpUrl(smtpUrl) }),

@@ -5,6 +5,8 @@ const MAX_S = 30 * 86_400;
 // More than the maximum of HASH_MAX_WAIT_MS, a hash, and the timeouts of two statements together.
 const LEASE_S = 30;
 const HOUR_S = 3600;
+const CHALLENGE_TRIES = 5;
+const CHALLENGE_S = 300;
 
 const failures = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 1_000_000, description });
@@ -43,6 +45,16 @@ export const throttles = section(
       'Requests for a reset of a password from an address in an hour, until it is blocked',
     ),
     THROTTLE_LINKS: failures(100, 'Invalid tokens of links from an address in an hour, until it is blocked'),
+    THROTTLE_PASSKEYS: failures(100, 'Invalid passkeys from an address in an hour, until it is blocked'),
+    THROTTLE_TOTP_FAILURES: Type.Integer({
+      default: 10,
+      minimum: 1,
+      // Three of a million codes are right at a time.
+      maximum: 100,
+      description:
+        'Wrong codes of an account’s authenticator app, after which none is accepted for a while; other factors are',
+    }),
+    THROTTLE_TOTP_WAIT_S: seconds(900, MAX_S, 'Length of the first such block'),
     THROTTLE_KNOWN_ADDRESS_DAYS: Type.Integer({
       default: 30,
       minimum: 1,
@@ -62,13 +74,19 @@ export const throttles = section(
       mail: { quota: values.throttleMails, windowS: HOUR_S },
       forgotten: { quota: values.throttleForgotten, windowS: HOUR_S },
       link: { quota: values.throttleLinks, windowS: HOUR_S },
+      passkey: { quota: values.throttlePasskeys, windowS: HOUR_S },
+      /** Tries at the second factor of one sign-in, for as long as its challenge is good. */
+      challenge: { quota: CHALLENGE_TRIES, windowS: CHALLENGE_S },
+      totp: { quota: values.throttleTotpFailures, windowS: values.throttleTotpWaitS },
       maxWaitS: values.throttleMaxWaitS,
       knownAddressDays: values.throttleKnownAddressDays,
     };
     if (throttle.pair.quota > throttle.account.quota)
       complain('THROTTLE_PAIR_FAILURES: must not be above THROTTLE_ACCOUNT_FAILURES.');
-    if (throttle.maxWaitS < Math.max(throttle.pair.windowS, throttle.account.windowS))
-      complain('THROTTLE_MAX_WAIT_S: must not be below THROTTLE_ACCOUNT_WAIT_S or THROTTLE_PAIR_WAIT_S.');
+    if (throttle.maxWaitS < Math.max(throttle.pair.windowS, throttle.account.windowS, throttle.totp.windowS))
+      complain(
+        'THROTTLE_MAX_WAIT_S: must not be below THROTTLE_ACCOUNT_WAIT_S, THROTTLE_PAIR_WAIT_S or THROTTLE_TOTP_WAIT_S.',
+      );
     return { throttle, ...(values.redisUrl !== undefined && { redisUrl: values.redisUrl }) };
   },
 );

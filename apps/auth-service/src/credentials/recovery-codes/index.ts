@@ -1,0 +1,34 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { transact } from '@latchkey/service-kit/database';
+import { problemResponses } from '@latchkey/service-kit/http';
+import { RecoveryCodes } from '@latchkey/user-schema';
+import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
+import { lockSession } from '../lock-session.js';
+import { replaceCodes } from './stored-codes.js';
+
+/** Recovery codes: what stands for a second factor that is lost. */
+export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
+  const schema = {
+    tags: ['auth'],
+    summary: 'Make new recovery codes; the old ones are void',
+    security: [{ bearer: [] }],
+    response: { 200: RecoveryCodes, ...problemResponses(401, 503) },
+  };
+  const options = {
+    config: { audience: 'browsers' as const },
+    schema,
+    onRequest: app.authenticate,
+    preHandler: [app.requireSession, app.requireFresh],
+  };
+  app.post('/auth/recovery-codes', options, async request => {
+    const { id } = request.account;
+    const [codes, events] = await transact(app.pg, async client => {
+      await lockSession(client, request.claims);
+      const made = await replaceCodes(client, id);
+      const origin = originOf(request, `account:${id}`);
+      return [made, await recordEvent(client, origin, 'recovery_codes_made', { userId: id, details: null })] as const;
+    });
+    logEvents(request, events);
+    return { recoveryCodes: codes };
+  });
+};
