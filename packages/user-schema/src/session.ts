@@ -16,9 +16,9 @@ export const SignOutScope = Type.Unsafe<SignOutScope>(Type.String({ enum: ['curr
 export const SignOutRequest = Type.Object({ scope: Type.Optional(SignOutScope) }, { additionalProperties: false });
 export type SignOutRequest = Static<typeof SignOutRequest>;
 
-/** The body of a password change. */
+/** The body of a password change. Without `currentPassword` it sets the first password of an account that has none. */
 export const PasswordChange = Type.Object(
-  { currentPassword: Password, newPassword: Password },
+  { currentPassword: Type.Optional(Password), newPassword: Password },
   { additionalProperties: false },
 );
 export type PasswordChange = Static<typeof PasswordChange>;

@@ -1,6 +1,6 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { meetsDemand, type Revocation, type SignedIn, type User } from '@latchkey/user-schema';
-import type { preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify';
+import type { preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import { logEvents, originOf, type RecordedEvent } from '../events/recorder.js';
@@ -28,7 +28,9 @@ declare module 'fastify' {
      * Hook after `requireSession`: rejects with 401 when the sign-in is older than REAUTHENTICATE_AFTER_S, or its `acr` is not the
      * highest that the account can reach (RFC 9470).
      */
-    requireFresh: preHandlerHookHandler;
+    requireFresh: preHandlerAsyncHookHandler;
+    /** Does what the hook `requireFresh` does, for a handler. */
+    assertFresh(request: FastifyRequest): void;
     /**
      * Starts a session for a sign-in, and announces it.
      *
@@ -80,10 +82,11 @@ export default fp<{ config: SecretsSettings & SessionLimits }>(
       request.account = account;
       request.session = session;
     });
-    app.decorate('requireFresh', ({ claims, session }, _reply, done) => {
+    app.decorate('assertFresh', ({ claims, session }) => {
       const demand = { acr: session.highestAcr, maxAgeS: config.reauthenticateAfterS };
-      done(meetsDemand(claims, demand) ? undefined : insufficientAuthentication(demand));
+      if (!meetsDemand(claims, demand)) throw insufficientAuthentication(demand);
     });
+    app.decorate('requireFresh', async request => app.assertFresh(request));
 
     const challenges = createChallenges(config.authSecrets);
     app.decorate('challenges', challenges);

@@ -3,7 +3,7 @@ import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
 import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
-import { InvalidCredentialsError } from '../../http/errors.js';
+import { InvalidCredentialsError, InvalidRequestError } from '../../http/errors.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
 import { hashCaller } from './hashing-plugin.js';
@@ -13,6 +13,8 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
   const schema = {
     tags: ['auth'],
     summary: 'Change the password; every other session ends',
+    description:
+      'An account without a password, which signs in with a passkey, sets its first one without `currentPassword`, if it has signed in not long ago.',
     security: [{ bearer: [] }],
     body: PasswordChange,
     response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
@@ -32,8 +34,15 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
     const subject = { username: account.username, sessionId: claims.sid };
     const signedIn = await app.throttles.guess(request, reply, subject, async attempt => {
       const found = await findPasswordOf(app.pg, account.id);
-      const { matches } = await app.passwords.verify(body.currentPassword, found?.passwordHash, caller);
-      if (!found || !matches) {
+      if (body.currentPassword === undefined) {
+        if (found?.passwordHash)
+          throw new InvalidRequestError('/currentPassword is required: the account has a password.');
+        app.assertFresh(request);
+      }
+      const isProved =
+        body.currentPassword === undefined ||
+        (await app.passwords.verify(body.currentPassword, found?.passwordHash, caller)).matches;
+      if (!found || !isProved) {
         const reason = found?.passwordHash ? 'wrong_password' : 'no_password';
         const subject = { userId: account.id, sessionId: claims.sid, details: { reason } };
         logEvents(request, await recordEvent(app.pg, origin, 'password_change_failed', subject));
