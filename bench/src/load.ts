@@ -130,7 +130,9 @@ export async function arrive(call: () => Promise<unknown>, perSecond: number, se
     const due = begin + (i * 1000) / perSecond;
     const early = due - performance.now();
     if (early > 1) await new Promise(resolve => setTimeout(resolve, early));
-    const timed = call().then(() => performance.now() - due);
+    // A timer may end a little early.
+    const since = Math.min(due, performance.now());
+    const timed = call().then(() => performance.now() - since);
     // Told at the end, and by then it must not have ended the process.
     timed.catch(() => undefined);
     calls.push(timed);
