@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { get, newCredentials, post, type Service, segment, startService } from './helper.js';
 import { readMailbox } from './mailbox.js';
@@ -15,6 +16,7 @@ import {
   signUpWithDevice,
   startWithPasskeys,
 } from './passkey-helper.js';
+import { DEFAULTS, from, newAddress } from './throttled.js';
 
 const factorsOf = async ({ base }: Service, token: string) => (await get(`${base}/auth/factors`, token)).body;
 const eventsOf = async ({ sql }: Service, id: string) =>
@@ -434,4 +436,38 @@ t.test('pages of which origins may use passkeys', async t => {
   ]) {
     t.equal(await use(origin), 401, origin);
   }
+});
+
+t.test('the invalid passkeys of an address are limited, and valid ones count for nothing', async t => {
+  const service = await startWithPasskeys(t, {
+    throttle: { ...DEFAULTS, passkey: { quota: 3, windowS: 60 } },
+    trustProxy: ['127.0.0.1'],
+  });
+  const { device } = await signUpWithDevice(service);
+  const address = from(newAddress());
+  const unknown = newDevice();
+  unknown.create(optionsOf('x'));
+  const statuses = async (device: typeof unknown, headers: Record<string, string>) =>
+    (await signIn(service, device, headers)).status;
+  for (let i = 0; i < 5; i++) t.equal(await statuses(device, address), 200);
+  for (let i = 0; i < 3; i++) t.equal(await statuses(unknown, address), 401);
+  const refused = await signIn(service, device, address);
+  t.match(refused, { status: 429, body: { code: 'too_many_requests' } });
+  t.ok(refused.headers.get('retry-after'));
+  t.equal(await statuses(device, from(newAddress())), 200, 'from elsewhere it signs in');
+});
+
+t.test('the service loads the library of passkeys with the first one', async t => {
+  const dist = new URL('../dist/', import.meta.url);
+  const read = new Set<string>();
+  const follow = (file: string) => {
+    if (read.has(file)) return;
+    read.add(file);
+    const text = readFileSync(new URL(file, dist), 'utf8');
+    t.notMatch(text, 'Unexpected authentication response challenge', `${file} has it not`);
+    for (const [, chunk] of text.matchAll(/(?:from|import) ?"\.\/(?:chunks\/)?([\w-]+\.js)"/g))
+      follow(`chunks/${chunk}`);
+  };
+  follow('server.js');
+  t.ok(read.size > 3);
 });
