@@ -1,14 +1,16 @@
 import { inTransaction, withClient } from '@latchkey/service-kit/database';
+import type { SignedIn } from '@latchkey/user-schema';
 import pg from 'pg';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { deleteAccount } from '#src/accounts/delete.js';
 import { findAccount } from '#src/accounts/details.js';
 import { setDisabled } from '#src/accounts/disable.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
-import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
+import { call, createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
+import { addPasskey, newDevice, send, signIn, signInOptions } from './passkey-helper.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';
 
@@ -89,6 +91,32 @@ t.test('a key, a foreign key, a trigger or a sequence that cannot be distributed
   t.same(await planted('ALTER TABLE auth.sessions ADD COLUMN planted bigserial'), ['default sessions']);
 });
 
+/** Does everything that can be done with passkeys, in a session of an account, and leaves none. */
+async function usePasskeys(
+  t: Test,
+  service: Service,
+  username: string,
+  { token, refreshToken }: SignedIn,
+): Promise<void> {
+  const { base } = service;
+  const device = newDevice({ origin: service.config.passkeys.origins[0] as string });
+  const added = await addPasskey(service, token, device);
+  t.equal(added.status, 201);
+  const { challenge } = (await post(`${base}/auth/sign-in`, { username, password: 'another sesame 43' })).body;
+  const passkey = device.get(await signInOptions(service, challenge));
+  t.equal((await post(`${base}/auth/sign-in/second-factor`, { challenge, passkey })).status, 200);
+  t.equal((await signIn(service, device)).status, 200);
+  const strong = (await post(`${base}/auth/refresh`, { refreshToken })).body.token;
+  const options = (await send(`${base}/auth/step-up/passkey/options`, 'POST', strong)).body;
+  t.equal((await send(`${base}/auth/step-up`, 'POST', strong, { passkey: device.get(options) })).status, 200);
+  await get(`${base}/auth/factors`, strong);
+  const path = `${base}/auth/passkeys/${added.body.id}`;
+  t.equal((await send(path, 'PATCH', strong, { name: 'Laptop' })).status, 200);
+  t.equal((await send(path, 'DELETE', strong)).status, 204);
+  const creation = (await post(`${base}/auth/sign-up/passkey/options`, { username: newCredentials().username })).body;
+  t.equal((await post(`${base}/auth/sign-up/passkey`, { response: device.create(creation) })).status, 201);
+}
+
 t.test('what the service sends has no form that a distributed table cannot do', async t => {
   const texts = new Set<string>();
   const { query } = pg.Client.prototype;
@@ -130,6 +158,7 @@ t.test('what the service sends has no form that a distributed table cannot do', 
     body: JSON.stringify(change),
   });
   t.equal(changed.status, 200);
+  await usePasskeys(t, service, credentials.username, changed.body);
   await post(`${base}/auth/sign-out`, { scope: 'all' }, { authorization: `Bearer ${changed.body.token}` });
   await mailbox.next(email, { template: 'new-sign-in' as never });
   await post(`${base}/auth/password/forgot`, { email });
@@ -159,7 +188,10 @@ t.test('what the service sends has no form that a distributed table cannot do', 
     for (const table of changed) seen.add(table);
     t.same(obstacles, [], text);
   }
-  t.same([...seen].sort(), ['audit_events', 'identifiers', 'one_time_tokens', 'sessions', 'sign_up_keys', 'users']);
+  t.same([...seen].sort(), [
+    ...['audit_events', 'identifiers', 'one_time_tokens', 'passkeys', 'recovery_codes', 'sessions', 'sign_up_keys'],
+    ...['used_challenges', 'users'],
+  ]);
 
   for (const [planted, obstacle] of [
     ['UPDATE auth.sessions SET revoked_at = CASE WHEN true THEN now() END', 'sessions: now in CaseExpr'],

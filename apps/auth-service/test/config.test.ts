@@ -50,6 +50,21 @@ t.test('takes the origins of front ends as browsers write them', async t => {
   t.same(loadSettings({}).corsOrigins, []);
 });
 
+t.test('takes the domain and the origins of passkeys', async t => {
+  const passkeysOf = (env: Record<string, string>) => loadSettings(env).passkeys;
+  t.match(passkeysOf({}), { rpId: 'localhost', origins: ['http://localhost:3000', 'http://localhost:*'] });
+  t.same(passkeysOf({ ...production, APP_URL: 'https://app.example.com/account' }), {
+    ...{ rpId: 'auth.example.com', rpName: 'Latchkey' },
+    origins: ['https://auth.example.com', 'https://app.example.com'],
+  });
+  const origins = ['https://example.com:8443', `android:apk-key-hash:${'a'.repeat(43)}`];
+  const given = { PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: origins.join(', '), PASSKEY_RP_NAME: 'Example' };
+  t.same(passkeysOf({ ...production, ...given }), { rpId: 'example.com', rpName: 'Example', origins });
+  for (const url of ['https://192.0.2.7', 'https://[2001:db8::1]:8443']) {
+    t.equal(passkeysOf({ ...production, PUBLIC_URL: url }).rpId, undefined, url);
+  }
+});
+
 t.test('takes a mail server and a sender', async t => {
   t.same(loadSettings(mail).mail, {
     from: { name: 'Example', address: 'no-reply@example.com' },
@@ -98,6 +113,15 @@ t.test('refuses by name', async t => {
     [{ CORS_ORIGINS: 'https://*.example.com' }, /has a wildcard; name each origin/],
     [{ CORS_ORIGINS: 'http://app.example.com' }, /"http:\/\/app.example.com" is not safe without TLS: use https/],
     [{ CORS_ORIGINS: 'http://localhost.example.com' }, /is not safe without TLS/],
+    [{ PASSKEY_RP_ID: '192.0.2.7' }, /PASSKEY_RP_ID is an IP address/],
+    [{ PASSKEY_RP_ID: 'https://example.com' }, /PASSKEY_RP_ID: must match/],
+    [
+      { PASSKEY_ORIGINS: 'https://Example.com' },
+      /PASSKEY_ORIGINS: "https:\/\/Example.com" is not how browsers write it/,
+    ],
+    [{ PASSKEY_ORIGINS: 'http://example.com' }, /PASSKEY_ORIGINS: .*is not safe without TLS/],
+    [{ PASSKEY_ORIGINS: 'android:apk-key-hash:x' }, /PASSKEY_ORIGINS: .*is not an origin/],
+    [{ ...production, PASSKEY_ORIGINS: 'http://localhost:*' }, /PASSKEY_ORIGINS: "http:\/\/localhost:\*"/],
     [{ BCRYPT_COTS: '10' }, /BCRYPT_COTS is not a setting; did you mean BCRYPT_COST\?/],
     [{ AUTH_SECRET: secret('a') }, /AUTH_SECRET is not a setting; did you mean AUTH_SECRETS\?/],
     [{ SMTP_URL: 'mail.example.com' }, /SMTP_URL: must match/],

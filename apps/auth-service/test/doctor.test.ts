@@ -361,6 +361,50 @@ t.test('secrets and keys', async t => {
   t.match(troubles(await look(right), 'stored-hashes')[0], { status: 'warn', detail: /cost 7, so .* 8 times as long/ });
 });
 
+t.test('passkeys that a changed domain makes useless, and pages that may not use those of the domain', async t => {
+  const service = await startService(t);
+  const { id } = (await post(`${service.base}/auth/sign-up`, newCredentials())).body.user;
+  const look = (more = {}) => diagnose(t, { ...settingsOf(service), PUBLIC_URL: 'https://auth.example.com', ...more });
+  t.match(named(await look(), 'passkeys'), [{ status: 'ok', detail: '0 passkeys for auth.example.com' }]);
+  await service.sql(
+    `INSERT INTO auth.passkeys (account_id, id, credential_id, public_key, rp_id, name, sign_count, backup_eligible, backed_up, transports)
+     SELECT $1, gen_random_uuid(), int8send(n), '', rp_id, 'Passkey', 0, true, true, '{}'
+     FROM unnest(ARRAY['auth.example.com', 'auth.example.com', 'example.com']) WITH ORDINALITY AS made (rp_id, n)`,
+    [id],
+  );
+  t.match(named(await look(), 'passkeys'), [
+    { status: 'ok', detail: '2 passkeys for auth.example.com' },
+    {
+      status: 'warn',
+      detail: '1 passkey of 1 account cannot be used: made for example.com, and the domain is auth.example.com now',
+      advice: /^Set PASSKEY_RP_ID to example\.com/,
+    },
+  ]);
+  const moved = await look({ PUBLIC_URL: 'https://login.example.org' });
+  t.match(named(moved, 'passkeys'), [
+    { status: 'ok', detail: '0 passkeys for login.example.org' },
+    { status: 'warn', detail: /^2 passkeys of 1 account cannot be used: made for auth\.example\.com/ },
+    { status: 'warn', detail: /^1 passkey / },
+  ]);
+  t.equal(failures(moved).includes('passkeys'), false);
+  const wider = await look({ PASSKEY_RP_ID: 'example.com' });
+  t.match(named(wider, 'passkeys'), [{ detail: '1 passkey for example.com' }, { detail: /^2 passkeys of 1 account/ }]);
+  t.match(named(wider, 'passkey-origins'), [{ status: 'ok' }], 'those of PUBLIC_URL are of that domain');
+  const related = 'https://auth.example.com,https://example.de,android:apk-key-hash:'.concat('a'.repeat(43));
+  t.match(named(await look({ PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: related }), 'passkey-origins'), [
+    {
+      status: 'warn',
+      detail: 'https://example.de is not of the domain example.com',
+      advice: /https:\/\/example\.com\/\.well-known\/webauthn/,
+    },
+  ]);
+  t.match(named(await look({ PUBLIC_URL: 'https://127.0.0.1:1' }), 'passkeys'), [
+    { status: 'ok', detail: /^there are none, because https:\/\/127\.0\.0\.1:1 has no domain/ },
+    { status: 'warn', detail: /^2 passkeys .* made for auth\.example\.com, and there is no domain now$/ },
+    { status: 'warn' },
+  ]);
+});
+
 t.test('the role has too few or too many rights', async t => {
   const service = await startService(t);
   const { url, role } = await createServingRole(t, service);

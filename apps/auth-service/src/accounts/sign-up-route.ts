@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { SignedIn, SignUpHeaders, SignUpRequest } from '@latchkey/user-schema';
-import { isMailAddress } from '../config/mail-address.js';
 import type { AccountSettings } from '../config/sections/accounts.js';
 import type { MailSettings } from '../config/sections/mail.js';
 import { findAccountId } from '../credentials/identifiers.js';
@@ -22,9 +21,7 @@ import type { Attempt } from '../throttles/index.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
 import { SIGN_UP_REQUEST } from './sign-up-by-email.js';
-import { mailVerification } from './verification.js';
-
-const NO_ADDRESS = '/email is not an e-mail address, or this service sends no mails.';
+import { checkSignUpAddress, mailVerification } from './verification.js';
 
 export const signUpRoute: FastifyPluginAsyncTypebox<{
   config: SessionLimits & AccountSettings & MailSettings;
@@ -47,8 +44,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
   app.post('/auth/sign-up', options, async (request, reply) => {
     const { username, password, email } = request.body;
     if (config.signUp === 'closed') throw new SignUpClosedError();
-    if (email !== undefined && !(app.mail.isAvailable && isMailAddress(email)))
-      throw new InvalidRequestError(NO_ADDRESS);
+    checkSignUpAddress(app, email);
     const header = request.headers['idempotency-key'];
     const keyHash = header === undefined ? undefined : hashKey(header);
     const origin = originOf(request);

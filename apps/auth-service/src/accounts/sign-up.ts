@@ -20,7 +20,8 @@ import { ACCOUNT } from '../tokens/account.js';
 /** What an account is made of; the key is that of its `Idempotency-Key`. */
 export type NewAccount = { username: string; passwordHash: string; keyHash: Buffer | undefined };
 
-const FIRST_VERSION = 1;
+/** The `credential_version` of a new account. */
+export const FIRST_VERSION = 1;
 const KEPT_FOR = `interval '24 hours'`;
 
 type Row = HashValues & { id: string; name: string; username: string };

@@ -1,6 +1,19 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { FastifyInstance } from 'fastify';
+import { isMailAddress } from '../config/mail-address.js';
 import { makeToken } from '../credentials/one-time-tokens/stored-tokens.js';
+import { InvalidRequestError } from '../http/errors.js';
+
+const NO_ADDRESS = '/email is not an e-mail address, or this service sends no mails.';
+
+/**
+ * Checks whether a link can be mailed to the address of a sign-up, when it has one.
+ *
+ * @throws InvalidRequestError
+ */
+export function checkSignUpAddress({ mail }: Pick<FastifyInstance, 'mail'>, email: string | undefined): void {
+  if (email !== undefined && !(mail.isAvailable && isMailAddress(email))) throw new InvalidRequestError(NO_ADDRESS);
+}
 
 /** The link that verifies an address with a token. */
 export const verificationLink = (appUrl: string, token: string): string => `${appUrl}/verify-email#token=${token}`;

@@ -2,6 +2,7 @@ import fp from 'fastify-plugin';
 import type { FactorSettings } from '../config/sections/factors.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import { factorsRoute } from './factors-route.js';
+import passkeys from './passkeys/index.js';
 import { recoveryCodes } from './recovery-codes/index.js';
 import { totp } from './totp/index.js';
 
@@ -11,6 +12,7 @@ export default fp<{ config: FactorSettings & SecretsSettings }>(
     await app.register(factorsRoute);
     await app.register(totp, { config });
     await app.register(recoveryCodes);
+    await app.register(passkeys, { config });
   },
   { name: 'factors', dependencies: ['sessions', 'throttles'] },
 );

@@ -18,6 +18,8 @@ const LOOK_EVERY_MS = 1000;
 const AT_ONCE = 50;
 
 const TEMPLATES = {
+  passkey_added: 'passkey-added',
+  passkey_removed: 'passkey-removed',
   password_changed: 'password-changed',
   password_reset: 'password-reset',
   refresh_token_reuse: 'sessions-ended',

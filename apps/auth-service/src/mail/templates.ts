@@ -16,6 +16,8 @@ export type MailValues = {
   'sign-up-repeated': Omit<Action, 'expiresAt'>;
   invitation: Action;
   'new-sign-in': Notice;
+  'passkey-added': Notice;
+  'passkey-removed': Notice;
   'password-changed': Notice;
   'password-reset': Notice;
   'reset-password': Action;
@@ -46,6 +48,8 @@ const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
   'sign-up-repeated': { username: 'may', link: 'must' },
   invitation: ACTION,
   'new-sign-in': NOTICE,
+  'passkey-added': NOTICE,
+  'passkey-removed': NOTICE,
   'password-changed': NOTICE,
   'password-reset': NOTICE,
   'reset-password': ACTION,

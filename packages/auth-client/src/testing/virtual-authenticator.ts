@@ -27,6 +27,8 @@ export interface Misconduct {
   type?: string;
   /** Whether the page was in a frame of another origin; `false` by default. */
   crossOrigin?: boolean;
+  /** Whether the passkey is copied to other devices, in place of what the authenticator was made with. */
+  backedUp?: boolean;
   /** User handle, base64url, in place of that of the passkey. */
   userHandle?: string;
 }
@@ -145,7 +147,7 @@ export function createVirtualAuthenticator(options: VirtualAuthenticatorOptions)
       flags |
       (userPresent ? FLAGS.userPresent : 0) |
       (userVerified ? FLAGS.userVerified : 0) |
-      (backedUp ? FLAGS.backupEligible | FLAGS.backedUp : 0);
+      ((misconduct.backedUp ?? backedUp) ? FLAGS.backupEligible | FLAGS.backedUp : 0);
     return Buffer.concat([sha256(misconduct.rpId ?? rpId), Buffer.of(all), counter]);
   };
 

@@ -1,5 +1,6 @@
 import type { Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
+import { countPasskeys } from '../../credentials/passkeys/stored-passkeys.js';
 import { countPeppers, countUnreadHashes, findHighestCost } from '../../credentials/password/stored-passwords.js';
 import { listKeys, type StoredKey } from '../../keys/stored-keys.js';
 import { readQueueState } from '../../mail/queue.js';
@@ -12,6 +13,7 @@ import { checkHashing, checkHighestCost, checkUnread } from './hashing.js';
 import { checkKeys } from './keys.js';
 import { checkMail, checkMailQueue } from './mail.js';
 import { checkMigrations } from './migrations.js';
+import { checkPasskeys } from './passkeys.js';
 import { type Check, perform } from './perform.js';
 import { checkPooling } from './pooler.js';
 import { checkProxies } from './proxies.js';
@@ -91,6 +93,7 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
       ...checkHighestCost(await read(findHighestCost), settings),
       ...checkUnread(await read(countUnreadHashes)),
     ]),
+    onDatabase('passkeys', async ({ read }) => checkPasskeys(await read(countPasskeys), settings)),
     redisUrl !== undefined && throttle.enabled && { name: 'redis', run: () => checkRedis(redisUrl) },
     passwordBreachUrl !== undefined && {
       name: 'breach-list',

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 import { Type } from '@sinclair/typebox';
+import { judgeOrigin } from '../cors-origin.js';
 import { type SettingsOf, section, splitList } from '../section.js';
 
-const ORIGIN = /^(https:\/\/[^/?#\s]+|http:\/\/localhost(:\d{1,5})?|android:apk-key-hash:[\w-]{43})$/;
+const ANDROID_APP = /^android:apk-key-hash:[\w-]{43}$/;
 const ANY_LOCALHOST = 'http://localhost:*';
 
 export const factors = section(
@@ -43,10 +44,9 @@ export const factors = section(
       complain('PASSKEY_RP_ID is an IP address. Set it to a domain, such as example.com.');
     const given = passkeyOrigins === undefined ? undefined : splitList(passkeyOrigins);
     for (const origin of given ?? []) {
-      if (!ORIGIN.test(origin) && (production || origin !== ANY_LOCALHOST))
-        complain(
-          `PASSKEY_ORIGINS: "${origin}" is not an origin such as https://example.com or android:apk-key-hash:….`,
-        );
+      if (ANDROID_APP.test(origin) || (!production && origin === ANY_LOCALHOST)) continue;
+      const fault = judgeOrigin(origin);
+      if (fault) complain(`PASSKEY_ORIGINS: "${origin}" ${fault}.`);
     }
     const defaults = [new URL(publicUrl).origin, new URL(appUrl).origin, ...(production ? [] : [ANY_LOCALHOST])];
     return {

@@ -1,0 +1,123 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { transact } from '@latchkey/service-kit/database';
+import { problemResponses } from '@latchkey/service-kit/http';
+import {
+  AddedPasskey,
+  AddPasskeyRequest,
+  Passkey,
+  PasskeyCreationOptions,
+  RenamePasskeyRequest,
+  UUID_PATTERN,
+} from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
+import { logEvents, originOf } from '../../events/recorder.js';
+import { LastCredentialError, NotFoundError, TooManyPasskeysError } from '../../http/errors.js';
+import { combineAmr, passkeyAmr } from '../../sessions/factors.js';
+import { strengthenSession } from '../../sessions/renew.js';
+import { lockSession } from '../lock-session.js';
+import { replaceCodes } from '../recovery-codes/stored-codes.js';
+import { addPasskey } from './add.js';
+import { creationOptions } from './options.js';
+import { checkRegistration } from './registration.js';
+import type { RelyingParty } from './relying-party.js';
+import { findPasskeys, MAX_PASSKEYS, newHandle, removePasskey, renamePasskey } from './stored-passkeys.js';
+
+const PasskeyId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
+
+/** How owners add, rename and remove passkeys. */
+export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
+  app,
+  { relyingParty },
+) => {
+  const { rpId } = relyingParty;
+  const common = { tags: ['auth'], security: [{ bearer: [] }] };
+  const config = { audience: 'browsers' as const };
+  const fresh = [app.requireSession, app.requireFresh];
+  // Who has no second factor must be able to add one.
+  const enrolling = { config, onRequest: app.authenticateAny, preHandler: fresh };
+  const actorOf = (request: FastifyRequest) => originOf(request, `account:${request.account.id}`);
+
+  const options = {
+    ...common,
+    summary: 'Options for a new passkey, for `navigator.credentials.create()`; good for 5 minutes',
+    response: { 200: PasskeyCreationOptions, ...problemResponses(401, 409, 503) },
+  };
+  app.post('/auth/passkeys/options', { ...enrolling, schema: options }, async ({ account, claims }) => {
+    const { handle = newHandle(), usable, count } = await findPasskeys(app.pg, { accountId: account.id, rpId });
+    if (count >= MAX_PASSKEYS) throw new TooManyPasskeysError(MAX_PASSKEYS);
+    const about = { accountId: account.id, sessionId: claims.sid, handle };
+    const challenge = app.challenges.make('passkey-registration', about);
+    return creationOptions(relyingParty, { challenge, handle, username: account.username }, usable);
+  });
+
+  const add = {
+    ...common,
+    summary: 'Add a passkey: from now on, a password alone does not sign in',
+    description:
+      'An account without a second factor gets recovery codes, which are shown once. The next refresh of the session has `acr` `aal2`.',
+    body: AddPasskeyRequest,
+    response: { 201: AddedPasskey, ...problemResponses(400, 401, 409, 413, 415, 503) },
+  };
+  app.post('/auth/passkeys', { ...enrolling, schema: add }, async (request, reply) => {
+    const { account, body, claims } = request;
+    const about = { accountId: account.id, sessionId: claims.sid };
+    const registration = await checkRegistration(app, relyingParty, body.response, {
+      kind: 'passkey-registration',
+      ...about,
+    });
+    const { added, events } = await transact(app.pg, async client => {
+      const { amr, highestAcr } = await lockSession(client, claims);
+      const named = { accountId: account.id, registration, name: body.name };
+      const { passkey, events } = await addPasskey(client, named, actorOf(request));
+      const proved = passkeyAmr(registration.passkey.backupEligible);
+      await strengthenSession(client, { ...about, amr: combineAmr(amr, proved) });
+      const isFirst = highestAcr === 'aal1';
+      return {
+        added: { ...passkey, ...(isFirst && { recoveryCodes: await replaceCodes(client, account.id) }) },
+        events,
+      };
+    });
+    logEvents(request, events);
+    return reply.status(201).send(added);
+  });
+
+  const rename = {
+    ...common,
+    summary: 'Rename a passkey',
+    params: PasskeyId,
+    body: RenamePasskeyRequest,
+    response: { 200: Passkey, ...problemResponses(400, 401, 404, 413, 415, 503) },
+  };
+  const signedIn = { config, onRequest: app.authenticate };
+  app.patch('/auth/passkeys/:id', { ...signedIn, schema: rename, preHandler: app.requireSession }, async request => {
+    const which = { accountId: request.account.id, passkeyId: request.params.id, name: request.body.name };
+    const renamed = await renamePasskey(app.pg, which, actorOf(request));
+    if (!renamed) throw new NotFoundError('passkey');
+    logEvents(request, renamed.events);
+    return renamed.passkey;
+  });
+
+  const remove = {
+    ...common,
+    summary: 'Remove a passkey',
+    description:
+      'Without another second factor, the recovery codes are void too. The last way to sign in cannot be removed.',
+    params: PasskeyId,
+    response: {
+      204: Type.Null({ description: 'The account has that passkey no more' }),
+      ...problemResponses(400, 401, 404, 409, 503),
+    },
+  };
+  app.delete('/auth/passkeys/:id', { ...signedIn, schema: remove, preHandler: fresh }, async (request, reply) => {
+    const { account, claims, params } = request;
+    const events = await transact(app.pg, async client => {
+      await lockSession(client, claims);
+      return removePasskey(client, { accountId: account.id, passkeyId: params.id, rpId }, actorOf(request));
+    });
+    if (!events) throw new NotFoundError('passkey');
+    if (events === 'last') throw new LastCredentialError();
+    logEvents(request, events);
+    return reply.status(204).send(null);
+  });
+};

@@ -1,0 +1,27 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { RelatedOrigins } from '@latchkey/user-schema';
+import type { RelyingParty } from './relying-party.js';
+
+const MAX_AGE_S = 3600;
+
+/** Tells browsers which origins of other domains may use the passkeys (WebAuthn Level 3 §5.11). */
+export const relatedOriginsRoute: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
+  app,
+  { relyingParty },
+) => {
+  const origins = relyingParty.origins.filter(origin => origin.startsWith('https:'));
+  const schema = {
+    tags: ['gateway'],
+    summary: 'Origins that may use the passkeys of this domain (WebAuthn Level 3)',
+    response: { 200: RelatedOrigins },
+  };
+  app.get('/.well-known/webauthn', { logLevel: 'warn', schema }, (_request, reply) => {
+    // Any browser may read it, and any cache may keep it.
+    reply.headers({
+      'cache-control': `public, max-age=${MAX_AGE_S}`,
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+    });
+    reply.send({ origins });
+  });
+};
