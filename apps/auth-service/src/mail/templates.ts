@@ -10,6 +10,14 @@ type Notice = { username: string; at: string; address?: string | undefined; user
 
 /** The values that each template shows. Times are RFC 3339, links are URLs. */
 export type MailValues = {
+  'factors-reset': Notice;
+  'passkey-added': Notice;
+  'passkey-removed': Notice;
+  /** How many are left, and the same as `few` when that is two or fewer. */
+  'recovery-code-used': Notice & { left: string; few?: string | undefined };
+  'recovery-codes-made': Notice;
+  'totp-added': Notice;
+  'totp-removed': Notice;
   'email-change-requested': Notice;
   'email-changed': Notice;
   'email-removed': Notice;
@@ -40,6 +48,13 @@ const NOTICE = { username: 'may', at: 'may', address: 'may', userAgent: 'may' } 
 
 // The placeholders of each template: those that it must have, and those that it may.
 const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
+  'factors-reset': NOTICE,
+  'passkey-added': NOTICE,
+  'passkey-removed': NOTICE,
+  'recovery-code-used': { ...NOTICE, left: 'may', few: 'may' },
+  'recovery-codes-made': NOTICE,
+  'totp-added': NOTICE,
+  'totp-removed': NOTICE,
   'email-change-requested': NOTICE,
   'email-changed': NOTICE,
   'email-removed': NOTICE,
