@@ -10,14 +10,6 @@ type Notice = { username: string; at: string; address?: string | undefined; user
 
 /** The values that each template shows. Times are RFC 3339, links are URLs. */
 export type MailValues = {
-  'factors-reset': Notice;
-  'passkey-added': Notice;
-  'passkey-removed': Notice;
-  /** How many are left, and the same as `few` when that is two or fewer. */
-  'recovery-code-used': Notice & { left: string; few?: string | undefined };
-  'recovery-codes-made': Notice;
-  'totp-added': Notice;
-  'totp-removed': Notice;
   'email-change-requested': Notice;
   'email-changed': Notice;
   'email-removed': Notice;
@@ -28,6 +20,14 @@ export type MailValues = {
   'password-reset': Notice;
   'reset-password': Action;
   'sessions-ended': Notice;
+  'factors-reset': Notice;
+  'passkey-added': Notice;
+  'passkey-removed': Notice;
+  /** How many are left, and the same as `few` when that is two or fewer. */
+  'recovery-code-used': Notice & { left: string; few?: string | undefined };
+  'recovery-codes-made': Notice;
+  'totp-added': Notice;
+  'totp-removed': Notice;
   test: { at: string };
   'verify-email': Action;
 };
@@ -48,13 +48,6 @@ const NOTICE = { username: 'may', at: 'may', address: 'may', userAgent: 'may' } 
 
 // The placeholders of each template: those that it must have, and those that it may.
 const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
-  'factors-reset': NOTICE,
-  'passkey-added': NOTICE,
-  'passkey-removed': NOTICE,
-  'recovery-code-used': { ...NOTICE, left: 'may', few: 'may' },
-  'recovery-codes-made': NOTICE,
-  'totp-added': NOTICE,
-  'totp-removed': NOTICE,
   'email-change-requested': NOTICE,
   'email-changed': NOTICE,
   'email-removed': NOTICE,
@@ -65,6 +58,13 @@ const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
   'password-reset': NOTICE,
   'reset-password': ACTION,
   'sessions-ended': NOTICE,
+  'factors-reset': NOTICE,
+  'passkey-added': NOTICE,
+  'passkey-removed': NOTICE,
+  'recovery-code-used': { ...NOTICE, left: 'may', few: 'may' },
+  'recovery-codes-made': NOTICE,
+  'totp-added': NOTICE,
+  'totp-removed': NOTICE,
   test: { at: 'may' },
   'verify-email': ACTION,
 };
