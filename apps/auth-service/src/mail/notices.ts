@@ -22,7 +22,6 @@ const AT_ONCE = 50;
 const FEW_CODES = 2;
 
 const TEMPLATES = {
-  factors_reset: 'factors-reset',
   passkey_added: 'passkey-added',
   passkey_removed: 'passkey-removed',
   password_changed: 'password-changed',
@@ -33,6 +32,7 @@ const TEMPLATES = {
   sign_in: 'new-sign-in',
   totp_added: 'totp-added',
   totp_removed: 'totp-removed',
+  factors_reset: 'factors-reset',
 } as const satisfies Record<string, TemplateName>;
 
 const TAKE = statement<Notice, { most: number }>(`

@@ -16,13 +16,13 @@ export type MailValues = {
   'sign-up-repeated': Omit<Action, 'expiresAt'>;
   invitation: Action;
   'new-sign-in': Notice;
+  'passkey-added': Notice;
+  'passkey-removed': Notice;
   'password-changed': Notice;
   'password-reset': Notice;
   'reset-password': Action;
   'sessions-ended': Notice;
   'factors-reset': Notice;
-  'passkey-added': Notice;
-  'passkey-removed': Notice;
   /** How many are left, and the same as `few` when that is two or fewer. */
   'recovery-code-used': Notice & { left: string; few?: string | undefined };
   'recovery-codes-made': Notice;
@@ -54,13 +54,13 @@ const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
   'sign-up-repeated': { username: 'may', link: 'must' },
   invitation: ACTION,
   'new-sign-in': NOTICE,
+  'passkey-added': NOTICE,
+  'passkey-removed': NOTICE,
   'password-changed': NOTICE,
   'password-reset': NOTICE,
   'reset-password': ACTION,
   'sessions-ended': NOTICE,
   'factors-reset': NOTICE,
-  'passkey-added': NOTICE,
-  'passkey-removed': NOTICE,
   'recovery-code-used': { ...NOTICE, left: 'may', few: 'may' },
   'recovery-codes-made': NOTICE,
   'totp-added': NOTICE,
