@@ -1,5 +1,6 @@
 // Shows what the service promises: speed by ratio to a reference in the same run, and the rest by trying to break it.
 import { runCommand } from './command-line.js';
+import { codes } from './parts/codes.js';
 import { forgery } from './parts/forgery.js';
 import { hog } from './parts/hog.js';
 import { links } from './parts/links.js';
@@ -28,10 +29,11 @@ Parts; all of them when none is named:
              insist
   scale      sign-ins with a thousand, a hundred thousand and a million accounts; with --accounts instead a simulation of
              an installation: sizes, refreshes, sign-ins, sweep and vacuum
-  oracle     whether the time of a refused sign-in tells why it was refused, and whether that of a request for a reset or
-             of a sign-up by mail tells that an account has the address
+  oracle     whether the time of a refused sign-in tells why it was refused, or that the account has a second factor, and
+             whether that of a request for a reset or of a sign-up by mail tells that an account has the address
   races      parallel refreshes on 3 replicas, refreshes whose answer is lost, and stolen tokens
   links      uses of the link of a mail that race on 3 replicas
+  codes      uses of a code of an authenticator app, and of a recovery code, that race on 3 replicas
   rotation   keys rotate under load on 3 replicas; verifiers refuse no live token
   sign-out   from a sign-out to its token being refused by a verifier that follows another replica
   mass-sign-out
@@ -44,7 +46,7 @@ Options:
   --seconds N      speed, storm, peers, scale --accounts: length of a measurement (5, 40, 10, 10); hog, rotation: of the
                    load (60, 30)
   --rounds N       speed: how many processes of the service and the reference take turns (5); storm: how many times (5)
-  --count N        races, forgery: how many (10000); links: how many (100); oracle: how many of each kind (2000); sign-out: how many (300);
+  --count N        races, forgery: how many (10000); links: how many (100); codes: how many rounds (1000); oracle: how many of each kind (2000); sign-out: how many (300);
                    mass-sign-out: how many sessions (1000000)
   --accounts N     scale: simulate so many accounts, each with a session; 10 million take some 20 GB of disk
   --peer keycloak  peers: Keycloak too, whose distribution Maven downloads into its repository; needs Java
@@ -62,7 +64,7 @@ await runCommand({
   help: HELP,
   parts: {
     ...{ speed, storm, hog, peers, scale, oracle },
-    ...{ races, links, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
+    ...{ races, links, codes, rotation, 'sign-out': signOut, 'mass-sign-out': massSignOut, outage, forgery },
   },
   texts: { peer: /^keycloak$/, 'keycloak-home': /./ },
   numbers: ['cost', 'seconds', 'rounds', 'count', 'accounts', 'outage'],

@@ -16,6 +16,7 @@ import { examine } from '#src/cli/doctor/examine.js';
 import type { Finding } from '#src/cli/doctor/finding.js';
 import { checkProxies } from '#src/cli/doctor/proxies.js';
 import { grantsFor, TABLE_PRIVILEGES } from '#src/database/privileges.js';
+import { signUpWithApp } from './authenticator-app.js';
 import { CLI, commandLine, environment } from './command-line.js';
 import { createEmptyDatabase, newCredentials, post, type Service, startService, testConfig, until } from './helper.js';
 import { startPgBouncer, withoutPgBouncer } from './pgbouncer.js';
@@ -322,7 +323,7 @@ t.test('migrations', async t => {
 
 t.test('secrets and keys', async t => {
   const service = await startService(t);
-  await post(`${service.base}/auth/sign-up`, newCredentials());
+  await signUpWithApp(service);
   const right = settingsOf(service)['AUTH_SECRETS'] as string;
   const other = randomBytes(32).toString('base64');
   const look = (AUTH_SECRETS: string, more = {}) => diagnose(t, { ...settingsOf(service), AUTH_SECRETS, ...more });
@@ -335,6 +336,7 @@ t.test('secrets and keys', async t => {
   });
   t.match(troubles(foreign, 'secrets-in-use'), [
     { status: 'warn', detail: /1 account cannot sign in: .*the secret "one"/ },
+    { status: 'warn', detail: /1 authenticator app cannot be checked: .*the secret "one"/ },
   ]);
 
   const changed = await look(`one:${other}`);
@@ -342,11 +344,18 @@ t.test('secrets and keys', async t => {
 
   const rotating = await look(`two:${other},${right}`);
   t.match(troubles(rotating, 'signing-keys'), [{ status: 'warn', detail: /still sealed by the older secret "one"/ }]);
-  t.match(named(rotating, 'secrets-in-use')[0], { status: 'ok', detail: '"one" is needed by 1 password and 1 key' });
+  t.match(named(rotating, 'secrets-in-use')[0], {
+    ...{ status: 'ok', detail: '"one" is needed by 1 password, 1 key and 1 authenticator app' },
+  });
+  await service.sql(`UPDATE auth.users SET hash_secret = 'two'; UPDATE auth.signing_keys SET secret_id = 'two'`);
+  t.match(named(await look(`two:${other},${right}`), 'secrets-in-use')[0], {
+    ...{ status: 'ok', detail: '"one" is needed by 0 passwords, 0 keys and 1 authenticator app' },
+  });
+  await service.sql(`UPDATE auth.users SET hash_secret = 'one'; UPDATE auth.signing_keys SET secret_id = 'one'`);
 
   const idle = await look(`${right},two:${other}`);
   t.match(troubles(idle, 'secrets-in-use'), [
-    { status: 'warn', detail: /no password and no key needs the secret "two"/ },
+    { status: 'warn', detail: /no password, key or authenticator app needs the secret "two"/ },
   ]);
   t.equal(idle.code, 0);
 

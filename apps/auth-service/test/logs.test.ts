@@ -8,6 +8,7 @@ import getPort from 'get-port';
 import pg from 'pg';
 import t from 'tap';
 import { newClientSecret } from '#src/config/secrets.js';
+import { codeOf, wrongCodeOf } from './authenticator-app.js';
 import {
   type Answer,
   call,
@@ -84,6 +85,15 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
     if (answer.status >= 400) failures.push(answer);
     return answer;
   };
+  // Six digits may be part of other numbers.
+  const codes = new Set<string>();
+  // Their response is an error, which tells them.
+  const challenges = new Set<string>();
+  const shown = (code: string) => {
+    codes.add(code);
+    return code;
+  };
+  const unhyphenated = (code: string) => code.replaceAll('-', '');
   const form = (fields: Record<string, string>) => new URLSearchParams(fields).toString();
   const asForm = { 'content-type': 'application/x-www-form-urlencoded' };
   const basic = (id: string, secret: string) => {
@@ -94,6 +104,35 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
   const keepTokens = ({ token, refreshToken }: { token: string; refreshToken: string }) =>
     keep(token, token.split('.')[2] as string, refreshToken, refreshToken.split('.').at(-1) as string);
+
+  /** Adds an authenticator app, and signs in and steps up with it. */
+  const proveBetter = async (
+    does: (...request: Parameters<typeof send>) => Promise<any>,
+    token: string,
+    credentials: object,
+  ) => {
+    const keepCodes = ({ recoveryCodes = [] as string[] }) =>
+      keep(...recoveryCodes, ...recoveryCodes.map(unhyphenated));
+    const { secret = 'A'.repeat(32), uri = canary() } = await does('POST', '/auth/totp', bearer(token));
+    keep(secret, uri);
+    await does('POST', '/auth/totp/confirm', bearer(token), { totp: shown(wrongCodeOf(secret)) });
+    const confirmed = await does('POST', '/auth/totp/confirm', bearer(token), { totp: shown(codeOf(secret)) });
+    keepCodes(confirmed);
+    const { challenge = canary() } = await does('POST', '/auth/sign-in', {}, credentials);
+    challenges.add(challenge);
+    const complete = (proof: object) => does('POST', '/auth/sign-in/second-factor', {}, { challenge, ...proof });
+    await complete({ totp: canary() });
+    await complete({ totp: shown(wrongCodeOf(secret)) });
+    await complete({ recoveryCode: canary() });
+    const [first = canary(), second = canary()] = confirmed.recoveryCodes ?? [];
+    const { token: strong = canary() } = await complete({ recoveryCode: first });
+    await complete({ totp: shown(codeOf(secret, 1)) });
+    await does('POST', '/auth/step-up', bearer(strong), { recoveryCode: second });
+    await does('POST', '/auth/step-up', bearer(strong), { totp: shown(codeOf(secret, 1)) });
+    await does('POST', '/auth/step-up', bearer(strong), { password: canary() });
+    keepCodes(await does('POST', '/auth/recovery-codes', bearer(strong)));
+    await does('DELETE', '/auth/totp', bearer(strong));
+  };
 
   /** What everybody does, with everything that is asked of the service. */
   const story = async () => {
@@ -137,6 +176,7 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
     await does('DELETE', `/auth/sessions/${canary()}`, bearer(token));
     await does('POST', '/oauth/revoke', { ...asForm, ...own }, form({ token: refreshToken }));
     const again = await does('POST', '/auth/sign-in', {}, { username, password: newPassword });
+    await proveBetter(does, again.token ?? canary(), { username, password: newPassword });
     await does('POST', '/auth/sign-out', bearer(again.token ?? canary()), { scope: 'all' });
     for (const path of ['/livez', '/readyz', '/.well-known/jwks.json']) await does('GET', path, {});
     const values = { username, link: `https://app.example.com/#token=${canary()}`, expiresAt: '2026-11-28T09:40:00Z' };
@@ -212,6 +252,13 @@ t.test('no secret reaches the log, an error, the metrics or a trace', async t =>
       `nothing in the ${name}`,
     );
     t.notMatch(sink, /\$bcrypt|\$2b\$/, `no hash in the ${name}`);
+  }
+  t.ok(codes.size > 3 && challenges.size > 3);
+  const elsewhere = sinks.log + sinks.metrics + sinks.traces;
+  for (const challenge of challenges) t.notOk(elsewhere.includes(challenge), 'no challenge of a sign-in');
+  for (const code of codes) {
+    const alone = new RegExp(`(?<![\\w.-])${code}(?![\\w.-])`);
+    t.notMatch(sinks.log + sinks.errors, alone, 'no code of an authenticator app');
   }
   t.match(sinks.log, /relation .*does not exist/, 'the causes are in the log');
   t.match(sinks.log, /cannot ask the list of breached passwords/);

@@ -193,6 +193,7 @@ onEachStore('an attempt is settled once, however often it is tried and however l
     'an exempt caller',
   );
   t.match(await settle(last.lease, [{ ...settlement, forgiven: true }]), [{ left: 0 }], 'settled already');
+  t.match(await settle(undefined, [{ ...settlement, forgiven: true }]), [{ left: 3 }], 'forgiven by another attempt');
 });
 
 onEachStore('no key lists more than 1000 attempts that are not settled', async (t, overrides) => {

@@ -9,8 +9,10 @@ import { deleteAccount } from '#src/accounts/delete.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
+import { addApp, challengeOf, complete, newCode, send, signInWithApp, signUpWithApp } from './authenticator-app.js';
 import { CLI, commandLine, environment } from './command-line.js';
 import { createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
+import { readMailbox } from './mailbox.js';
 
 const BCRYPT = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
 
@@ -34,12 +36,14 @@ const rowsOf = async ({ sql }: Service, accountId: string) => {
     `SELECT (SELECT count(*)::int FROM auth.users WHERE id = $1) AS users,
        (SELECT count(*)::int FROM auth.identifiers WHERE user_id = $1) AS identifiers,
        (SELECT count(*)::int FROM auth.sessions WHERE user_id = $1) AS sessions,
-       (SELECT count(*)::int FROM auth.sign_up_keys WHERE user_id = $1) AS keys`,
+       (SELECT count(*)::int FROM auth.sign_up_keys WHERE user_id = $1) AS keys,
+       (SELECT count(*)::int FROM auth.totp WHERE account_id = $1)
+         + (SELECT count(*)::int FROM auth.recovery_codes WHERE account_id = $1) AS factors`,
     [accountId],
   );
   return rows[0];
 };
-const NONE = { users: 0, identifiers: 0, sessions: 0, keys: 0 };
+const NONE = { users: 0, identifiers: 0, sessions: 0, keys: 0, factors: 0 };
 
 t.test('accounts are listed in pages, by the prefix of their names, by their state', async t => {
   const service = await startService(t);
@@ -160,6 +164,7 @@ t.test('an account is shown by its name or its id, without its hash', async t =>
   const own = {
     ...{ id: user.id, username: user.username, createdAt: user.createdAt, disabled: false, disabledAt: null },
     password: { scheme: 'bcrypt-hmac-sha384', cost: 5, secret: 'one', state: 'current' },
+    factors: { totp: false, passkeys: 0, recoveryCodes: 0 },
   };
   const shown = await show(user.username.toUpperCase());
   t.match(shown, { ...own, sessions: 2, lastSignInAt: /Z$/ });
@@ -175,7 +180,7 @@ t.test('an account is shown by its name or its id, without its hash', async t =>
   const text = await latchkey(`users show ${user.username}`);
   t.match(text.stdout, new RegExp(`^id +${user.id}\nusername +${user.username}\n`));
   t.match(text.stdout, /\ndisabled +true\n/);
-  t.match(text.stdout, /\npassword +bcrypt-hmac-sha384, cost 5, secret "one": current\n$/);
+  t.match(text.stdout, /\npassword +bcrypt-hmac-sha384, cost 5, secret "one": current\nfactors +none\n$/);
   const [{ hash }] = (await service.sql('SELECT password_hash AS hash FROM auth.users WHERE id = $1', [user.id])).rows;
   t.notOk(text.stdout.includes(hash.slice(-53)) || JSON.stringify(shown).includes(hash.slice(-53)));
 
@@ -184,7 +189,10 @@ t.test('an account is shown by its name or its id, without its hash', async t =>
     { username: user.id, passwordHash: BCRYPT },
   ];
   await latchkey('users import -', rows.map(row => `${JSON.stringify(row)}\n`).join(''));
-  t.match((await latchkey('users show without')).stdout, /\nsessions +0\nlastSignInAt\npassword +no password\n$/);
+  t.match(
+    (await latchkey('users show without')).stdout,
+    /\nsessions +0\nlastSignInAt\npassword +no password\nfactors +none\n$/,
+  );
   t.equal((await show(user.id)).username, user.username, 'a username that looks like an id hides no account');
   t.match(await latchkey('users show nobody'), { code: 1, stdout: '', stderr: /There is no account nobody\./ });
   const unknown = '00000000-0000-4000-8000-000000000001';
@@ -203,7 +211,8 @@ t.test('a deleted account is gone, and a running service refuses its tokens', as
   const ended = (await signIn(service, credentials)).body;
   await post(`${service.base}/auth/sign-out`, {}, { authorization: `Bearer ${ended.token}` });
   t.equal((await get(`${service.base}/auth/verify`, body.token)).status, 200);
-  t.same(await rowsOf(service, id), { users: 1, identifiers: 1, sessions: 3, keys: 1 });
+  await addApp(service, second.token);
+  t.same(await rowsOf(service, id), { users: 1, identifiers: 1, sessions: 3, keys: 1, factors: 11 });
 
   const refused = await latchkey(`users delete ${credentials.username}`);
   t.match(refused, { code: 1, stdout: '', stderr: /for good: add --yes, or run it on a terminal/ });
@@ -305,6 +314,65 @@ t.test('sign-ins and refreshes during a deletion leave nothing behind', async t 
     t.same(await rowsOf(service, user.id), NONE);
     for (const token of tokens) await isRefused(service, token);
   }
+});
+
+t.test('an operator resets the factors of an owner who has lost them', async t => {
+  const service = await startService(t, { databaseUrl: await createDatabase() });
+  const latchkey = commandLine(service);
+  const ada = await signUpWithApp(service);
+  const { username, password } = ada.credentials;
+  const email = `${username}@example.com`;
+  await service.sql('UPDATE auth.users SET email = $1, passkey_handle = $2 WHERE id = $3', [email, 'handle', ada.id]);
+  await service.sql(`INSERT INTO auth.identifiers VALUES ($1, 'email', $2), ('aGFuZGxl', 'passkey', $2)`, [
+    email,
+    ada.id,
+  ]);
+  await service.sql(
+    `INSERT INTO auth.passkeys (account_id, id, credential_id, public_key, rp_id, name, sign_count, backup_eligible, backed_up, transports)
+     SELECT $1, gen_random_uuid(), sha256(n::text::bytea), '', 'auth.example.com', 'key', 0, false, false, '{}' FROM generate_series(1, 2) AS n`,
+    [ada.id],
+  );
+  const { token } = await signInWithApp(service, ada);
+  const shown = await latchkey(`users show ${username}`);
+  t.match(shown.stdout, /\nfactors +authenticator app, 2 passkeys, 10 recovery codes\n$/);
+  t.same(JSON.parse((await latchkey(`users show ${email} --json`)).stdout).factors, {
+    ...{ totp: true, passkeys: 2, recoveryCodes: 10 },
+  });
+
+  const challenge = await challengeOf(service, ada.credentials);
+  const totp = await newCode(service, ada.secret);
+  const reset = await latchkey(`users reset-factors ${username.toUpperCase()} --json`);
+  t.match(reset, { code: 0, stderr: '' });
+  t.same(JSON.parse(reset.stdout), {
+    ...{ id: ada.id, username, changed: true, totp: true, passkeys: 2, recoveryCodes: 10, endedSessions: 2 },
+  });
+  t.equal((await complete(service, challenge, { totp })).status, 401, 'a sign-in that was due is void');
+  await isRefused(service, token);
+  t.equal((await get(`${service.base}/auth/me`, token)).status, 401);
+  t.same((await eventsOf(service, ada.id)).at(-2), {
+    ...{ event: 'factors_reset', actor: 'operator', details: { totp: true, passkeys: 2, ended: 2 } },
+  });
+  await readMailbox(service.base).next(email, { template: 'factors-reset' as never });
+  const { rows } = await service.sql('SELECT passkey_handle FROM auth.users WHERE id = $1', [ada.id]);
+  t.equal(rows[0].passkey_handle.toString(), 'handle', 'authenticators know the account again');
+  for (const table of ['totp', 'recovery_codes', 'passkeys']) {
+    t.equal((await service.sql(`SELECT FROM auth.${table} WHERE account_id = $1`, [ada.id])).rowCount, 0, table);
+  }
+  const again = await signIn(service, { username, password });
+  t.equal(again.status, 200, 'the password is enough');
+  t.equal((await send(service, ['POST', '/auth/totp'], again.body.token)).status, 200, 'to add a factor again');
+
+  t.match(await latchkey(`users reset-factors ${ada.id}`), {
+    ...{ code: 0, stdout: '', stderr: `The account ${username} had no second factor and no passkey.\n` },
+  });
+  t.equal((await get(`${service.base}/auth/me`, again.body.token)).status, 200, 'what changes nothing ends nothing');
+  t.match(await latchkey('users reset-factors nobody'), { code: 1, stderr: /There is no account nobody/ });
+
+  const bea = await signUpWithApp(service);
+  await service.sql('UPDATE auth.users SET password_hash = NULL WHERE id = $1', [bea.id]);
+  const without = await latchkey(`users reset-factors ${bea.credentials.username}`);
+  t.match(without.stderr, /has no second factor and no passkey now; 1 live session ended\.\n/);
+  t.match(without.stderr, /It has no password either: make a link with latchkey users reset-link/);
 });
 
 t.test('an account gets another username, and the one before is free', async t => {

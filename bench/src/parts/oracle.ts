@@ -13,8 +13,8 @@ const OLD_COST = 5;
 const Z_95 = 1.96;
 
 /**
- * Whether the time of a response tells what the caller is not to know: what is wrong with a sign-in, and whether an account has an
- * address. One after the other, in random order, so that whatever else the machine does falls on all alike.
+ * Whether the time of a response tells what the caller is not to know: what is wrong with a sign-in, whether an account has a second
+ * factor, and whether it has an address. One after the other, in random order, so that whatever else the machine does falls on all alike.
  */
 export const oracle: Part = async ({ count = DEFAULT_COUNT }) => {
   const rows = [...(await refusedSignIns(count)), ...(await addresses(count))];
@@ -28,18 +28,26 @@ async function refusedSignIns(count: number): Promise<Row[]> {
     const client = clientOf(await stage.start());
     await database.connect();
     const password = 'open sesame 42';
-    for (const username of ['wrong', 'disabled', 'passwordless', 'older-cost'])
+    for (const username of ['wrong', 'disabled', 'passwordless', 'older-cost', 'second-factor'])
       await client.signUp({ username, password });
     await database.query(`UPDATE auth.users SET disabled_at = now() WHERE username = 'disabled'`);
     await database.query(`UPDATE auth.users SET password_hash = NULL WHERE username = 'passwordless'`);
     const older = await bcrypt.hash(password, OLD_COST);
     await database.query(`UPDATE auth.users SET password_hash = $1 WHERE username = 'older-cost'`, [older]);
 
-    const kinds = ['unknown', 'wrong', 'disabled', 'passwordless', 'older-cost'];
+    await database.query(
+      `INSERT INTO auth.totp (account_id, secret, secret_id, confirmed_at)
+       SELECT id, '', 'bench', now() FROM auth.users WHERE username = 'second-factor'`,
+    );
+
+    const kinds = ['unknown', 'wrong', 'disabled', 'passwordless', 'older-cost', 'second-factor'];
     const times = await measure('sign-ins', kinds, count, username =>
       client.signIn({ username, password: 'not the password' }).catch(() => undefined),
     );
-    return kinds.slice(1).map(kind => rowOf(`AUC of a sign-in: unknown against ${kind}`, times, 'unknown', kind));
+    return [
+      ...kinds.slice(1).map(kind => rowOf(`AUC of a sign-in: unknown against ${kind}`, times, 'unknown', kind)),
+      rowOf('AUC of a wrong password: without against with a second factor', times, 'wrong', 'second-factor'),
+    ];
   } finally {
     await database.end();
     await stage.stop();

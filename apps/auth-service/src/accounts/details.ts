@@ -16,6 +16,8 @@ export type AccountDetails = User & {
   lastSignInAt: string | null;
   /** The form of its hash; see `formOf`. `null` for an account without a password. */
   hashForm: string | null;
+  /** Beside the password: whether it has an authenticator app, and how many passkeys and unused recovery codes. */
+  factors: { totp: boolean; passkeys: number; recoveryCodes: number };
 };
 
 type Row = Omit<AccountDetails, 'hashForm'> & { passwordHash: string | null };
@@ -25,6 +27,10 @@ const MOST_COUNTED = 10_000;
 const find = <Values extends object>(id: string) =>
   statement<Row, Values>(`
     SELECT ${ACCOUNT}, ${utc('u.disabled_at')} AS "disabledAt", u.password_hash AS "passwordHash",
+      json_build_object(
+        'totp', EXISTS (SELECT FROM auth.totp f WHERE f.account_id = u.id AND f.confirmed_at IS NOT NULL),
+        'passkeys', (SELECT count(*) FROM auth.passkeys f WHERE f.account_id = u.id),
+        'recoveryCodes', (SELECT count(*) FROM auth.recovery_codes f WHERE f.account_id = u.id)) AS factors,
       (SELECT count(*)::int FROM (
         SELECT FROM auth.sessions s WHERE s.user_id = u.id AND ${IS_LIVE} LIMIT ${MOST_COUNTED}) AS live) AS sessions,
       (SELECT ${utc('s.created_at')} FROM auth.sessions s WHERE s.user_id = u.id ORDER BY s.id DESC LIMIT 1) AS "lastSignInAt"

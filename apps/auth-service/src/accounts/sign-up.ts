@@ -102,7 +102,7 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
     UPDATE auth.sessions s SET token_expires_at = greatest(s.token_expires_at, ${TOKEN_EXPIRY})
     FROM auth.users u
     WHERE ${IS_SESSION} AND s.generation = 0 AND ${IS_LIVE} AND u.id = s.user_id AND u.disabled_at IS NULL
-      AND NOT ${HAS_FACTOR}
+      AND NOT ${HAS_FACTOR} AND NOT 'mfa' = ANY (s.amr)
     RETURNING s.*
   ), ${recorded({
     event: 'sign_up_repeated',
@@ -115,7 +115,7 @@ const RESUME = statement<SessionState & { events: RecordedEvent[] }, Record<stri
 
 /**
  * Resumes a session for tokens like its first; `undefined` when it has been refreshed or is not alive, or when its account has
- * a second factor since, which a sign-in must prove.
+ * a second factor, which a sign-in must prove, or has had one in this session, which the password does not prove.
  */
 export async function resumeSession(
   db: Queryable,

@@ -7,6 +7,7 @@ import { inviteCommand } from './users/invite-command.js';
 import { listCommand } from './users/list-command.js';
 import { removeEmailCommand } from './users/remove-email-command.js';
 import { renameCommand } from './users/rename-command.js';
+import { resetFactorsCommand } from './users/reset-factors-command.js';
 import { resetLinkCommand } from './users/reset-link-command.js';
 import { showCommand } from './users/show-command.js';
 
@@ -18,6 +19,7 @@ export function userCommands(): Command {
     .addCommand(showCommand())
     .addCommand(inviteCommand())
     .addCommand(resetLinkCommand())
+    .addCommand(resetFactorsCommand())
     .addCommand(removeEmailCommand())
     .addCommand(renameCommand())
     .addCommand(disableCommand())

@@ -36,7 +36,7 @@ export type EventDetails = {
   passkey_removed: { passkeyId: string };
   passkey_renamed: { passkeyId: string };
   /** By the operator. */
-  factors_reset: { totp: boolean; passkeys: number };
+  factors_reset: { totp: boolean; passkeys: number; ended: number };
   signing_key_added: Key & { algorithm: string; leadS: number };
   signing_key_retired: Key;
   signing_key_distrusted: Key;

@@ -22,6 +22,12 @@ export type MailValues = {
   'password-reset': Notice;
   'reset-password': Action;
   'sessions-ended': Notice;
+  'factors-reset': Notice;
+  /** How many are left, and the same as `few` when that is two or fewer. */
+  'recovery-code-used': Notice & { left: string; few?: string | undefined };
+  'recovery-codes-made': Notice;
+  'totp-added': Notice;
+  'totp-removed': Notice;
   test: { at: string };
   'verify-email': Action;
 };
@@ -54,6 +60,11 @@ const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
   'password-reset': NOTICE,
   'reset-password': ACTION,
   'sessions-ended': NOTICE,
+  'factors-reset': NOTICE,
+  'recovery-code-used': { ...NOTICE, left: 'may', few: 'may' },
+  'recovery-codes-made': NOTICE,
+  'totp-added': NOTICE,
+  'totp-removed': NOTICE,
   test: { at: 'may' },
   'verify-email': ACTION,
 };

@@ -17,12 +17,14 @@ export type EndReason =
   | 'session_ended'
   | 'password_changed'
   | 'password_reset'
+  | 'factors_reset'
   | 'user_disabled'
   | 'user_deleted';
 
 /** Sessions that have ended, and what was recorded. */
 export type Ended = { ended: Revocation[]; events: RecordedEvent[] };
 
+const HAS_TOTP = 'EXISTS (SELECT FROM auth.totp f WHERE f.account_id = $accountId AND f.confirmed_at IS NOT NULL)';
 const ONCE = '(VALUES (1)) AS once';
 
 /** The event of each reason. A change of the account is recorded also when it ends no session. */
@@ -55,6 +57,14 @@ const RECORDINGS: Record<EndReason, string> = {
     account: '$accountId',
     details: `jsonb_build_object('ended', count(*))`,
     actor: byAccount('$accountId'),
+    notice: ONCE,
+  }),
+  factors_reset: recorded({
+    event: 'factors_reset',
+    from: 's',
+    account: '$accountId',
+    details: `jsonb_build_object('totp', ${HAS_TOTP},
+      'passkeys', (SELECT count(*) FROM auth.passkeys p WHERE p.account_id = $accountId), 'ended', count(*))`,
     notice: ONCE,
   }),
   user_disabled: recorded({
@@ -91,6 +101,7 @@ const STATEMENTS: Record<EndReason, ReturnType<typeof end>> = {
   session_ended: end('session_ended'),
   password_changed: end('password_changed'),
   password_reset: end('password_reset'),
+  factors_reset: end('factors_reset'),
   user_disabled: end('user_disabled'),
   user_deleted: end('user_deleted'),
 };

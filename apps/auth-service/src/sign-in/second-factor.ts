@@ -18,6 +18,8 @@ type About = {
   username: string;
   /** What the tries are counted for: a sign-in, or a session that steps up. */
   challengeId: string;
+  /** The session that steps up. */
+  sessionId?: string;
   /** What the challenge of a passkey must have been made for. */
   passkeyPurpose: PasskeyPurpose;
   /** The event of a wrong proof. */
@@ -46,11 +48,18 @@ export function createProveFactor(app: FastifyInstance, config: SecretsSettings)
   };
 
   return (request, reply, about, proof, work) => {
-    const { accountId, username, challengeId, failure } = about;
+    const { accountId, username, challengeId, sessionId, failure } = about;
     const prove = async (attempts: Attempt[]) => {
       const origin = originOf(request, `account:${accountId}`);
       const refuse = async (reason: string): Promise<never> => {
-        logEvents(request, await recordEvent(app.pg, origin, failure, { userId: accountId, details: { reason } }));
+        logEvents(
+          request,
+          await recordEvent(app.pg, origin, failure, {
+            userId: accountId,
+            ...(sessionId && { sessionId }),
+            details: { reason },
+          }),
+        );
         for (const attempt of attempts) await attempt.failed();
         throw new InvalidSecondFactorError();
       };
@@ -70,11 +79,15 @@ export function createProveFactor(app: FastifyInstance, config: SecretsSettings)
       if (!events) throw new InvalidSecondFactorError();
       return events;
     };
-    return app.throttles.challenge(request, reply, { username, challengeId }, attempt =>
-      // Only codes of six digits can be guessed.
-      'totp' in proof
-        ? app.throttles.totp(request, reply, { username: accountId }, guess => prove([guess, attempt]))
-        : prove([attempt]),
+    return app.throttles.challenge(
+      request,
+      reply,
+      { username, challengeId, ...(sessionId && { sessionId }) },
+      attempt =>
+        // Only codes of six digits can be guessed.
+        'totp' in proof
+          ? app.throttles.totp(request, reply, { username: accountId }, guess => prove([guess, attempt]))
+          : prove([attempt]),
     );
   };
 }

@@ -26,8 +26,13 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
 
   const stepUp = async (client: Queryable, request: FastifyRequest, proved: readonly string[]) => {
     const { claims } = request;
-    const { amr: before, credentialVersion } = await lockSession(client, claims);
-    const amr = combineAmr(before, proved);
+    const { amr: before, credentialVersion, highestAcr } = await lockSession(client, claims);
+    const isPassword = proved === AMR.password;
+    // It would make the proof of the second factor look younger than it is.
+    if (isPassword && highestAcr === 'aal2' && acrOf(before) === 'aal2')
+      throw insufficientAuthentication({ acr: 'aal2' });
+    // Without a factor any more, the session is from now on one of the password.
+    const amr = isPassword && highestAcr === 'aal1' ? [...proved] : combineAmr(before, proved);
     const about = { accountId: claims.id, sessionId: claims.sid };
     const session = await stepUpSession(client, { ...about, credentialVersion, amr }, config);
     const origin = originOf(request, `account:${claims.id}`);
@@ -88,6 +93,7 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
     const { account, body, claims, session: current } = request;
     const about = {
       ...{ accountId: account.id, username: account.username, challengeId: claims.sid },
+      sessionId: claims.sid,
       failure: 'step_up_failed' as const,
       passkeyPurpose: { kind: 'passkey-step-up' as const, accountId: account.id, sessionId: claims.sid },
     };
@@ -95,8 +101,9 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
       if (!('password' in body)) {
         return proveFactor(request, reply, about, body, (client, proved) => stepUp(client, request, proved));
       }
-      // It would make the proof of the second factor look younger than it is.
-      if (acrOf(current.amr) === 'aal2') throw insufficientAuthentication({ acr: 'aal2' });
+      // Before the hash. What has changed meanwhile is found when the session is locked.
+      if (current.highestAcr === 'aal2' && acrOf(current.amr) === 'aal2')
+        throw insufficientAuthentication({ acr: 'aal2' });
       return byPassword(request, reply, body.password);
     };
     const { session, events } = await prove();

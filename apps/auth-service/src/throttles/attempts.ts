@@ -89,8 +89,10 @@ export function createThrottles(
     refusals: createRefusals(),
     policy: { name: 'challenge', ...settings.challenge },
     keyOf: ({ challengeId = '' }) => hash(challengeId),
-    // Only now does the whole sign-in succeed, and with it the password, whose failures are forgiven.
-    onSuccess: (claim, caller) => [claim, { ...counterOf(pair, caller).claim, forgiven: true, known }],
+    // Only now does the whole sign-in succeed, and with it the password, whose failures are forgiven. A session that steps up
+    // has proved no password: its guesses at that must not be forgiven.
+    alsoForgives: caller =>
+      caller.sessionId === undefined ? [{ ...counterOf(pair, caller).claim, forgiven: true, known }] : [],
   };
   const totp: Limit = {
     refusals: createRefusals(),
@@ -162,7 +164,13 @@ function createThrottle(
             }
           };
           const settled = taken.flatMap(counter => settlementsOf(outcome, counter, caller));
-          await settlements.settle({ lease: spent.lease, settlements: settled, onSettled });
+          const others =
+            outcome === 'succeeded' ? taken.flatMap(({ limit }) => limit.alsoForgives?.(caller) ?? []) : [];
+          const forgiven = { lease: undefined, settlements: others, onSettled: () => undefined };
+          await Promise.all([
+            settlements.settle({ lease: spent.lease, settlements: settled, onSettled }),
+            others.length > 0 && settlements.settle(forgiven),
+          ]);
           return allowance;
         },
       };

@@ -51,7 +51,7 @@ declare module 'fastify' {
       link: Limited;
       /** Limits invalid passkeys. */
       passkey: Limited;
-      /** Limits guesses at what completes one sign-in; its success forgives those at the password, as that of `guess` does. */
+      /** Limits guesses at what completes one sign-in, whose success forgives those at the password, or at what a session steps up by. */
       challenge: Limited;
       /** Limits guesses at the codes of an account's authenticator app; the subject's `username` is the account's id. */
       totp: Limited;

@@ -32,6 +32,8 @@ export type Limit = {
   exemptsKnown?: boolean;
   /** What a success changes besides the end of the attempt. */
   onSuccess?(claim: Settlement, caller: Caller): Settlement[];
+  /** What a success changes in counters of other limits, of which no attempt was taken. */
+  alsoForgives?(caller: Caller): Settlement[];
   /** The keys that are blocked. */
   refusals: Refusals;
 };

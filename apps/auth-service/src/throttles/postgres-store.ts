@@ -17,7 +17,7 @@ export function createPostgresStore(db: Queryable): ThrottleStore {
     async settle(lease, settlements) {
       const { rows } = await db.query<Count>(
         `SELECT settled_key AS key, available AS left, resets_s AS "resetsS", block_s AS "blockS"
-         FROM auth.settle_attempt($1, $2)`,
+         FROM auth.settle_attempt($1, coalesce($2, '-infinity')::timestamptz)`,
         [JSON.stringify(settlements), lease],
       );
       return rows;

@@ -110,7 +110,7 @@ export function createRedisStore(redis: Redis): ThrottleStore {
     },
     async settle(lease, settlements): Promise<Count[]> {
       const keys = settlements.map(({ key }) => key);
-      const counts: Omit<Count, 'key'>[] = await settle(keys, JSON.stringify(settlements), lease);
+      const counts: Omit<Count, 'key'>[] = await settle(keys, JSON.stringify(settlements), lease ?? '0');
       return counts.map((count, i) => ({ ...count, key: keys[i] as string }));
     },
   };

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Count, Settlement, ThrottleStore } from './store.js';
 
-/** The outcome of an attempt; `onSettled` is called once the store has counted it. */
-export type Unsettled = { lease: string; settlements: Settlement[]; onSettled(counts: Count[]): void };
+/** The outcome of an attempt, or what else the store is to count; `onSettled` is called once it has. */
+export type Unsettled = { lease: string | undefined; settlements: Settlement[]; onSettled(counts: Count[]): void };
 
 /** Settles attempts; while the store is unavailable, keeps them and tries again. */
 export type Settlements = {

@@ -53,7 +53,7 @@ export type ThrottleStore = {
   spend(claims: Claim[], leaseS: number, isExempt: boolean): Promise<Lease | Denial>;
   /**
    * Settles an attempt; settling it again changes nothing while its lease runs. A settlement that comes after the lease
-   * counts each time.
+   * counts each time, and so does one without a lease, which is of no attempt.
    */
-  settle(lease: string, settlements: Settlement[]): Promise<Count[]>;
+  settle(lease: string | undefined, settlements: Settlement[]): Promise<Count[]>;
 };

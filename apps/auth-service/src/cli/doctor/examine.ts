@@ -2,6 +2,7 @@ import type { Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
 import { countPasskeys } from '../../credentials/passkeys/stored-passkeys.js';
 import { countPeppers, countUnreadHashes, findHighestCost } from '../../credentials/password/stored-passwords.js';
+import { countTotpSecrets } from '../../credentials/totp/stored-totp.js';
 import { listKeys, type StoredKey } from '../../keys/stored-keys.js';
 import { readQueueState } from '../../mail/queue.js';
 import { checkBreachList } from './breaches.js';
@@ -86,7 +87,8 @@ function listChecks(settings: Settings, database: Connection | Finding): Check[]
     }),
     withSecrets('secrets-in-use', async (connection, secrets) => {
       const peppers = await connection.read(countPeppers);
-      return checkSecretsInUse(secrets, keys ?? (await connection.read(listKeys)), peppers, settings);
+      const totp = await connection.read(countTotpSecrets);
+      return checkSecretsInUse(secrets, keys ?? (await connection.read(listKeys)), peppers, totp, settings);
     }),
     { name: 'hashing', run: () => checkHashing(settings) },
     onDatabase('stored-hashes', async ({ read }) => [

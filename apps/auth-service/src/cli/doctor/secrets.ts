@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseSecrets, type Secrets } from '../../config/secrets.js';
 import type { Settings } from '../../config/settings.js';
 import type { PepperCount } from '../../credentials/password/stored-passwords.js';
+import type { TotpCount } from '../../credentials/totp/stored-totp.js';
 import type { StoredKey } from '../../keys/stored-keys.js';
 import { duration, type Finding, ok, plural, warn } from './finding.js';
 
@@ -10,6 +11,7 @@ const NAME = 'secrets';
 const IN_USE = 'secrets-in-use';
 // 32 random bytes have more distinct values than this.
 const LEAST_DIFFERENT = 16;
+const ADD_ADVICE = 'Add this secret to AUTH_SECRETS, behind the current one.';
 
 /** The secrets that the service uses; `undefined` when it would first make one. */
 export async function findSecrets({ authSecrets, dataDir }: Settings): Promise<Secrets | undefined> {
@@ -36,11 +38,12 @@ export function checkSecrets(secrets: Secrets | undefined, { authSecrets, dataDi
   ];
 }
 
-/** Compares the secrets with the passwords and keys that need them. */
+/** Compares the secrets with the passwords, keys and authenticator apps that need them. */
 export function checkSecretsInUse(
   secrets: Secrets,
   keys: StoredKey[],
   peppers: PepperCount[],
+  totp: TotpCount[],
   { refreshTokenTtlS }: Settings,
 ): Finding[] {
   const [current, ...older] = secrets.map(({ id }) => id);
@@ -49,32 +52,46 @@ export function checkSecretsInUse(
     id,
     passwords: accounts.get(id) ?? 0,
     keys: keys.filter(({ secretId, state }) => secretId === id && state !== 'gone').length,
+    apps: totp.find(({ secretId }) => secretId === id)?.apps ?? 0,
   }));
   const [idle, busy] = [needed.filter(isIdle), needed.filter(secret => !isIdle(secret))];
-  const lost = peppers.filter(({ secretId }) => secretId !== current && !older.includes(secretId));
+  const isMissing = ({ secretId }: { secretId: string }) => secretId !== current && !older.includes(secretId);
 
   return [
-    ...busy.map(({ id, passwords, keys }) =>
-      ok(IN_USE, `"${id}" is needed by ${plural(passwords, 'password')} and ${plural(keys, 'key')}`),
-    ),
+    ...busy.map(({ id, passwords, keys, apps }) => {
+      const many = `${plural(passwords, 'password')}, ${plural(keys, 'key')} and ${plural(apps, 'authenticator app')}`;
+      return ok(IN_USE, `"${id}" is needed by ${many}`);
+    }),
     ...idle.map(({ id }) =>
       warn(
         IN_USE,
-        `no password and no key needs the secret "${id}"`,
+        `no password, key or authenticator app needs the secret "${id}"`,
         `If it is the new secret, move it to the front of AUTH_SECRETS. If it is the old one, remove it ${duration(refreshTokenTtlS * 1000)} after it was moved behind: until then sessions may need it.`,
       ),
     ),
-    ...lost.map(({ secretId, accounts }) =>
-      warn(
-        IN_USE,
-        `${plural(accounts, 'account')} cannot sign in: the password hashes need the secret "${secretId}", which is not in AUTH_SECRETS`,
-        'Add this secret to AUTH_SECRETS, behind the current one.',
+    ...peppers
+      .filter(isMissing)
+      .map(({ secretId, accounts }) =>
+        warn(
+          IN_USE,
+          `${plural(accounts, 'account')} cannot sign in: the password hashes need the secret "${secretId}", which is not in AUTH_SECRETS`,
+          ADD_ADVICE,
+        ),
       ),
-    ),
+    ...totp
+      .filter(isMissing)
+      .map(({ secretId, apps }) =>
+        warn(
+          IN_USE,
+          `${plural(apps, 'authenticator app')} cannot be checked: what they share with the service needs the secret "${secretId}", which is not in AUTH_SECRETS`,
+          ADD_ADVICE,
+        ),
+      ),
   ];
 }
 
-const isIdle = ({ passwords, keys }: { passwords: number; keys: number }) => passwords === 0 && keys === 0;
+const isIdle = ({ passwords, keys, apps }: Record<'passwords' | 'keys' | 'apps', number>) =>
+  passwords === 0 && keys === 0 && apps === 0;
 
 /** Whether bytes are printable ASCII, as typed text is. */
 function isText(key: Buffer): boolean {

@@ -1,23 +1,27 @@
 import { Command } from 'commander';
-import { findAccount } from '../../accounts/details.js';
+import { type AccountDetails, findAccount } from '../../accounts/details.js';
 import { withDatabase } from '../database.js';
+import { plural } from '../doctor/finding.js';
 import { printFields } from '../output.js';
 import { describeHash } from '../passwords.js';
 
 /** `latchkey users show` */
 export function showCommand(): Command {
   return new Command('show')
-    .description('show an account: its sessions, how its password is hashed, when it last signed in')
+    .description(
+      'show an account: its sessions, when it last signed in, how its password is hashed, its second factors and passkeys',
+    )
     .argument('<username|address|id>')
     .option('--json', 'print JSON')
     .action((nameOrId: string, { json }: { json?: boolean }) =>
       withDatabase(async ({ db, config }) => {
         const account = await findAccount(db, nameOrId);
         if (!account) throw new Error(`There is no account ${nameOrId}.`);
-        const { hashForm, disabledAt, sessions, lastSignInAt, ...shown } = account;
+        const { hashForm, disabledAt, sessions, lastSignInAt, factors, ...shown } = account;
         const hash = describeHash(hashForm, config);
         const password = json ? hash : hashToText(hash);
-        const fields = { ...shown, disabled: disabledAt !== null, disabledAt, sessions, lastSignInAt, password };
+        const proofs = { password, factors: json ? factors : factorsToText(factors) };
+        const fields = { ...shown, disabled: disabledAt !== null, disabledAt, sessions, lastSignInAt, ...proofs };
         printFields(fields, { ...(json && { json }) });
       }),
     );
@@ -30,4 +34,14 @@ function hashToText({ scheme, cost, secret, state }: ReturnType<typeof describeH
     ...(secret === null ? [] : [`secret "${secret}"`]),
   ];
   return scheme === 'none' ? state : `${parts.join(', ')}: ${state}`;
+}
+
+function factorsToText({ totp, passkeys, recoveryCodes }: AccountDetails['factors']): string {
+  if (!totp && passkeys === 0) return 'none';
+  const parts = [
+    ...(totp ? ['authenticator app'] : []),
+    ...(passkeys > 0 ? [plural(passkeys, 'passkey')] : []),
+    plural(recoveryCodes, 'recovery code'),
+  ];
+  return parts.join(', ');
 }

@@ -2,9 +2,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { RecoveryCodes } from '@latchkey/user-schema';
-import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
+import { logEvents, originOf } from '../../events/recorder.js';
+import { NotFoundError } from '../../http/errors.js';
 import { lockSession } from '../lock-session.js';
-import { replaceCodes } from './stored-codes.js';
+import { renewCodes } from './stored-codes.js';
 
 /** Recovery codes: what stands for a second factor that is lost. */
 export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
@@ -12,7 +13,7 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
     tags: ['auth'],
     summary: 'Make new recovery codes; the old ones are void',
     security: [{ bearer: [] }],
-    response: { 200: RecoveryCodes, ...problemResponses(401, 503) },
+    response: { 200: RecoveryCodes, ...problemResponses(401, 404, 503) },
   };
   const options = {
     config: { audience: 'browsers' as const },
@@ -22,11 +23,10 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
   };
   app.post('/auth/recovery-codes', options, async request => {
     const { id } = request.account;
-    const [codes, events] = await transact(app.pg, async client => {
-      await lockSession(client, request.claims);
-      const made = await replaceCodes(client, id);
-      const origin = originOf(request, `account:${id}`);
-      return [made, await recordEvent(client, origin, 'recovery_codes_made', { userId: id, details: null })] as const;
+    const { codes, events } = await transact(app.pg, async client => {
+      const { highestAcr } = await lockSession(client, request.claims);
+      if (highestAcr === 'aal1') throw new NotFoundError('second factor, which recovery codes stand for');
+      return renewCodes(client, id, originOf(request, `account:${id}`));
     });
     logEvents(request, events);
     return { recoveryCodes: codes };

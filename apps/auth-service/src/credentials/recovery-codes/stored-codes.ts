@@ -1,6 +1,6 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { statement } from '../../database/sql.js';
-import { byAccount, EVENTS, originValue, type RecordedEvent, recorded } from '../../events/recorder.js';
+import { byAccount, EVENTS, type Origin, originValue, type RecordedEvent, recorded } from '../../events/recorder.js';
 import { AMR } from '../../sessions/factors.js';
 import type { CheckedProof } from '../proof.js';
 import { hashCode, newCode } from './code.js';
@@ -21,25 +21,39 @@ const USE = statement<{ events: RecordedEvent[] }, { accountId: string; hash: Bu
   })}
   SELECT ${EVENTS} FROM used`);
 
-const REPLACE = statement<never, { accountId: string; hashes: Buffer[] }>(`
-  WITH dropped AS (DELETE FROM auth.recovery_codes WHERE account_id = $accountId)
-  INSERT INTO auth.recovery_codes (account_id, code_hash) SELECT $accountId, unnest($hashes::bytea[])`);
+const REPLACED = `dropped AS (
+    DELETE FROM auth.recovery_codes WHERE account_id = $accountId
+  ), made AS (
+    INSERT INTO auth.recovery_codes (account_id, code_hash) SELECT $accountId::uuid, unnest($hashes::bytea[]) RETURNING account_id
+  )`;
+type Made = { accountId: string; hashes: Buffer[] };
+const REPLACE = statement<never, Made>(`WITH ${REPLACED} SELECT FROM made`);
+const RENEW = statement<{ events: RecordedEvent[] }, Made & { origin: string }>(`
+  WITH ${REPLACED}, once AS (SELECT DISTINCT account_id FROM made),
+  ${recorded({ event: 'recovery_codes_made', from: 'once', account: 'once.account_id', notice: 'once' })}
+  SELECT ${EVENTS}`);
 
-const COUNT = statement<{ left: number }, { accountId: string }>(
-  'SELECT count(*)::int AS left FROM auth.recovery_codes WHERE account_id = $accountId',
-);
-
-/** Makes new recovery codes; those that the account has had are void. */
+/** Makes the recovery codes that come with a factor; those that the account has had are void. */
 export async function replaceCodes(db: Queryable, accountId: string): Promise<string[]> {
-  const codes = Array.from({ length: CODES }, newCode);
-  await REPLACE(db, { accountId, hashes: codes.map(code => hashCode(code) as Buffer) });
+  const { codes, hashes } = makeCodes();
+  await REPLACE(db, { accountId, hashes });
   return codes;
 }
 
-/** How many codes of an account have not been used. */
-export async function countCodes(db: Queryable, accountId: string): Promise<number> {
-  const [row] = await COUNT(db, { accountId });
-  return row?.left ?? 0;
+/** Makes new recovery codes for an account that has asked for them; those that it has had are void. */
+export async function renewCodes(
+  db: Queryable,
+  accountId: string,
+  origin: Origin,
+): Promise<{ codes: string[]; events: RecordedEvent[] }> {
+  const { codes, hashes } = makeCodes();
+  const [renewed] = await RENEW(db, { accountId, hashes, origin: originValue(origin) });
+  return { codes, events: renewed?.events ?? [] };
+}
+
+function makeCodes(): { codes: string[]; hashes: Buffer[] } {
+  const codes = Array.from({ length: CODES }, newCode);
+  return { codes, hashes: codes.map(code => hashCode(code) as Buffer) };
 }
 
 /** Checks a recovery code as typed. Whether the account has it is found when it is used. */

@@ -10,6 +10,8 @@ import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
 import { InvalidSecondFactorError, NotFoundError } from '../../http/errors.js';
 import { AMR, combineAmr } from '../../sessions/factors.js';
 import { strengthenSession } from '../../sessions/renew.js';
+import { acrOf } from '../../tokens/claims.js';
+import { insufficientAuthentication } from '../../tokens/demand.js';
 import { lockSession } from '../lock-session.js';
 import { replaceCodes } from '../recovery-codes/stored-codes.js';
 import { describeSecret, newSecret } from './code.js';
@@ -69,7 +71,9 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
         throw new InvalidSecondFactorError();
       }
       const [codes, events] = await transact(app.pg, async client => {
-        const { amr } = await lockSession(client, claims);
+        const { amr, highestAcr } = await lockSession(client, claims);
+        // The account may have got its first factor after the session made this secret.
+        if (highestAcr === 'aal2' && acrOf(amr) !== highestAcr) throw insufficientAuthentication({ acr: highestAcr });
         const recorded = await confirmTotp(client, account.id, found as TotpStep, origin);
         if (!recorded) throw new InvalidSecondFactorError();
         const session = { accountId: account.id, sessionId: claims.sid };

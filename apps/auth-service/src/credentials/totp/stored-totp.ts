@@ -124,9 +124,9 @@ export async function removeTotp(db: Queryable, accountId: string, origin: Origi
   return removed?.events ?? [];
 }
 
-const FIND_OLD = statement<Sealed & { accountId: string }, { current: string; batch: number }>(`
+const FIND_OLD = statement<Sealed & { accountId: string }, { older: string[]; batch: number }>(`
   SELECT account_id AS "accountId", secret, secret_id AS "secretId" FROM auth.totp
-  WHERE confirmed_at IS NOT NULL AND secret_id <> $current ORDER BY account_id LIMIT $batch FOR UPDATE SKIP LOCKED`);
+  WHERE confirmed_at IS NOT NULL AND secret_id = ANY ($older::text[]) ORDER BY account_id LIMIT $batch FOR UPDATE SKIP LOCKED`);
 
 const RESEAL = statement<never, Sealed & { accountId: string }>(
   'UPDATE auth.totp SET secret = $secret, secret_id = $secretId WHERE account_id = $accountId',
@@ -137,15 +137,26 @@ const RESEAL = statement<never, Sealed & { accountId: string }>(
  * in a transaction.
  */
 export async function resealTotp(db: Queryable, secrets: Secrets, batch: number): Promise<number> {
-  const [current] = secrets;
-  const older = secrets.map(({ id }) => id);
-  const found = await FIND_OLD(db, { current: current.id, batch });
-  for (const sealed of found.filter(({ secretId }) => older.includes(secretId))) {
+  const [current, ...older] = secrets;
+  const found = await FIND_OLD(db, { older: older.map(({ id }) => id), batch });
+  for (const sealed of found) {
     const { accountId } = sealed;
     const secret = seal(open(sealed, secrets, accountId), current, sealOf(accountId));
     await RESEAL(db, { accountId, secret, secretId: current.id });
   }
   return found.length;
+}
+
+/** How many authenticator apps need a secret of AUTH_SECRETS. */
+export type TotpCount = { secretId: string; apps: number };
+
+/** Counts the authenticator apps by the secrets of AUTH_SECRETS that have sealed theirs. */
+export async function countTotpSecrets(db: Queryable): Promise<TotpCount[]> {
+  const { rows } = await db.query<TotpCount>(
+    `SELECT secret_id AS "secretId", count(*)::int AS apps
+     FROM auth.totp WHERE confirmed_at IS NOT NULL GROUP BY 1 ORDER BY 1`,
+  );
+  return rows;
 }
 
 function open({ secret, secretId }: Sealed, secrets: Secrets, accountId: string): Buffer {
