@@ -1,4 +1,5 @@
-import { inTransaction, withClient } from '@latchkey/service-kit/database';
+import { randomBytes } from 'node:crypto';
+import { inTransaction, transact, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
 import { deleteAccount } from '#src/accounts/delete.js';
@@ -6,8 +7,11 @@ import { findAccount } from '#src/accounts/details.js';
 import { setDisabled } from '#src/accounts/disable.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
+import { resetFactors } from '#src/credentials/reset-factors.js';
+import { resealTotp } from '#src/credentials/totp/stored-totp.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
-import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
+import { addApp, challengeOf, complete, newCode, send, signUpWithApp } from './authenticator-app.js';
+import { call, createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';
@@ -89,6 +93,22 @@ t.test('a key, a foreign key, a trigger or a sequence that cannot be distributed
   t.same(await planted('ALTER TABLE auth.sessions ADD COLUMN planted bigserial'), ['default sessions']);
 });
 
+/** Does everything that can be done with an authenticator app and recovery codes, and leaves none. */
+async function useApp(service: Service, credentials: { username: string; password: string }): Promise<void> {
+  const { app, base, config } = service;
+  const { token } = (await post(`${base}/auth/sign-in`, credentials)).body;
+  const { secret, codes } = await addApp(service, token);
+  const challenge = await challengeOf(service, credentials);
+  const { body } = await complete(service, challenge, { recoveryCode: codes[0] });
+  const totp = await newCode(service, secret);
+  await send(service, ['POST', '/auth/step-up'], body.token, { totp });
+  await send(service, ['POST', '/auth/totp/confirm'], token, { totp });
+  await get(`${base}/auth/factors`, token);
+  await transact(app.pg, db => resealTotp(db, [{ id: 'next', key: randomBytes(32) }, ...config.authSecrets], 10));
+  await send(service, ['POST', '/auth/recovery-codes'], body.token);
+  await send(service, ['DELETE', '/auth/totp'], body.token);
+}
+
 t.test('what the service sends has no form that a distributed table cannot do', async t => {
   const texts = new Set<string>();
   const { query } = pg.Client.prototype;
@@ -136,10 +156,13 @@ t.test('what the service sends has no form that a distributed table cannot do', 
   const reset = { ...(await tokenOf('reset-password')), newPassword: 'the third sesame 44' };
   t.equal((await post(`${base}/auth/password/reset`, reset)).status, 204);
   await mailbox.next(email, { template: 'password-reset' });
+  await useApp(service, { ...credentials, password: reset.newPassword });
   await withClient(service.config.databaseUrl, async db => {
     for (const disabled of [true, false]) {
       t.equal(await setDisabled(db, { username: credentials.username, disabled }, SERVICE_ORIGIN), true);
     }
+    const ada = await signUpWithApp(service);
+    t.match(await inTransaction(db, () => resetFactors(db, ada.id, SERVICE_ORIGIN)), { totp: true });
     const filter = { prefix: credentials.username, isDisabled: false };
     const { accounts } = await listAccounts(db, filter, { after: undefined, limit: 1 });
     t.match(await findAccount(db, accounts[0]?.id as string), { id: accounts[0]?.id });
@@ -159,7 +182,19 @@ t.test('what the service sends has no form that a distributed table cannot do', 
     for (const table of changed) seen.add(table);
     t.same(obstacles, [], text);
   }
-  t.same([...seen].sort(), ['audit_events', 'identifiers', 'one_time_tokens', 'sessions', 'sign_up_keys', 'users']);
+  t.same([...seen].sort(), [
+    ...[
+      'audit_events',
+      'identifiers',
+      'one_time_tokens',
+      'passkeys',
+      'recovery_codes',
+      'sessions',
+      'sign_up_keys',
+      'totp',
+    ],
+    ...['used_challenges', 'users'],
+  ]);
 
   for (const [planted, obstacle] of [
     ['UPDATE auth.sessions SET revoked_at = CASE WHEN true THEN now() END', 'sessions: now in CaseExpr'],

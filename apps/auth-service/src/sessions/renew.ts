@@ -17,8 +17,10 @@ const renew = (changes: string) =>
   )
   SELECT ${STATE} FROM s`);
 
-// A password does not make the proof of a second factor any younger.
-const RENEW = renew(`salt = $salt, auth_time = CASE WHEN 'mfa' = ANY (s.amr) THEN s.auth_time ELSE now() END`);
+// A password does not make the proof of a second factor any younger. A distributed table takes no now() in CASE.
+const RENEW = renew(
+  `salt = $salt, auth_time = least(now(), CASE WHEN 'mfa' = ANY (s.amr) THEN s.auth_time ELSE 'infinity'::timestamptz END)`,
+);
 const STEP_UP = renew('amr = $amr, auth_time = now()');
 
 /**
