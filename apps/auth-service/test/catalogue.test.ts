@@ -1,4 +1,5 @@
-import { inTransaction, withClient } from '@latchkey/service-kit/database';
+import { randomBytes } from 'node:crypto';
+import { inTransaction, transact, withClient } from '@latchkey/service-kit/database';
 import type { SignedIn } from '@latchkey/user-schema';
 import pg from 'pg';
 import t, { type Test } from 'tap';
@@ -7,10 +8,13 @@ import { findAccount } from '#src/accounts/details.js';
 import { setDisabled } from '#src/accounts/disable.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
+import { resetFactors } from '#src/credentials/reset-factors.js';
+import { resealTotp } from '#src/credentials/totp/stored-totp.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
+import { addApp, challengeOf, complete, newCode, send, signUpWithApp } from './authenticator-app.js';
 import { call, createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
-import { addPasskey, newDevice, send, signIn, signInOptions } from './passkey-helper.js';
+import { addPasskey, newDevice, send as sendTo, signIn, signInOptions } from './passkey-helper.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';
 
@@ -107,14 +111,30 @@ async function usePasskeys(
   t.equal((await post(`${base}/auth/sign-in/second-factor`, { challenge, passkey })).status, 200);
   t.equal((await signIn(service, device)).status, 200);
   const strong = (await post(`${base}/auth/refresh`, { refreshToken })).body.token;
-  const options = (await send(`${base}/auth/step-up/passkey/options`, 'POST', strong)).body;
-  t.equal((await send(`${base}/auth/step-up`, 'POST', strong, { passkey: device.get(options) })).status, 200);
+  const options = (await sendTo(`${base}/auth/step-up/passkey/options`, 'POST', strong)).body;
+  t.equal((await sendTo(`${base}/auth/step-up`, 'POST', strong, { passkey: device.get(options) })).status, 200);
   await get(`${base}/auth/factors`, strong);
   const path = `${base}/auth/passkeys/${added.body.id}`;
-  t.equal((await send(path, 'PATCH', strong, { name: 'Laptop' })).status, 200);
-  t.equal((await send(path, 'DELETE', strong)).status, 204);
+  t.equal((await sendTo(path, 'PATCH', strong, { name: 'Laptop' })).status, 200);
+  t.equal((await sendTo(path, 'DELETE', strong)).status, 204);
   const creation = (await post(`${base}/auth/sign-up/passkey/options`, { username: newCredentials().username })).body;
   t.equal((await post(`${base}/auth/sign-up/passkey`, { response: device.create(creation) })).status, 201);
+}
+
+/** Does everything that can be done with an authenticator app and recovery codes, and leaves none. */
+async function useApp(service: Service, credentials: { username: string; password: string }): Promise<void> {
+  const { app, base, config } = service;
+  const { token } = (await post(`${base}/auth/sign-in`, credentials)).body;
+  const { secret, codes } = await addApp(service, token);
+  const challenge = await challengeOf(service, credentials);
+  const { body } = await complete(service, challenge, { recoveryCode: codes[0] });
+  const totp = await newCode(service, secret);
+  await send(service, ['POST', '/auth/step-up'], body.token, { totp });
+  await send(service, ['POST', '/auth/totp/confirm'], token, { totp });
+  await get(`${base}/auth/factors`, token);
+  await transact(app.pg, db => resealTotp(db, [{ id: 'next', key: randomBytes(32) }, ...config.authSecrets], 10));
+  await send(service, ['POST', '/auth/recovery-codes'], body.token);
+  await send(service, ['DELETE', '/auth/totp'], body.token);
 }
 
 t.test('what the service sends has no form that a distributed table cannot do', async t => {
@@ -165,10 +185,13 @@ t.test('what the service sends has no form that a distributed table cannot do', 
   const reset = { ...(await tokenOf('reset-password')), newPassword: 'the third sesame 44' };
   t.equal((await post(`${base}/auth/password/reset`, reset)).status, 204);
   await mailbox.next(email, { template: 'password-reset' });
+  await useApp(service, { ...credentials, password: reset.newPassword });
   await withClient(service.config.databaseUrl, async db => {
     for (const disabled of [true, false]) {
       t.equal(await setDisabled(db, { username: credentials.username, disabled }, SERVICE_ORIGIN), true);
     }
+    const ada = await signUpWithApp(service);
+    t.match(await inTransaction(db, () => resetFactors(db, ada.id, SERVICE_ORIGIN)), { totp: true });
     const filter = { prefix: credentials.username, isDisabled: false };
     const { accounts } = await listAccounts(db, filter, { after: undefined, limit: 1 });
     t.match(await findAccount(db, accounts[0]?.id as string), { id: accounts[0]?.id });
@@ -189,7 +212,16 @@ t.test('what the service sends has no form that a distributed table cannot do', 
     t.same(obstacles, [], text);
   }
   t.same([...seen].sort(), [
-    ...['audit_events', 'identifiers', 'one_time_tokens', 'passkeys', 'recovery_codes', 'sessions', 'sign_up_keys'],
+    ...[
+      'audit_events',
+      'identifiers',
+      'one_time_tokens',
+      'passkeys',
+      'recovery_codes',
+      'sessions',
+      'sign_up_keys',
+      'totp',
+    ],
     ...['used_challenges', 'users'],
   ]);
 

@@ -200,7 +200,7 @@ t.test('a check that is answered before Fastify is answered as its route answers
   const [first, early, route] = [
     await ask(service, '/auth/verify', [`Bearer ${body.token}`]),
     await ask(service, '/auth/verify', [`Bearer ${body.token}`]),
-    await ask(service, '/auth/verify?of=nothing', [`Bearer ${body.token}`]),
+    await ask(service, '/auth/verify?acr=aal1', [`Bearer ${body.token}`]),
   ];
   const shapeOf = ({ status, rawHeaders, text }: Awaited<ReturnType<typeof ask>>) => ({
     ...{ status, text },
@@ -229,7 +229,7 @@ t.test('a check that is answered before Fastify is answered as its route answers
     return 218;
   });
   t.equal((await ask(service, '/auth/verify', [`Bearer ${body.token}`])).status, 218);
-  t.equal((await ask(service, '/auth/verify?of=nothing', [`Bearer ${body.token}`])).status, 200);
+  t.equal((await ask(service, '/auth/verify?acr=aal1', [`Bearer ${body.token}`])).status, 200);
   service.app.startDraining();
   const last = await ask(service, '/auth/verify', [`Bearer ${body.token}`]);
   t.same([last.status, last.headers.connection], [200, 'close'], 'a service that closes ends the connection');

@@ -28,7 +28,7 @@ const FIND_PENDING = statement<Sealed, { accountId: string }>(`
 
 // The version changes with what proves the account: a sign-in that has begun without the app does not go on without it.
 const NEXT_VERSION = (from: string) =>
-  `versioned AS (UPDATE auth.users SET credential_version = credential_version + 1 WHERE id IN (SELECT account_id FROM ${from}))`;
+  `versioned AS (UPDATE auth.users SET credential_version = credential_version + 1 WHERE id = $accountId AND EXISTS (SELECT FROM ${from}))`;
 
 const CONFIRM = statement<Confirmed, { accountId: string; secret: Buffer; step: number; origin: string }>(`
   WITH confirmed AS (
