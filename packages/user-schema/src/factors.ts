@@ -1,4 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { EmailAddress } from './email.js';
+import { Username } from './user.js';
 
 /** What proves an account beside its password. A passkey also signs in alone. */
 export const SECOND_FACTORS = ['totp', 'recovery_code', 'passkey'] as const;
@@ -246,3 +248,17 @@ export type PasskeyOptionsRequest = Static<typeof PasskeyOptionsRequest>;
 /** The body of a sign-in with a passkey. */
 export const PasskeySignInRequest = Type.Object({ response: PasskeyAssertion }, { additionalProperties: false });
 export type PasskeySignInRequest = Static<typeof PasskeySignInRequest>;
+
+/** The body of a request for the options of a sign-up with a passkey, without a password. */
+export const PasskeySignUpOptionsRequest = Type.Object(
+  { username: Username, email: Type.Optional(EmailAddress) },
+  { additionalProperties: false },
+);
+export type PasskeySignUpOptionsRequest = Static<typeof PasskeySignUpOptionsRequest>;
+
+/** The body of a sign-up with a passkey: the challenge of its options names the account. */
+export const PasskeySignUpRequest = Type.Object(
+  { response: PasskeyRegistration, name: Type.Optional(PasskeyName) },
+  { additionalProperties: false },
+);
+export type PasskeySignUpRequest = Static<typeof PasskeySignUpRequest>;
