@@ -4,7 +4,7 @@ import { createTestIssuer, type TestIssuerOptions } from '#src/testing/index.js'
 import {
   addressStories,
   closedSignUpStories,
-  factorNoticeStories,
+  factorChangeStories,
   factorStories,
   passkeyStories,
   recoveryStories,
@@ -36,7 +36,7 @@ async function start(t: Test, options: TestIssuerOptions & { overHttp?: boolean 
 
 for (const overHttp of [false, true]) {
   for (const [options, stories] of [
-    [{}, { ...addressStories, ...recoveryStories, ...factorStories, ...factorNoticeStories, ...passkeyStories }],
+    [{}, { ...addressStories, ...recoveryStories, ...factorStories, ...factorChangeStories, ...passkeyStories }],
     [{ signUp: 'email' }, silentSignUpStories],
     [{ signUp: 'closed' }, closedSignUpStories],
     [{ secondFactor: 'required' }, requiredFactorStories],

@@ -249,16 +249,20 @@ export type PasskeyOptionsRequest = Static<typeof PasskeyOptionsRequest>;
 export const PasskeySignInRequest = Type.Object({ response: PasskeyAssertion }, { additionalProperties: false });
 export type PasskeySignInRequest = Static<typeof PasskeySignInRequest>;
 
-/** The body of a request for the options of a sign-up with a passkey, without a password. */
+/** The body of a request for the options of a sign-up with a passkey. */
 export const PasskeySignUpOptionsRequest = Type.Object(
   { username: Username, email: Type.Optional(EmailAddress) },
   { additionalProperties: false },
 );
 export type PasskeySignUpOptionsRequest = Static<typeof PasskeySignUpOptionsRequest>;
 
-/** The body of a sign-up with a passkey: the challenge of its options names the account. */
+/** The body of a sign-up with a passkey, without a password. The username is that of its options. */
 export const PasskeySignUpRequest = Type.Object(
   { response: PasskeyRegistration, name: Type.Optional(PasskeyName) },
   { additionalProperties: false },
 );
 export type PasskeySignUpRequest = Static<typeof PasskeySignUpRequest>;
+
+/** The origins of other domains that may use the passkeys of a domain (WebAuthn Level 3 §5.11). */
+export const RelatedOrigins = Type.Object({ origins: Type.Array(Type.String()) });
+export type RelatedOrigins = Static<typeof RelatedOrigins>;

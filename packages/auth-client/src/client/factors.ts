@@ -34,7 +34,8 @@ export interface FactorMethods {
    * @param confirmation - `totp` is the code that the app shows
    * @returns ten recovery codes, to be shown once; earlier ones are void
    * @throws AuthProblemError `invalid_token`, `invalid_second_factor` (wrong code), `not_found` (no secret was made, or too long
-   *   ago), or `too_many_requests`
+   *   ago), `too_many_requests`, or `insufficient_user_authentication` when the account has got a factor that this session has not
+   *   proved
    * @throws AuthTransportError
    */
   confirmTotp(token: string, confirmation: TotpConfirmation, options?: RequestOptions): Promise<RecoveryCodes>;
@@ -52,7 +53,8 @@ export interface FactorMethods {
    * it with `Retry-After`.
    *
    * @param token - an access token of a user who signed in not long ago
-   * @throws AuthProblemError `invalid_token` or `insufficient_user_authentication`
+   * @throws AuthProblemError `invalid_token`, `insufficient_user_authentication`, or `not_found` when the account has no factor
+   *   for which they could stand
    * @throws AuthTransportError
    */
   makeRecoveryCodes(token: string, options?: RequestOptions): Promise<RecoveryCodes>;

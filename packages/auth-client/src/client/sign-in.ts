@@ -38,7 +38,7 @@ export interface SignInMethods {
    *
    * @param about - with the `challenge` of a {@link SecondFactorRequiredError}, for {@link SignInMethods.completeSignIn};
    *   otherwise for {@link SignInMethods.signInWithPasskey}
-   * @throws AuthProblemError `invalid_challenge`, or `not_found` (the service has no passkeys)
+   * @throws AuthProblemError `invalid_challenge`, or `not_found` (the service or the account has no passkeys)
    * @throws AuthTransportError
    */
   passkeySignInOptions(about?: PasskeyOptionsRequest, options?: RequestOptions): Promise<PasskeyRequestOptions>;

@@ -13,7 +13,8 @@ export interface StepUpMethods {
    * @param proof - one of `password`, `totp`, `recoveryCode` and `passkey`: the response to the options of
    *   {@link StepUpMethods.stepUpPasskeyOptions}
    * @throws AuthProblemError `invalid_token`, `invalid_credentials` (wrong password), `invalid_second_factor` (wrong or used),
-   *   `too_many_requests`, or `insufficient_user_authentication`: a password does not do for a session that has `aal2`
+   *   `too_many_requests`, or `insufficient_user_authentication`: a password does not do for a session that has `aal2`, while
+   *   the account has a second factor
    * @throws AuthTransportError
    */
   stepUp(token: string, proof: StepUpProof, options?: RequestOptions): Promise<SignedIn>;
@@ -22,7 +23,7 @@ export interface StepUpMethods {
    * {@link StepUpMethods.stepUp}. Nothing is stored.
    *
    * @param token - a user's access token
-   * @throws AuthProblemError `invalid_token`, or `not_found` (the service has no passkeys)
+   * @throws AuthProblemError `invalid_token`, or `not_found` (the service or the account has no passkeys)
    * @throws AuthTransportError
    */
   stepUpPasskeyOptions(token: string, options?: RequestOptions): Promise<PasskeyRequestOptions>;

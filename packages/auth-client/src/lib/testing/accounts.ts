@@ -32,8 +32,6 @@ export type Accounts = {
   findById(accountId: string): Account | undefined;
   /** Finds the account with a user handle of passkeys. */
   findByHandle(handle: string): Account | undefined;
-  /** Whether an account has a credential of a passkey. */
-  hasCredential(credentialId: string): boolean;
   /** Starts a session, of a sign-in at `authTime` (in seconds since 1970): now by default. */
   startSession(
     user: User,
@@ -93,8 +91,6 @@ export function createAccounts(
     findByEmail: email => [...accounts.values()].find(({ user }) => user.email?.toLowerCase() === email.toLowerCase()),
     findById: accountId => [...accounts.values()].find(({ user }) => user.id === accountId),
     findByHandle: handle => [...accounts.values()].find(({ factors }) => factors.passkeyHandle === handle),
-    hasCredential: credentialId =>
-      [...accounts.values()].some(({ factors }) => factors.passkeys.some(one => one.credentialId === credentialId)),
     startSession(user, { amr, userAgent, authTime = nowS() }) {
       const now = new Date().toISOString();
       const session = {

@@ -1,7 +1,7 @@
 import { type Factors, type RecoveryCodes, TotpConfirmation, type TotpEnrolment } from '@latchkey/user-schema';
-import { combineAmr, dropUselessCodes } from './factors.js';
+import { acrOf, combineAmr, dropUselessCodes, highestAcr, methodsOf } from './factors.js';
 import { toPasskey } from './passkey-routes.js';
-import { invalidSecondFactor, notFound } from './problems.js';
+import { insufficientAuthentication, invalidSecondFactor, notFound } from './problems.js';
 import { replaceCodes } from './recovery-codes.js';
 import { anySession, currentSession, empty, type Handler, json, readBody, requireFresh } from './requests.js';
 import { encodeBase32, newTotpSecret } from './totp.js';
@@ -35,6 +35,9 @@ export const factorRoutes: Record<string, Handler> = {
     if (!secret) throw notFound('authenticator app to confirm: make its secret first');
     const lastStep = state.totpClock.stepOf(secret, code);
     if (lastStep === undefined) throw invalidSecondFactor();
+    // The account may have got its first factor after the session made this secret.
+    const acr = highestAcr(factors);
+    if (acr === 'aal2' && acrOf(session.amr) !== acr) throw insufficientAuthentication({ acr });
     factors.totp = { secret, lastStep, createdAt: new Date().toISOString() };
     factors.pendingTotp = undefined;
     account.credentialVersion++;
@@ -55,6 +58,7 @@ export const factorRoutes: Record<string, Handler> = {
   },
   'POST /auth/recovery-codes': async (state, request) => {
     const { account } = requireFresh(state, currentSession(state, request));
+    if (methodsOf(account.factors).length === 0) throw notFound('second factor, which recovery codes stand for');
     state.mailbox.sendNotice('recovery-codes-made', account.user.email);
     return json({ recoveryCodes: replaceCodes(account.factors) } satisfies RecoveryCodes);
   },

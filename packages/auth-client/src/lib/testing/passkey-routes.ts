@@ -12,7 +12,17 @@ import { combineAmr, dropUselessCodes, methodsOf, type TestPasskey } from './fac
 import { notFound, ProblemError, signUpClosed, usernameTaken } from './problems.js';
 import { passkeyAmr } from './proofs.js';
 import { replaceCodes } from './recovery-codes.js';
-import { anySession, empty, type Handler, type IssuerState, json, Name, readBody, requireFresh } from './requests.js';
+import {
+  anySession,
+  currentSession,
+  empty,
+  type Handler,
+  type IssuerState,
+  json,
+  Name,
+  readBody,
+  requireFresh,
+} from './requests.js';
 import { startSignIn } from './sign-in-routes.js';
 import { challengeOf, readRegistration } from './webauthn.js';
 
@@ -21,7 +31,7 @@ const AddPasskeyRequest = Type.Object(
   { additionalProperties: false },
 );
 const RenamePasskeyRequest = Type.Object({ name: Name }, { additionalProperties: false });
-const ALGORITHMS = [-8, -7, -257];
+const ALGORITHMS = [-7, -8, -257];
 const TIMEOUT_MS = 300_000;
 const HANDLE_BYTES = 32;
 const MAX_PASSKEYS = 20;
@@ -47,6 +57,8 @@ export const passkeyRoutes: Record<string, Handler> = {
     const challenge = state.challenges.open('passkey-registration', challengeOf(response));
     if (challenge?.sessionId !== session.id || state.challenges.isUsed(challenge)) throw passkeyRejected();
     const passkey = register(state, response, name);
+    const isKnown = factors.passkeys.some(({ credentialId }) => credentialId === passkey.credentialId);
+    if (isKnown || (factors.passkeyHandle ?? challenge.handle) !== challenge.handle) throw passkeyRejected();
     checkRoom(factors.passkeys);
     state.challenges.use(challenge);
     const recoveryCodes = methodsOf(factors).length === 0 ? replaceCodes(factors) : undefined;
@@ -57,12 +69,12 @@ export const passkeyRoutes: Record<string, Handler> = {
     return json({ ...toPasskey(passkey), ...(recoveryCodes && { recoveryCodes }) } satisfies AddedPasskey, 201);
   },
   'PATCH /auth/passkeys/:id': async (state, request, { id }) => {
-    const passkey = findPasskey(anySession(state, request).account, id);
+    const passkey = findPasskey(currentSession(state, request).account, id);
     passkey.name = (await readBody(request, RenamePasskeyRequest)).name;
     return json(toPasskey(passkey));
   },
   'DELETE /auth/passkeys/:id': async (state, request, { id }) => {
-    const { account } = requireFresh(state, anySession(state, request));
+    const { account } = requireFresh(state, currentSession(state, request));
     const { factors, user } = account;
     const passkey = findPasskey(account, id);
     if (account.password === undefined && factors.passkeys.length === 1) {
@@ -122,8 +134,7 @@ function creationOptions(
   };
 }
 
-function register({ accounts, rpId }: IssuerState, response: PasskeyRegistration, name = 'Passkey'): TestPasskey {
-  if (accounts.hasCredential(response.id)) throw passkeyRejected();
+function register({ rpId }: IssuerState, response: PasskeyRegistration, name = 'Passkey'): TestPasskey {
   try {
     const registration = readRegistration(response, rpId);
     return { ...registration, id: randomUUID(), name, createdAt: new Date().toISOString(), lastUsedAt: null };

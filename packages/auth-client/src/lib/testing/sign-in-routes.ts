@@ -13,6 +13,7 @@ import {
   invalidChallenge,
   invalidCredentials,
   invalidSecondFactor,
+  notFound,
   ProblemError,
   secondFactorRequired,
 } from './problems.js';
@@ -44,8 +45,13 @@ export function startSignIn(
   return json(tokens.signedIn(session), status);
 }
 
-/** The options of an assertion: by a passkey of the account, or by any. */
+/**
+ * The options of an assertion: by a passkey of the account, or by any.
+ *
+ * @throws ProblemError when the account has none
+ */
 export function requestOptions({ rpId }: IssuerState, challenge: string, account?: Account): PasskeyRequestOptions {
+  if (account?.factors.passkeys.length === 0) throw notFound('passkey');
   const allowCredentials = account?.factors.passkeys.map(({ credentialId: id }) => ({
     id,
     type: 'public-key' as const,

@@ -26,7 +26,8 @@ export const signUp: Handler = async (state, request) => {
       throw new ProblemError(422, 'idempotency_key_reused', detail);
     }
     const session = accounts.findSession(before.signUp.sessionId);
-    const isUnchanged = session?.refreshTokens.length === 1 && methodsOf(before.factors).length === 0;
+    const isUnproved = methodsOf(before.factors).length > 0 || session?.amr.includes('mfa');
+    const isUnchanged = session?.refreshTokens.length === 1 && !isUnproved;
     return isUnchanged ? json(tokens.signedIn(session), 201) : startSignIn(state, request, before, ['pwd'], 201);
   }
   checkPassword(body.password, state.passwordMinLength, '/password');

@@ -1,7 +1,7 @@
 import { PasskeyAssertion, RecoveryCode, type SecondFactorProof, TotpCode } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { nowS } from './accounts.js';
-import { acrOf, combineAmr } from './factors.js';
+import { acrOf, combineAmr, highestAcr } from './factors.js';
 import { insufficientAuthentication, invalidCredentials, invalidSecondFactor } from './problems.js';
 import { checkFactor } from './proofs.js';
 import { anySession, type Current, type Handler, type IssuerState, json, Password, readBody } from './requests.js';
@@ -27,7 +27,9 @@ export const stepUpRoutes: Record<string, Handler> = {
       password === undefined
         ? proveFactor(state, current, factor as SecondFactorProof)
         : provePassword(current, password);
-    session.amr = combineAmr(session.amr, proved);
+    // Without a factor any more, the session is from now on one of the password.
+    const isPasswordOnly = password !== undefined && highestAcr(current.account.factors) === 'aal1';
+    session.amr = isPasswordOnly ? proved : combineAmr(session.amr, proved);
     session.authTime = nowS();
     return json(state.tokens.signedIn(state.accounts.rotate(session)));
   },
@@ -49,7 +51,8 @@ function proveFactor(state: IssuerState, { account, session }: Current, proof: S
 
 function provePassword({ account, session }: Current, password: string): readonly string[] {
   // It would make the proof of the second factor look younger than it is.
-  if (acrOf(session.amr) === 'aal2') throw insufficientAuthentication({ acr: 'aal2' });
+  const acr = highestAcr(account.factors);
+  if (acr === 'aal2' && acrOf(session.amr) === acr) throw insufficientAuthentication({ acr });
   if (account.password !== password) throw invalidCredentials();
   return ['pwd'];
 }

@@ -3,7 +3,7 @@ import type { PasskeyAssertion, PasskeyRegistration } from '@latchkey/user-schem
 import { type CborValue, decodeCbor } from './cbor.js';
 import type { TestPasskey } from './factors.js';
 
-type ClientData = { type: string; challenge: string; origin: string; crossOrigin?: boolean };
+type ClientData = { type: string; challenge: string; origin: string; crossOrigin?: boolean; topOrigin?: string };
 type AuthenticatorData = { counter: number; backupEligible: boolean; backedUp: boolean; attested: Buffer };
 type CoseMap = Map<number | string, CborValue>;
 
@@ -72,7 +72,8 @@ function readClientData(encoded: string): ClientData | undefined {
 
 function checkClientData(encoded: string, type: string): void {
   const data = readClientData(encoded);
-  if (data?.type !== type || data.crossOrigin) throw new Error(`The client data are not of ${type}.`);
+  const isFramed = data?.crossOrigin || data?.topOrigin !== undefined;
+  if (data?.type !== type || isFramed) throw new Error(`The client data are not of ${type}.`);
 }
 
 function readAuthenticatorData(data: Buffer, rpId: string, more = 0): AuthenticatorData {

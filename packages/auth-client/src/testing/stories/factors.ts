@@ -264,8 +264,42 @@ export const factorStories: Record<string, Story> = {
   },
 };
 
-/** The stories of what the owner of an account is told of its factors. */
-export const factorNoticeStories: Record<string, Story> = {
+/** The stories of what a change of the factors of an account brings about elsewhere. */
+export const factorChangeStories: Record<string, Story> = {
+  'recovery codes stand for a factor that the account has': async target => {
+    const { client } = target;
+    const { token } = await client.signUp(newPerson().credentials);
+    await assert.rejects(client.makeRecoveryCodes(token), { code: 'not_found' });
+    assert.equal((await client.factors(token)).recoveryCodesLeft, 0);
+  },
+
+  'a session that has not proved the first factor adds none': async target => {
+    const { client, totpCode } = target;
+    const { credentials } = newPerson();
+    const [ada, thief] = [await client.signUp(credentials), await client.signIn(credentials)];
+    await enrolIn(target, ada.token);
+    const { secret } = await client.startTotp((await client.refresh(ada.refreshToken)).token);
+    const totp = await totpCode(secret);
+    await assert.rejects(client.confirmTotp(thief.token, { totp }), { ...WEAK, acr: 'aal2' });
+  },
+
+  'a sign-up that is sent again asks for the factor': async ({ client, totpCode }) => {
+    const { credentials } = newPerson();
+    const idempotencyKey = credentials.username;
+    const { token } = await client.signUp(credentials, { idempotencyKey });
+    const { secret } = await client.startTotp(token);
+    await client.confirmTotp(token, { totp: await totpCode(secret) });
+    await dueFactor(client.signUp(credentials, { idempotencyKey }));
+  },
+
+  'a session whose account has no factor any more is one of the password when that is proved': async target => {
+    const { client } = target;
+    const { credentials, signedIn } = await signUpEnrolled(target);
+    await client.removeTotp(signedIn.token);
+    const { acr, amr } = claimsOf(await client.stepUp(signedIn.token, { password: credentials.password }));
+    assert.deepEqual([acr, amr], ['aal1', ['pwd']]);
+  },
+
   'the owner is told of each change, and of each recovery code that is used': async target => {
     const { client, mailbox } = target;
     const { signedIn, ...person } = await signUpVerified(target);

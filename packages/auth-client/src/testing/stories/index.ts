@@ -1,5 +1,5 @@
 export { addressStories } from './addresses.js';
-export { factorNoticeStories, factorStories, requiredFactorStories } from './factors.js';
+export { factorChangeStories, factorStories, requiredFactorStories } from './factors.js';
 export { passkeyStories } from './passkeys.js';
 export { recoveryStories } from './recovery.js';
 export { closedSignUpStories, silentSignUpStories } from './sign-up.js';
