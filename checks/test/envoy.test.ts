@@ -23,6 +23,7 @@ t.test('Envoy verifies tokens itself', { skip: envoy.skip }, async t => {
   t.equal((await call(`${base}/notes`, token, { headers: forged })).status, 200);
   t.equal(notes.seen[0]?.headers['x-auth-user-id'], user.id);
   t.equal(notes.seen[0]?.headers['x-auth-username'], user.username);
+  t.equal(notes.seen[0]?.headers['x-auth-acr'], 'aal1');
   t.equal(notes.seen[0]?.headers.authorization, `Bearer ${token}`, 'for the guard of the service');
 
   const [head, claims, signature] = token.split('.') as [string, string, string];

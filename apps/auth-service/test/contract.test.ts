@@ -13,12 +13,15 @@ import { createTestIssuer } from '@latchkey/auth-client/testing';
 import {
   addressStories,
   closedSignUpStories,
+  factorStories,
   recoveryStories,
+  requiredFactorStories,
   type Story,
   type StoryTarget,
   silentSignUpStories,
 } from '@latchkey/auth-client/testing/stories';
 import type { Session } from '@latchkey/user-schema';
+import { HOTP, Secret } from 'otpauth';
 import t, { type Test } from 'tap';
 import { hashClientSecret } from '#src/clients/secret.js';
 import { insertClient } from '#src/clients/stored-clients.js';
@@ -376,9 +379,26 @@ for (const [name, start] of Object.entries(targets)) {
   });
 }
 
-/** The service in a way to sign up, with its development mailbox. */
-async function serviceOfMails(t: Test, signUp: Config['signUp']): Promise<StoryTarget> {
-  const { base, sql } = await startService(t, { signUp });
+const STEP_MS = 30_000;
+// A code is used within this time.
+const MARGIN_MS = 5000;
+
+/** Gives codes of authenticator apps, each once. The service accepts those of a step earlier and later too; beyond that, waits. */
+function createTotpCodes(): StoryTarget['totpCode'] {
+  const given = new Map<string, number>();
+  return async secret => {
+    const earliest = Math.floor((Date.now() + MARGIN_MS) / STEP_MS) - 1;
+    const step = Math.max(earliest, (given.get(secret) ?? 0) + 1);
+    given.set(secret, step);
+    const waitMs = (step - 1) * STEP_MS - Date.now();
+    if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs));
+    return HOTP.generate({ secret: Secret.fromBase32(secret), counter: step });
+  };
+}
+
+/** The service with these settings, with its development mailbox. */
+async function serviceOfMails(t: Test, settings: Partial<Config>): Promise<StoryTarget> {
+  const { base, sql } = await startService(t, settings);
   const client = createAuthClient({ baseUrl: base });
   return {
     client,
@@ -391,17 +411,21 @@ async function serviceOfMails(t: Test, signUp: Config['signUp']): Promise<StoryT
       return signedIn;
     },
     post: (path, body) => fetch(`${base}${path}`, posting(body, {})),
+    get: (path, token) => fetch(`${base}${path}`, { headers: bearer(token) }),
+    totpCode: createTotpCodes(),
+    origin: 'http://localhost:3000',
   };
 }
 
-const mailStories: [signUp: Config['signUp'], stories: Record<string, Story>][] = [
-  ['open', { ...addressStories, ...recoveryStories }],
-  ['email', silentSignUpStories],
-  ['closed', closedSignUpStories],
+const settingsAndStories: [settings: Partial<Config>, stories: Record<string, Story>][] = [
+  [{ signUp: 'open' }, { ...addressStories, ...recoveryStories, ...factorStories }],
+  [{ signUp: 'email' }, silentSignUpStories],
+  [{ signUp: 'closed' }, closedSignUpStories],
+  [{ secondFactor: 'required' }, requiredFactorStories],
 ];
-for (const [signUp, told] of mailStories) {
-  t.test(`addresses and recovery, SIGN_UP=${signUp}`, async t => {
-    const target = await serviceOfMails(t, signUp);
+for (const [settings, told] of settingsAndStories) {
+  t.test(`the stories of the client, with ${JSON.stringify(settings)}`, async t => {
+    const target = await serviceOfMails(t, settings);
     for (const [story, tell] of Object.entries(told)) await t.test(story, () => tell(target));
   });
 }

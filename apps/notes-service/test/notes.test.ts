@@ -5,6 +5,9 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAuthClient } from '@latchkey/auth-client';
+import { authGuard } from '@latchkey/auth-client/fastify';
+import { createTestIssuer } from '@latchkey/auth-client/testing';
+import { createService } from '@latchkey/service-kit/http';
 import pg from 'pg';
 import t from 'tap';
 import { buildApp } from '#src/app.js';
@@ -266,3 +269,25 @@ t.test('with a database of its own it takes the client that it is given', async 
   const unencoded = { ...env, AUTH_CLIENT_SECRET: 'x', DATABASE_URL: 'postgresql://notes:can/ary@db/notes' };
   t.throws(() => loadSettings(unencoded), { message: /DATABASE_URL is not a URL.*PGPASSWORD/ });
 });
+
+t.test(
+  'a service on the kit responds to a sign-in that is too weak with a problem, and says what it needs',
+  async t => {
+    const { issuer, audience, fetch, ...auth } = createTestIssuer();
+    t.teardown(() => auth.close());
+    const app = await createService({ logLevel: 'silent' }, async app => {
+      await app.register(authGuard, { issuer, audience, fetch });
+      app.get('/secrets', { onRequest: app.authenticate({ acr: 'aal2', maxAgeS: 600 }) }, async () => ({
+        secrets: [],
+      }));
+    });
+    t.teardown(() => app.close());
+    const ask = (token: string) => app.inject({ url: '/secrets', headers: { authorization: `Bearer ${token}` } });
+    const refused = await ask(auth.signIn('ada').token);
+    t.match(refused.json(), { type: /problem/, status: 401, code: 'insufficient_user_authentication' });
+    t.equal(refused.headers['content-type'], 'application/problem+json; charset=utf-8');
+    const challenge = 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age=600';
+    t.equal(refused.headers['www-authenticate'], challenge);
+    t.equal((await ask(auth.signIn('ada', { amr: ['pwd', 'otp', 'mfa'] }).token)).statusCode, 200);
+  },
+);

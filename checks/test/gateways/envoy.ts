@@ -4,10 +4,17 @@ import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } fro
 
 export const envoy: Gateway = {
   name: 'Envoy',
-  can: ['ask', 'resend', 'identify', 'drop underscores', 'explain'],
+  can: ['ask', 'resend', 'identify', 'drop underscores', 'explain', 'demand'],
   skip: skipWithout('envoy', '--version', { isInDebian: false }),
-  start: (t, upstreams) => startEnvoy(t, upstreams, readConfiguration('envoy/envoy.yaml')),
+  start: (t, upstreams) => startEnvoy(t, upstreams, withStepUp(readConfiguration('envoy/envoy.yaml'))),
 };
+
+/** Adds the route that demands a second factor before the others. */
+function withStepUp(configuration: string): string {
+  const [routes = ''] = /^ +routes:\n/m.exec(configuration) ?? [];
+  const indent = ' '.repeat(routes.search(/\S/) + 2);
+  return configuration.replace(routes, routes + readConfiguration('envoy/step-up.yaml').replaceAll(/^(?=.)/gm, indent));
+}
 
 export async function startEnvoy(...[t, { auth, notes }, configuration]: [...Parameters<Gateway['start']>, string]) {
   const port = await getPort({ host: '127.0.0.1' });

@@ -15,8 +15,9 @@ export type Upstreams = { auth: string[]; notes: string[] };
  * - `identify` requests by an id of its own
  * - `drop underscores`, that is, header fields with one in their name
  * - `explain` its own refusals as the services do, with a problem
+ * - `demand` a second factor before it passes anything on below /vault
  */
-type Feature = 'ask' | 'resend' | 'identify' | 'drop underscores' | 'explain';
+type Feature = 'ask' | 'resend' | 'identify' | 'drop underscores' | 'explain' | 'demand';
 
 /** A kind of gateway, with its configuration in `deploy/`. */
 export type Gateway = {

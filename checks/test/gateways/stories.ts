@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { createAuthClient } from '@latchkey/auth-client';
+import { createTestIssuer } from '@latchkey/auth-client/testing';
 import getPort from 'get-port';
 import type { Test } from 'tap';
 import { call, PASSWORD, type System, startSystem } from '../services.js';
@@ -52,7 +54,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     const { token, user } = await signUp();
     const authorization = `Authorization: Bearer ${token}`;
     const forgeries: string[][] = [
-      ['X-Auth-User-Id: root', 'X-Auth-Username: root', 'X-Auth-Session-Id: root'],
+      ['X-Auth-User-Id: root', 'X-Auth-Username: root', 'X-Auth-Session-Id: root', 'X-Auth-Acr: root'],
       ['x-auth-user-id: root', 'X-AUTH-USER-ID: root', 'x-AuTh-uSeR-iD: root'],
       ['X_Auth_User_Id: root', 'X-Auth_User_Id: root', 'X_Forwarded_For: 203.0.113.9'],
       ['X-Auth-User-Id : root'],
@@ -105,11 +107,52 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
         t.equal(headers['x-auth-user-id'], user.id, name);
         t.equal(headers['x-auth-username'], user.username, name);
         t.match(headers['x-auth-session-id'], /^[0-9a-f-]{36}$/, name);
+        t.equal(headers['x-auth-acr'], 'aal1', name);
       }
     }
     const forged = { 'x-request-id': 'forged', 'x-forwarded-for': '203.0.113.9' };
     const answer = await call(`${base}/auth/me`, token, { headers: forged });
     t.match(answer.headers.get('x-request-id'), /^[0-9a-f-]{32,36}$/, 'auth-service takes the gateway’s id');
+  },
+
+  async 'what needs a second factor is passed on with one only'(t, gateway, { authUrl, signUp }) {
+    if (!gateway.can.includes('demand')) return;
+    const notes = await startRecorder(t, () => ({ status: 200, body: '{}' }));
+    const base = await gateway.start(t, { auth: [authUrl], notes: [notes.url] });
+    const { token, refreshToken, user } = await signUp();
+    const challenge = 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age=600';
+    const forged = { headers: { 'x-auth-acr': 'aal2' } };
+    for (const path of [
+      '/vault',
+      '/vault/x',
+      '/vault?acr=aal1',
+      '/vault/x?max_age=1&acr=aal1',
+      '/%76ault',
+      '/notes/../vault',
+    ]) {
+      const answer = await sendRaw(
+        base,
+        `GET ${path} HTTP/1.1${CRLF}Host: gateway${CRLF}X-Auth-Acr: aal2${CRLF}Authorization: Bearer ${token}${CRLF}Connection: close${CRLF}${CRLF}`,
+      );
+      t.same(statuses(answer), [401], path);
+      t.match(answer, /"code":"insufficient_user_authentication"/, path);
+      t.equal(answer.split(challenge).length - 1, 1, path);
+    }
+    const missing = await call(`${base}/vault`, undefined, { method: 'POST', body: { text: 'x' } });
+    t.match(missing, { status: 401, body: { code: 'missing_token' } });
+    t.equal(missing.headers.get('www-authenticate'), 'Bearer');
+    t.equal(notes.seen.length, 0);
+
+    const client = createAuthClient({ baseUrl: base });
+    const { secret } = await client.startTotp(token);
+    // Its clock is ours, and it knows how codes are made.
+    await client.confirmTotp(token, { totp: createTestIssuer().totpCode(secret) });
+    const strong = await client.refresh(refreshToken);
+    const post = { method: 'POST', body: { text: 'x' }, ...forged };
+    t.equal((await call(`${base}/vault/x?y=1`, strong.token, post)).status, 200);
+    const [seen] = notes.seen;
+    t.match(seen, { method: 'POST', url: '/vault/x?y=1', body: '{"text":"x"}' });
+    t.match(seen?.headers, { 'x-auth-acr': 'aal2', 'x-auth-user-id': user.id, 'x-auth-username': user.username });
   },
 
   async 'what a service has for the inside stays inside'(t, gateway, { authUrl, notesUrl, signUp }) {
@@ -165,7 +208,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       const head = `GET ${target} HTTP/1.1${CRLF}Host: gateway${CRLF}Authorization: Bearer ${token}${CRLF}`;
       const answer = await sendRaw(base, `${head}Connection: close${CRLF}${CRLF}`);
       const urls = auth.seen.map(({ url }) => url).filter(url => url !== '/auth/verify');
-      for (const url of urls) t.match(url, /^\/(auth\/|oauth\/|\.well-known\/(jwks\.json|oauth-))/, target);
+      for (const url of urls) t.match(url, /^\/(auth\/|oauth\/|\.well-known\/(jwks\.json|oauth-|webauthn$))/, target);
       for (const { url } of notes.seen) t.match(url, /^\/notes(\/|\?|$)/, target);
       for (const url of urls) t.notMatch(url.split('?', 1)[0], /\/\/|\/\.\.?(\/|$)|%2e|%2f|%5c/i, `${target}: ${url}`);
       t.notMatch(answer, /swagger|openapi|process_cpu|"status":"ok"/, target);
@@ -389,9 +432,12 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     for (const { headers } of [...own.broken, ...own.whole]) t.equal(headers['idempotency-key'], '"mine"');
 
     const change = { currentPassword: 'wrong', newPassword: 'wrong too 42' };
+    const post = (path: string): [path: string, method: string, body: unknown] => [path, 'POST', { totp: 'x' }];
     const once: [path: string, method: string, body: unknown][] = [
       ['/auth/password', 'PUT', change],
       ['/notes', 'POST', { text: 'once' }],
+      ...['/auth/step-up', '/auth/totp/confirm', '/auth/passkeys', '/auth/sign-up/passkey'].map(path => post(path)),
+      ...['/auth/sign-in/second-factor', '/auth/sign-in/passkey'].map(path => post(path)),
     ];
     for (const [path, method, body] of once) {
       const { answers, broken, whole } = await attempt(path, { method, body });

@@ -6,22 +6,23 @@ import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } fro
 
 export const traefik: Gateway = {
   name: 'Traefik',
-  can: ['ask'],
+  can: ['ask', 'demand'],
   skip: skipWithout('traefik', 'version', { isInDebian: false }),
   async start(t, upstreams) {
     const [port, verify] = [await getPort({ host: '127.0.0.1' }), await getPort({ host: '127.0.0.1' })];
-    const dir = t.testdir({ 'traefik.yml': '', 'dynamic.yml': '' });
-    const place = (name: string) => {
+    const dir = t.testdir({ 'traefik.yml': '', dynamic: {} });
+    const place = (name: string, to = name) => {
       const placed = placeUpstreams(readConfiguration(`traefik/${name}`), upstreams)
         .replace('":8080"', `"127.0.0.1:${port}"`)
         .replaceAll('127.0.0.1:8081', `127.0.0.1:${verify}`)
-        .replace('/etc/traefik', dir);
-      writeFileSync(join(dir, name), placed);
+        .replace('filename: /etc/traefik/dynamic.yml', `directory: ${join(dir, 'dynamic')}`);
+      writeFileSync(join(dir, to), placed);
     };
     place('traefik.yml');
-    place('dynamic.yml');
+    place('dynamic.yml', 'dynamic/dynamic.yml');
+    place('step-up.yml', 'dynamic/step-up.yml');
     const url = await run(t, port, 'traefik', ['--configFile', join(dir, 'traefik.yml')]);
-    // It answers 404 to everything until it has read the second file, after some two seconds.
+    // It answers 404 to everything until it has read the other files, after some two seconds.
     while ((await fetch(`${url}/auth/me`)).status === 404) await pause(50);
     return url;
   },

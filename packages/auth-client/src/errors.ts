@@ -1,13 +1,15 @@
-import type { Problem, ProblemCode } from '@latchkey/user-schema';
+import type { Problem, ProblemCode, SecondFactor } from '@latchkey/user-schema';
+
+type OrdinaryCode = Exclude<ProblemCode, 'second_factor_required'>;
 
 /**
  * The service refused the request with a problem (RFC 9457). Its `detail` is the error's message.
  *
  * `code` is the problem's stable name. A newer service may send a code that this version does not list.
  */
-export class AuthProblemError extends Error {
-  override readonly name = 'AuthProblemError';
-  readonly code: ProblemCode;
+export class AuthProblemError<Code extends ProblemCode = OrdinaryCode> extends Error {
+  override readonly name: string = 'AuthProblemError';
+  readonly code: Code;
   /** The body of the response. */
   readonly problem: Problem;
   /** `Retry-After` in seconds (RFC 9110 §10.2.3); `undefined` when the response had none. */
@@ -17,13 +19,42 @@ export class AuthProblemError extends Error {
   /** With `insufficient_user_authentication`: the claim `acr` that the access token needs, such as `aal1`. */
   readonly acr: string | undefined;
 
-  constructor(problem: Problem, retryAfterS?: number, needed: { maxAgeS?: number; acr?: string } = {}) {
+  constructor(
+    problem: Problem & { code: Code },
+    retryAfterS?: number,
+    needed: { maxAgeS?: number; acr?: string } = {},
+  ) {
     super(problem.detail);
     this.code = problem.code;
     this.problem = problem;
     this.retryAfterS = retryAfterS;
     this.maxAgeS = needed.maxAgeS;
     this.acr = needed.acr;
+  }
+}
+
+/**
+ * The password is right, and the account has a second factor: `completeSignIn` with the challenge and a proof of one of the
+ * `methods` signs in. What a sign-in rejects with, and a sign-up that is sent again.
+ */
+export class SecondFactorRequiredError extends AuthProblemError<'second_factor_required'> {
+  override readonly name = 'SecondFactorRequiredError';
+  /** Identifies the sign-in. Good for one sign-in, and for five tries. */
+  readonly challenge: string;
+  /** What the account has. A newer service may send one that this version does not list. */
+  readonly methods: readonly SecondFactor[];
+  /** How long the challenge is good for, in seconds. */
+  readonly expiresIn: number;
+
+  constructor(
+    problem: Problem & { code: 'second_factor_required' } & Required<
+        Pick<Problem, 'challenge' | 'methods' | 'expiresIn'>
+      >,
+  ) {
+    super(problem);
+    this.challenge = problem.challenge;
+    this.methods = problem.methods;
+    this.expiresIn = problem.expiresIn;
   }
 }
 
@@ -75,7 +106,12 @@ export class SignUpPendingError extends Error {
 }
 
 /** What the methods of `AuthClient` and `UserSession` reject with. Switch on `code`. */
-export type AuthClientError = AuthProblemError | AuthTransportError | SignedOutError | SignUpPendingError;
+export type AuthClientError =
+  | AuthProblemError
+  | SecondFactorRequiredError
+  | AuthTransportError
+  | SignedOutError
+  | SignUpPendingError;
 
 const ERRORS = [AuthProblemError, AuthTransportError, SignedOutError, SignUpPendingError];
 

@@ -1,15 +1,30 @@
-import type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
+import {
+  type AccessTokenClaims,
+  type AuthenticationDemand,
+  demandChallenge,
+  meetsDemand,
+  type ServiceTokenClaims,
+} from '@latchkey/user-schema';
+import type {
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  onRequestAsyncHookHandler,
+} from 'fastify';
 import fp from 'fastify-plugin';
+import { AuthGuardError, refuse } from './auth-guard-error.js';
+import { checkDemand } from './lib/demand.js';
 import { sleep } from './lib/sleep.js';
-import { createVerifier, type VerifierOptions } from './verifier.js';
+import { CLOCK_TOLERANCE_MS, createVerifier, type VerifierOptions } from './verifier.js';
 import { TokenRejectedError, VerifierConfigurationError } from './verifier-errors.js';
 
-export type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
+export type { AccessTokenClaims, AuthenticationDemand, ServiceTokenClaims } from '@latchkey/user-schema';
+export { AuthGuardError } from './auth-guard-error.js';
 export type { VerifierOptions } from './verifier.js';
 
-/** Options of {@link authGuard}. */
-export interface AuthGuardOptions extends VerifierOptions {
+/** Options of {@link authGuard}. `acr` and `maxAgeS` are what `app.authenticate` demands of every token. */
+export interface AuthGuardOptions extends VerifierOptions, AuthenticationDemand {
   /**
    * What happens when the auth-service refuses `client` while the app starts: with `reject` (the default), `app.ready()` and
    * `app.listen()` reject with a `VerifierConfigurationError`; with `warn`, the error is only logged. When the auth-service
@@ -18,14 +33,23 @@ export interface AuthGuardOptions extends VerifierOptions {
   onRefusedClient?: 'reject' | 'warn';
 }
 
+/**
+ * `onRequest` hook that requires a user's access token and sets `request.user`. Called with a demand, makes such a hook that
+ * also requires a sign-in that is strong enough (`acr`) and not too long ago (`maxAgeS`, in seconds). Tokens of services of the
+ * version before have neither claim, and do not meet a demand.
+ */
+export interface Authenticate extends onRequestAsyncHookHandler {
+  /** @throws TypeError when the demand is empty or invalid */
+  (demand: AuthenticationDemand): onRequestAsyncHookHandler;
+}
+
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * `onRequest` hook that requires a user's access token and sets `request.user`.
-     *
-     * @throws AuthGuardError
+     * `onRequest` hook that requires a user's access token and sets `request.user`; `app.authenticate({ acr: 'aal2' })` makes one
+     * that demands more of the sign-in. The hooks throw an {@link AuthGuardError}.
      */
-    authenticate: onRequestAsyncHookHandler;
+    authenticate: Authenticate;
     /**
      * Creates an `onRequest` hook that requires a service's access token with a scope and sets `request.service`. The hook
      * throws an {@link AuthGuardError}.
@@ -42,39 +66,14 @@ declare module 'fastify' {
   }
 }
 
-/**
- * What the guard throws. `www-authenticate` (RFC 6750 §3) or, with 503, `retry-after` is set on the reply already.
- *
- * The error handler of the app decides the body: services on `@latchkey/service-kit` respond with a problem (RFC 9457) that
- * has this `code`. An app without an error handler responds as Fastify does to every error, with `application/json`:
- *
- * ```json
- * {"statusCode":401,"code":"missing_token","error":"Unauthorized","message":"Send an access token: Authorization: Bearer …"}
- * ```
- */
-export class AuthGuardError extends Error {
-  override readonly name = 'AuthGuardError';
-  /**
-   * `missing_token` and `invalid_token` (401), `insufficient_scope` (403), or `service_unavailable` (503): the keys could
-   * not be fetched, or the feed of ended sessions is stale and `onStale` is `closed`.
-   */
-  readonly code: 'missing_token' | 'invalid_token' | 'insufficient_scope' | 'service_unavailable';
-  /** HTTP status of the response. */
-  readonly statusCode: 401 | 403 | 503;
-
-  constructor(code: AuthGuardError['code'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-    this.statusCode = STATUS[code];
-  }
-}
-
-const STATUS = { missing_token: 401, invalid_token: 401, insufficient_scope: 403, service_unavailable: 503 } as const;
 const BEARER = /^Bearer +(\S+)$/i;
 const RETRY_AFTER_S = 1;
 const START_WAIT_MS = 5000;
 
+type HookArguments = Parameters<onRequestAsyncHookHandler>;
+
 const guard: FastifyPluginAsync<AuthGuardOptions> = async (app, { onRefusedClient = 'reject', ...options }) => {
+  const defaults = readDefaults(options);
   const verifier = createVerifier({
     onWarning: error => {
       const level = error instanceof VerifierConfigurationError ? 'error' : 'warn';
@@ -90,10 +89,21 @@ const guard: FastifyPluginAsync<AuthGuardOptions> = async (app, { onRefusedClien
   });
   app.addHook('onClose', async () => verifier.close());
 
+  const toleranceS = (options.clockToleranceMs ?? CLOCK_TOLERANCE_MS) / 1000;
+  const demandUser =
+    (demand: AuthenticationDemand): onRequestAsyncHookHandler =>
+    async (request, reply) => {
+      const claims = await authenticateRequest(request, reply, verifier.verify);
+      if (!meetsDemand(claims, demand, Date.now() / 1000 - toleranceS)) throw insufficientAuthentication(reply, demand);
+      request.user = claims;
+    };
+  const authenticate = demandUser(defaults);
   app.decorateRequest('user');
-  app.decorate('authenticate', async (request, reply) => {
-    request.user = await authenticateRequest(request, reply, verifier.verify);
-  });
+  // As a hook it is called with the reply too.
+  app.decorate('authenticate', function (this: FastifyInstance, ...args: [AuthenticationDemand] | HookArguments) {
+    if (args.length === 1) return demandUser({ ...defaults, ...checkDemand(args[0]) });
+    return authenticate.apply(this, args);
+  } as Authenticate);
   app.decorateRequest('service');
   app.decorate('authenticateService', scope => {
     // The header `www-authenticate` quotes it, so other characters than those of RFC 6749 §3.3 must not pass.
@@ -104,6 +114,12 @@ const guard: FastifyPluginAsync<AuthGuardOptions> = async (app, { onRefusedClien
   });
 };
 
+/** The demand of the plugin's options. */
+function readDefaults(options: AuthGuardOptions): AuthenticationDemand {
+  const given = (['acr', 'maxAgeS'] as const).filter(name => name in options);
+  return given.length === 0 ? {} : checkDemand(Object.fromEntries(given.map(name => [name, options[name]])));
+}
+
 /** Verifies the token of a request. Turns the verifier's errors into those of RFC 6750 §3. */
 async function authenticateRequest<T>(
   { headers: { authorization } }: FastifyRequest,
@@ -112,24 +128,30 @@ async function authenticateRequest<T>(
   scope?: string,
 ): Promise<T> {
   if (authorization === undefined) {
-    reply.header('www-authenticate', 'Bearer');
-    throw new AuthGuardError('missing_token', 'Send an access token: Authorization: Bearer …');
+    throw refuse(reply, 'missing_token', 'Send an access token: Authorization: Bearer …', 'Bearer');
   }
   try {
     const [, token = ''] = BEARER.exec(authorization) ?? [];
     return await verify(token);
   } catch (cause) {
     if (!(cause instanceof TokenRejectedError)) {
-      reply.header('retry-after', RETRY_AFTER_S);
-      throw new AuthGuardError('service_unavailable', 'Tokens cannot be verified right now.', { cause });
+      const headers = { 'retry-after': `${RETRY_AFTER_S}` };
+      reply.headers(headers);
+      throw new AuthGuardError('service_unavailable', 'Tokens cannot be verified right now.', { cause, headers });
     }
     if (cause.code === 'insufficient_scope') {
-      reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`);
-      throw new AuthGuardError('insufficient_scope', `The access token does not have the scope ${scope}.`, { cause });
+      const message = `The access token does not have the scope ${scope}.`;
+      const challenge = `Bearer error="insufficient_scope", scope="${scope}"`;
+      throw refuse(reply, 'insufficient_scope', message, challenge, cause);
     }
-    reply.header('www-authenticate', 'Bearer error="invalid_token"');
-    throw new AuthGuardError('invalid_token', 'The access token is not valid or has expired.', { cause });
+    const message = 'The access token is not valid or has expired.';
+    throw refuse(reply, 'invalid_token', message, 'Bearer error="invalid_token"', cause);
   }
+}
+
+function insufficientAuthentication(reply: FastifyReply, demand: AuthenticationDemand): AuthGuardError {
+  const message = 'Prove again who you are: WWW-Authenticate says what this needs.';
+  return refuse(reply, 'insufficient_user_authentication', message, demandChallenge(demand));
 }
 
 /**
@@ -138,12 +160,13 @@ async function authenticateRequest<T>(
  * ```ts
  * await app.register(authGuard, { issuer: 'https://auth.example.com', audience: 'latchkey' });
  * app.get('/mine', { onRequest: app.authenticate }, request => `Hello ${request.user.username}`);
+ * app.get('/keys', { onRequest: app.authenticate({ acr: 'aal2', maxAgeS: 600 }) }, request => `Hello ${request.user.username}`);
  * app.get('/jobs', { onRequest: app.authenticateService('jobs:read') }, request => `Hello ${request.service.client_id}`);
  * ```
  *
  * Requests without an acceptable token fail with an {@link AuthGuardError}. Errors in the background are logged, unless
  * `onWarning` is given. When the auth-service refuses `client`, the app does not start, unless `onRefusedClient` is `warn`.
  *
- * @throws TypeError when an option is invalid, such as a `client` that is undefined
+ * @throws TypeError when an option is invalid, such as a `client` or an `acr` that is undefined
  */
 export const authGuard: FastifyPluginAsync<AuthGuardOptions> = fp(guard, { name: 'auth-guard', fastify: '5.x' });

@@ -1,9 +1,26 @@
-import type { PasswordChange, SignedIn, SignInRequest, SignOutScope, SignUpRequest, User } from '@latchkey/user-schema';
+import type {
+  AddedPasskey,
+  AddPasskeyRequest,
+  PasskeySignInRequest,
+  PasskeySignUpRequest,
+  PasswordChange,
+  RecoveryCodes,
+  SecondFactorRequest,
+  SignInRequest,
+  SignOutScope,
+  SignUpRequest,
+  StepUpProof,
+  TotpConfirmation,
+  User,
+} from '@latchkey/user-schema';
 import type { AuthClient, SignUpOptions } from './client.js';
-import { isAuthClientError, SignedOutError, SignUpPendingError } from './errors.js';
+import { SignUpPendingError } from './errors.js';
+import type { AuthenticationNeeded } from './lib/challenge.js';
+import { createKeptSession } from './lib/kept-session.js';
 import { createMemoryStore, createReliableStore } from './lib/reliable-store.js';
-import { lockOfStore, queueOfStore, withLock } from './lib/store-lock.js';
-import type { SessionLock, SessionStore, StoredSession } from './session-store.js';
+import { createStepUpOnce } from './lib/step-up-once.js';
+import { lockOfStore, queueOfStore } from './lib/store-lock.js';
+import type { SessionLock, SessionStore } from './session-store.js';
 
 /** Options of {@link createUserSession}. */
 export interface UserSessionOptions {
@@ -24,6 +41,15 @@ export interface UserSessionOptions {
    * {@link UserSession.signOut}.
    */
   onSignedOut?: () => void;
+  /**
+   * Called when a request of {@link UserSession.withToken} needs a sign-in that is stronger or less old: once for all requests
+   * at that time. Ask the user, and return the proof; `undefined` when the user does not want to, and the request is then
+   * rejected as it was.
+   *
+   * @param needed - `acr` is the claim that the token needs, `aal2` for a second factor or a passkey; `maxAgeS` is how long ago
+   *   the user may have proved it, in seconds
+   */
+  onStepUp?: (needed: { acr?: string; maxAgeS?: number }) => Promise<StepUpProof | undefined> | StepUpProof | undefined;
   /** Called with the store's error when it fails to save; the session is then kept in memory. */
   onWarning?: (error: unknown) => void;
 }
@@ -66,8 +92,70 @@ export interface UserSession {
    * Signs in, as {@link AuthClient.signIn}. Another session in the store is replaced, but not ended.
    *
    * @throws AuthProblemError `invalid_credentials`
+   * @throws SecondFactorRequiredError when the account has a second factor: call {@link UserSession.completeSignIn} with its
+   *   challenge. Nothing is stored until then.
    */
   signIn(credentials: SignInRequest): Promise<User>;
+  /**
+   * Completes a sign-in by a second factor, as {@link AuthClient.completeSignIn}.
+   *
+   * @throws AuthProblemError `invalid_second_factor`, `invalid_challenge` or `too_many_requests`
+   */
+  completeSignIn(proof: SecondFactorRequest): Promise<User>;
+  /**
+   * Signs in with a passkey, as {@link AuthClient.signInWithPasskey}.
+   *
+   * @throws AuthProblemError `invalid_passkey`
+   */
+  signInWithPasskey(assertion: PasskeySignInRequest): Promise<User>;
+  /**
+   * Creates an account with a passkey and signs it in, as {@link AuthClient.signUpWithPasskey}.
+   *
+   * @throws AuthProblemError `invalid_passkey`, `username_taken` or `sign_up_closed`
+   */
+  signUpWithPasskey(signUp: PasskeySignUpRequest): Promise<User>;
+  /**
+   * Proves again who is signed in, as {@link AuthClient.stepUp}, and keeps the new tokens. With `onStepUp`,
+   * {@link UserSession.withToken} does so when it is needed.
+   *
+   * @throws SignedOutError when the user is not signed in, or the session has ended
+   * @throws AuthProblemError `invalid_credentials`, `invalid_second_factor`, `too_many_requests` or
+   *   `insufficient_user_authentication`
+   */
+  stepUp(proof: StepUpProof): Promise<User>;
+  /**
+   * Runs a request with the token. When the service finds the sign-in behind the token too weak or too old (RFC 9470), calls
+   * `onStepUp`, steps up, and runs the request once more. Requests that are refused at the same time share one step-up.
+   *
+   * ```ts
+   * await session.withToken(token => auth.removeTotp(token));
+   * const response = await session.withToken(token => fetch(url, { headers: { authorization: `Bearer ${token}` } }));
+   * ```
+   *
+   * @param request - rejects with an `AuthProblemError` of the code `insufficient_user_authentication`, or resolves to a
+   *   `Response` with the status 401 and such a challenge, when it is to be run again; it may run twice
+   * @returns what the request returns
+   * @throws SignedOutError when the user is not signed in, or the session has ended
+   * @throws AuthProblemError of the step-up, such as `invalid_second_factor`
+   */
+  withToken<T>(request: (token: string) => Promise<T>): Promise<T>;
+  /**
+   * Confirms an authenticator app, as {@link AuthClient.confirmTotp}, and refreshes: the next token has `acr` `aal2`.
+   *
+   * @returns ten recovery codes, to be shown once
+   * @throws SignedOutError when the user is not signed in, or the session has ended
+   * @throws AuthProblemError `invalid_second_factor`, `not_found` or `too_many_requests`
+   */
+  confirmTotp(confirmation: TotpConfirmation): Promise<RecoveryCodes>;
+  /**
+   * Adds a passkey, as {@link AuthClient.addPasskey}, and refreshes: the next token has `acr` `aal2`. Get the options of the
+   * passkey by {@link UserSession.withToken}, which steps up when that is needed.
+   *
+   * @returns the passkey, with `recoveryCodes` when it is the first second factor of the account
+   * @throws SignedOutError when the user is not signed in, or the session has ended
+   * @throws AuthProblemError `invalid_passkey`, `too_many_passkeys` or `insufficient_user_authentication`
+   */
+  addPasskey(passkey: AddPasskeyRequest): Promise<AddedPasskey>;
   /**
    * Ends sessions of the account. Does nothing when the user is not signed in. When it rejects, because the service is
    * unavailable, the session is kept, so that it can be called again.
@@ -84,9 +172,6 @@ export interface UserSession {
   changePassword(change: PasswordChange): Promise<User>;
 }
 
-// How long no other refresh is tried after one has failed and the token is still valid.
-const COOLDOWN_MS = 5000;
-
 /**
  * Keeps a user signed in:
  *
@@ -102,104 +187,43 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
   const { store = createMemoryStore(), minValidityMs = 30_000, onSignedOut } = options;
   // No other tab can use the store in memory, so a lock across tabs would only delay them.
   const lock = options.lock ?? (options.store ? lockOfStore(store) : queueOfStore(store));
-  // In a microtask: an error that a callback throws is the application's, and must not fail the request.
-  const { load, save } = createReliableStore(store, error => queueMicrotask(() => options.onWarning?.(error)));
-  let refreshing: Promise<StoredSession> | undefined;
-  let retryAt = 0;
-
-  const isFresh = ({ renewAt }: StoredSession) => Date.now() < renewAt;
-  const isValid = ({ expiresAt }: StoredSession) => Date.now() < expiresAt;
-
-  const requestSession = async (request: () => Promise<SignedIn>): Promise<StoredSession> => {
-    const requestedAt = Date.now();
-    const session = toStoredSession(await request(), requestedAt, minValidityMs);
-    await save(session);
-    return session;
+  const kept = createKeptSession({
+    // In a microtask: an error that a callback throws is the application's, and must not fail the request.
+    store: createReliableStore(store, error => queueMicrotask(() => options.onWarning?.(error))),
+    ...{ lock, minValidityMs, onSignedOut },
+    refresh: refreshToken => client.refresh(refreshToken),
+  });
+  const token = async () => (await kept.current()).token;
+  const stepUp = (proof: StepUpProof) => kept.replace(token => client.stepUp(token, proof));
+  const stepUpFor = async (needed: AuthenticationNeeded) => {
+    // Not under the lock of the store: the user takes a while.
+    const proof = await options.onStepUp?.(needed);
+    return proof && (await stepUp(proof)).token;
   };
-  const renew = (refreshToken: string) => requestSession(() => client.refresh(refreshToken));
-
-  /** Runs under the lock. Reads the store first: another tab may have refreshed meanwhile. */
-  const refresh = async (): Promise<StoredSession> => {
-    const stored = await load();
-    if (!stored) throw new SignedOutError();
-    if (isFresh(stored)) return stored;
-    try {
-      return await renew(stored.refreshToken);
-    } catch (error) {
-      if (!isAuthClientError(error) || error.code !== 'invalid_refresh_token') {
-        // An outage must not sign anybody out.
-        if (!isValid(stored)) throw error;
-        retryAt = performance.now() + COOLDOWN_MS;
-        return stored;
-      }
-      // A user of the store that does not share the lock may have signed in meanwhile.
-      if ((await load())?.refreshToken !== stored.refreshToken) return refresh();
-      await save(undefined);
-      if (onSignedOut) queueMicrotask(onSignedOut);
-      throw new SignedOutError({ cause: error });
-    }
-  };
-
-  const currentSession = async (): Promise<StoredSession> => {
-    const stored = await load();
-    if (!stored) throw new SignedOutError();
-    if (isFresh(stored) || (isValid(stored) && performance.now() < retryAt)) return stored;
-    refreshing ??= withLock(lock, refresh).finally(() => {
-      refreshing = undefined;
-    });
-    return refreshing;
-  };
+  const withToken = createStepUpOnce({ token, stepUp: stepUpFor });
 
   return {
-    token: async () => (await currentSession()).token,
-    invalidate: token =>
-      withLock(lock, async () => {
-        const stored = await load();
-        retryAt = 0;
-        if (stored?.token === token) await save({ ...stored, renewAt: 0 });
-      }),
-    user: async () => (await load())?.user,
-    signUp: (account, options) =>
-      withLock(lock, async () => (await requestSession(() => client.signUp(account, options))).user),
-    requestSignUp: (account, options) =>
-      withLock(lock, async () => {
-        try {
-          return (await requestSession(() => client.signUp(account, options))).user;
-        } catch (error) {
-          if (error instanceof SignUpPendingError) return 'pending';
-          throw error;
-        }
-      }),
-    signIn: credentials => withLock(lock, async () => (await requestSession(() => client.signIn(credentials))).user),
-    signOut: scope =>
-      withLock(lock, async () => {
-        try {
-          await client.signOut((await refresh()).token, scope);
-        } catch (error) {
-          const hasEnded = isAuthClientError(error) && (error.code === 'signed_out' || error.code === 'invalid_token');
-          if (!hasEnded) throw error;
-        }
-        if (scope !== 'others') await save(undefined);
-      }),
-    changePassword: change =>
-      withLock(lock, async () => {
-        const stored = await refresh();
-        try {
-          return (await requestSession(() => client.changePassword(stored.token, change))).user;
-        } catch (error) {
-          // The change may have been made and its response lost: the stored refresh token is then valid for some seconds.
-          const isUnknown = isAuthClientError(error) && (error.problem?.status ?? 500) >= 500;
-          if (isUnknown) await renew(stored.refreshToken).catch(() => undefined);
-          throw error;
-        }
-      }),
+    token,
+    withToken,
+    invalidate: kept.invalidate,
+    user: async () => (await kept.load())?.user,
+    signUp: async (account, options) => (await kept.start(() => client.signUp(account, options))).user,
+    async requestSignUp(account, options) {
+      try {
+        return (await kept.start(() => client.signUp(account, options))).user;
+      } catch (error) {
+        if (error instanceof SignUpPendingError) return 'pending';
+        throw error;
+      }
+    },
+    signIn: async credentials => (await kept.start(() => client.signIn(credentials))).user,
+    completeSignIn: async proof => (await kept.start(() => client.completeSignIn(proof))).user,
+    signInWithPasskey: async assertion => (await kept.start(() => client.signInWithPasskey(assertion))).user,
+    signUpWithPasskey: async signUp => (await kept.start(() => client.signUpWithPasskey(signUp))).user,
+    signOut: scope => kept.end(token => client.signOut(token, scope), scope !== 'others'),
+    changePassword: async change => (await kept.replace(token => client.changePassword(token, change))).user,
+    stepUp: async proof => (await stepUp(proof)).user,
+    confirmTotp: confirmation => kept.change(token => client.confirmTotp(token, confirmation)),
+    addPasskey: passkey => kept.change(token => client.addPasskey(token, passkey)),
   };
-}
-
-/** The session as it is stored, from the response to a request that was made at `requestedAt`. */
-function toStoredSession(signedIn: SignedIn, requestedAt: number, minValidityMs: number): StoredSession {
-  const { token, refreshToken, user } = signedIn;
-  const lifetimeMs = signedIn.expiresIn * 1000;
-  const renewAt = requestedAt + Math.max(lifetimeMs - minValidityMs, lifetimeMs / 2);
-  return { token, refreshToken, renewAt, expiresAt: requestedAt + lifetimeMs, user };
 }

@@ -41,6 +41,9 @@ export interface VerifierOptions {
   onWarning?: (error: unknown) => void;
 }
 
+/** How far the clocks of this machine and the issuer may differ by default, in milliseconds. */
+export const CLOCK_TOLERANCE_MS = 5000;
+
 /** Verifies access tokens without a request to the auth-service for each. */
 export interface Verifier {
   /**
@@ -85,7 +88,7 @@ export interface Verifier {
  * @throws TypeError when an option is invalid
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { issuer, audience, client, timeoutMs = 5000, clockToleranceMs = 5000 } = options;
+  const { issuer, audience, client, timeoutMs = 5000, clockToleranceMs = CLOCK_TOLERANCE_MS } = options;
   requireText({ issuer, audience });
   if ('client' in options) requireClient(client);
   if (!client && (options.maxStalenessMs !== undefined || options.onStale !== undefined)) {

@@ -108,6 +108,97 @@ t.test('sends requests about addresses and passwords as the contract says', asyn
   t.same(seen, ['POST /auth/password/reset', '', '{"token":"x","newPassword":"y"}']);
 });
 
+t.test('sends requests about second factors as the contract says', async t => {
+  let seen: string[] = [];
+  let answer: [status: number, body?: unknown] = [204];
+  const { baseUrl } = await peer(t, async (request, response) => {
+    const { method, url, headers } = request;
+    seen = [`${method} ${url}`, headers.authorization ?? '', (await request.toArray()).join('')];
+    const [status, body] = answer;
+    if (body === undefined) response.writeHead(status).end();
+    else json(response, status, body);
+  });
+  const client = createAuthClient({ baseUrl });
+  const passkey = { id: user.id, name: 'Phone', createdAt: user.createdAt, lastUsedAt: null, backedUp: true };
+  const codes = { recoveryCodes: ['x'] };
+  const requestOptions = { challenge: 'x', timeout: 1, rpId: 'example.com', userVerification: 'required' };
+  const creationOptions = {
+    ...{ rp: { id: 'example.com', name: 'x' }, user: { id: 'x', name: 'x', displayName: 'x' }, challenge: 'x' },
+    ...{ pubKeyCredParams: [{ type: 'public-key', alg: -7 }], timeout: 1, excludeCredentials: [], attestation: 'none' },
+    authenticatorSelection: { residentKey: 'required', requireResidentKey: true, userVerification: 'required' },
+  };
+  const response = { id: 'x' } as never;
+  const totp = '123456';
+  const calls: [request: () => Promise<unknown>, seen: string[], answer: typeof answer][] = [
+    [
+      () => client.completeSignIn({ challenge: 'c', totp }),
+      ['POST /auth/sign-in/second-factor', '', '{"challenge":"c","totp":"123456"}'],
+      [200, signedIn],
+    ],
+    [
+      () => client.factors('t'),
+      ['GET /auth/factors', 'Bearer t', ''],
+      [200, { password: true, totp: null, recoveryCodesLeft: 0, passkeys: [passkey] }],
+    ],
+    [() => client.startTotp('t'), ['POST /auth/totp', 'Bearer t', ''], [200, { secret: 'S', uri: 'u', qrCode: 'q' }]],
+    [
+      () => client.confirmTotp('t', { totp }),
+      ['POST /auth/totp/confirm', 'Bearer t', '{"totp":"123456"}'],
+      [200, codes],
+    ],
+    [() => client.removeTotp('t'), ['DELETE /auth/totp', 'Bearer t', ''], [204]],
+    [() => client.makeRecoveryCodes('t'), ['POST /auth/recovery-codes', 'Bearer t', ''], [200, codes]],
+    [() => client.passkeyOptions('t'), ['POST /auth/passkeys/options', 'Bearer t', ''], [200, creationOptions]],
+    [
+      () => client.addPasskey('t', { response, name: 'Phone' }),
+      ['POST /auth/passkeys', 'Bearer t', '{"response":{"id":"x"},"name":"Phone"}'],
+      [201, { ...passkey, ...codes }],
+    ],
+    [
+      () => client.renamePasskey('t', 'a/b', { name: 'Phone' }),
+      ['PATCH /auth/passkeys/a%2Fb', 'Bearer t', '{"name":"Phone"}'],
+      [200, passkey],
+    ],
+    [() => client.removePasskey('t', 'x'), ['DELETE /auth/passkeys/x', 'Bearer t', ''], [204]],
+    [() => client.passkeySignInOptions(), ['POST /auth/sign-in/passkey/options', '', '{}'], [200, requestOptions]],
+    [
+      () => client.passkeySignInOptions({ challenge: 'c' }),
+      ['POST /auth/sign-in/passkey/options', '', '{"challenge":"c"}'],
+      [200, { ...requestOptions, allowCredentials: [{ id: 'x', type: 'public-key' }] }],
+    ],
+    [
+      () => client.signInWithPasskey({ response }),
+      ['POST /auth/sign-in/passkey', '', '{"response":{"id":"x"}}'],
+      [200, signedIn],
+    ],
+    [
+      () => client.stepUp('t', { password: 'p' }),
+      ['POST /auth/step-up', 'Bearer t', '{"password":"p"}'],
+      [200, signedIn],
+    ],
+    [
+      () => client.stepUpPasskeyOptions('t'),
+      ['POST /auth/step-up/passkey/options', 'Bearer t', ''],
+      [200, requestOptions],
+    ],
+    [
+      () => client.passkeySignUpOptions({ username: 'ada' }),
+      ['POST /auth/sign-up/passkey/options', '', '{"username":"ada"}'],
+      [200, creationOptions],
+    ],
+    [
+      () => client.signUpWithPasskey({ response }),
+      ['POST /auth/sign-up/passkey', '', '{"response":{"id":"x"}}'],
+      [201, signedIn],
+    ],
+  ];
+  for (const [request, expected, given] of calls) {
+    answer = given;
+    t.same(await request(), given[1]);
+    t.same(seen, expected);
+  }
+});
+
 t.test('a sign-up that a mail completes is an outcome of its own', async t => {
   let status = 202;
   const { baseUrl, requests } = await peer(t, (_, response) => {

@@ -330,3 +330,67 @@ t.test('an app does not start when the auth-service refuses its client, unless o
   const missing = guardedBy(t, createTestIssuer(), { client: undefined } as never);
   await t.rejects(missing, { name: 'TypeError', message: /leave the option out/ });
 });
+
+t.test('demands a stronger or a younger sign-in (RFC 9470)', async t => {
+  const auth = createTestIssuer();
+  const { app, ask } = await guardedBy(t, auth);
+  const hello = async () => 'hello';
+  app.get('/strong', { onRequest: app.authenticate({ acr: 'aal2' }) }, async ({ user }) => user.username);
+  app.get('/young', { onRequest: app.authenticate({ maxAgeS: 600 }) }, hello);
+  app.get('/both', { onRequest: [app.authenticate({ acr: 'aal2', maxAgeS: 600 })] }, hello);
+  const mfa = ['pwd', 'otp', 'mfa'];
+  const tokens = {
+    weak: auth.signIn('ada').token,
+    strong: auth.signIn('ada', { amr: mfa }).token,
+    old: auth.signIn('ada', { amr: mfa, authTime: now() - 700 }).token,
+    'of the version before': auth.token({ auth_time: undefined, amr: undefined, acr: undefined }),
+  };
+  const accepted: Record<string, (keyof typeof tokens)[]> = {
+    '/mine': ['weak', 'strong', 'old', 'of the version before'],
+    '/strong': ['strong', 'old'],
+    '/young': ['weak', 'strong'],
+    '/both': ['strong'],
+  };
+  for (const [url, names] of Object.entries(accepted)) {
+    for (const [name, bearer] of Object.entries(tokens)) {
+      const { statusCode } = await ask(url, bearer);
+      t.equal(statusCode, names.includes(name as never) ? 200 : 401, `${url}, ${name}`);
+    }
+  }
+  t.equal((await ask('/strong', tokens.strong)).body, 'ada');
+  const refused = await ask('/both', tokens.weak);
+  t.equal(refused.json().code, 'insufficient_user_authentication');
+  const challenge = 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age=600';
+  t.equal(refused.headers['www-authenticate'], challenge);
+  t.equal((await ask('/both')).json().code, 'missing_token');
+  t.equal((await ask('/both', auth.serviceToken('x'))).json().code, 'invalid_token');
+  const skewed = auth.signIn('ada', { amr: mfa, authTime: now() - 603 }).token;
+  t.equal((await ask('/both', skewed)).statusCode, 200, 'a little clock skew is forgiven');
+});
+
+t.test('a guard demands by its options of every route, unless a route demands otherwise', async t => {
+  const auth = createTestIssuer();
+  const { app, ask } = await guardedBy(t, auth, { acr: 'aal2', maxAgeS: 60 });
+  const hello = async () => 'hello';
+  app.get('/enrol', { onRequest: app.authenticate({ acr: 'aal1' }) }, hello);
+  const weak = auth.signIn('ada').token;
+  const refused = await ask('/mine', weak);
+  const challenge = 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age=60';
+  t.match(refused, { statusCode: 401, headers: { 'www-authenticate': challenge } });
+  t.equal((await ask('/mine', auth.signIn('ada', { amr: ['hwk', 'user', 'mfa'] }).token)).statusCode, 200);
+  t.equal((await ask('/enrol', weak)).statusCode, 200);
+  t.equal((await ask('/enrol', auth.signIn('ada', { authTime: 0 }).token)).statusCode, 401);
+});
+
+t.test('a demand that is wrong is found when a route is registered', async t => {
+  const auth = createTestIssuer();
+  const { app } = await guardedBy(t, auth);
+  const wrong: object[] = [
+    ...[{}, { acr: 'aal3' }, { acr: undefined }, { acr: 2 }, { maxAgeS: -1 }, { maxAgeS: 1.5 }, { maxAgeS: '600' }],
+    ...[{ maxAge: 600 }, { acr: 'aal2', max_age: 600 }, { maxAgeS: Number.NaN }],
+  ];
+  for (const demand of wrong) t.throws(() => app.authenticate(demand as never), TypeError, JSON.stringify(demand));
+  for (const options of [{ acr: 'aal3' }, { acr: undefined }, { maxAgeS: '600' }]) {
+    await t.rejects(guardedBy(t, createTestIssuer(), options as never), { name: 'TypeError' }, JSON.stringify(options));
+  }
+});

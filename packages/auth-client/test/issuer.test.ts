@@ -4,7 +4,12 @@ import { createTestIssuer, type TestIssuerOptions } from '#src/testing/index.js'
 import {
   addressStories,
   closedSignUpStories,
+  factorChangeStories,
+  factorStories,
+  passkeyStories,
   recoveryStories,
+  requiredFactorStories,
+  type Story,
   type StoryTarget,
   silentSignUpStories,
 } from '#src/testing/stories/index.js';
@@ -23,17 +28,21 @@ async function start(t: Test, options: TestIssuerOptions & { overHttp?: boolean 
       const headers = { 'content-type': 'application/json' };
       return fetch(baseUrl + path, { method: 'POST', headers, body: JSON.stringify(body) });
     },
+    get: (path, token) => fetch(baseUrl + path, { headers: { authorization: `Bearer ${token}` } }),
+    totpCode: async secret => auth.totpCode(secret),
+    origin: 'http://localhost:3000',
   };
 }
 
 for (const overHttp of [false, true]) {
-  for (const [signUp, stories] of [
-    ['open', { ...addressStories, ...recoveryStories }],
-    ['email', silentSignUpStories],
-    ['closed', closedSignUpStories],
-  ] as const) {
-    t.test(`the test issuer ${overHttp ? 'over HTTP' : 'in process'}, where sign-up is ${signUp}`, async t => {
-      const target = await start(t, { signUp, overHttp });
+  for (const [options, stories] of [
+    [{}, { ...addressStories, ...recoveryStories, ...factorStories, ...factorChangeStories, ...passkeyStories }],
+    [{ signUp: 'email' }, silentSignUpStories],
+    [{ signUp: 'closed' }, closedSignUpStories],
+    [{ secondFactor: 'required' }, requiredFactorStories],
+  ] satisfies [TestIssuerOptions, Record<string, Story>][]) {
+    t.test(`the test issuer ${overHttp ? 'over HTTP' : 'in process'}, with ${JSON.stringify(options)}`, async t => {
+      const target = await start(t, { ...options, overHttp });
       for (const [story, tell] of Object.entries(stories)) await t.test(story, () => tell(target));
     });
   }

@@ -8,7 +8,7 @@ import { sleep } from './sleep.js';
 export type HttpRequest<S extends TSchema> = {
   fetch: Fetch;
   url: string;
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   headers: Record<string, string>;
   body?: string | undefined;
   expected: ExpectedResponse<S>;

@@ -1,6 +1,6 @@
 import { Problem } from '@latchkey/user-schema';
 import type { Static, TSchema } from '@sinclair/typebox';
-import { AuthProblemError, AuthTransportError } from '../errors.js';
+import { AuthProblemError, AuthTransportError, SecondFactorRequiredError } from '../errors.js';
 import { readChallenge } from './challenge.js';
 import { retryAfterS } from './retry.js';
 import { conforms } from './schema-check.js';
@@ -52,7 +52,7 @@ export async function readText({ body, status }: Response, maxBytes: number = MA
 /**
  * Parses a body and checks that it is the expected one.
  *
- * @throws AuthProblemError when it is a problem
+ * @throws AuthProblemError, SecondFactorRequiredError when it is a problem
  * @throws AuthTransportError `unexpected_answer` when it is neither
  */
 export function readResponse<S extends TSchema>(
@@ -64,12 +64,21 @@ export function readResponse<S extends TSchema>(
   const body = hasBody ? parseJson(headers, text) : undefined;
   const isExpected = [expected.status].flat().includes(status) && hasBody === (body !== undefined);
   if (isExpected && conforms(expected.schema, body)) return body;
-  if (status >= 400 && conforms(Problem, body)) {
-    throw new AuthProblemError(body, retryAfterS(headers), readChallenge(headers));
-  }
+  const problem = status >= 400 && conforms(Problem, body) && toProblemError(body, headers);
+  if (problem) throw problem;
   // The message does not quote the body, which may hold a token.
   const message = `The response is not one of the auth-service (status ${status}).`;
   throw new AuthTransportError('unexpected_answer', message, { status });
+}
+
+/** The error of a problem; `undefined` when it lacks members that its code needs. */
+function toProblemError(problem: Problem, headers: Headers): AuthProblemError | SecondFactorRequiredError | undefined {
+  const { code, challenge, methods, expiresIn } = problem;
+  if (code !== 'second_factor_required') {
+    return new AuthProblemError({ ...problem, code }, retryAfterS(headers), readChallenge(headers));
+  }
+  if (challenge === undefined || methods === undefined || expiresIn === undefined) return undefined;
+  return new SecondFactorRequiredError({ ...problem, code, challenge, methods, expiresIn });
 }
 
 function parseJson(headers: Headers, text: string): unknown {

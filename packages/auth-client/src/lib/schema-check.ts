@@ -1,6 +1,6 @@
 import { isUuid, type Revocation, Revocations } from '@latchkey/user-schema';
 import { FormatRegistry, Kind, type Static, type TSchema, Type, TypeRegistry } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
+import { Check } from '@sinclair/typebox/value';
 
 const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
 const FORMATS = { uuid: isUuid, 'date-time': (text: string) => DATE_TIME.test(text) };
@@ -12,7 +12,7 @@ for (const [name, check] of Object.entries(FORMATS)) {
 
 /** Whether a value conforms to a schema of the HTTP contract. Members that the contract does not name are allowed. */
 export function conforms<S extends TSchema>(schema: S, value: unknown): value is Static<S> {
-  return Value.Check(schema, value);
+  return Check(schema, value);
 }
 
 const REVOCATIONS_KIND = 'latchkey:revocations';

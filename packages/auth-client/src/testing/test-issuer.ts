@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import { isUuid, REVOCATIONS_SCOPE, type SignedIn } from '@latchkey/user-schema';
 import type { ServiceCredentials } from '../client.js';
 import { type Account, createAccounts } from '../lib/testing/accounts.js';
+import { CHALLENGE_TTL_S, createChallenges } from '../lib/testing/challenges.js';
 import { createClients } from '../lib/testing/clients.js';
 import { createTestFeed } from '../lib/testing/feed.js';
 import { createLinks } from '../lib/testing/links.js';
@@ -10,6 +11,7 @@ import { createMailbox, type TestMailbox } from '../lib/testing/mailbox.js';
 import type { IssuerState } from '../lib/testing/requests.js';
 import { handleRequest } from '../lib/testing/routes.js';
 import { createTestTokens } from '../lib/testing/tokens.js';
+import { createTotpClock, decodeBase32 } from '../lib/testing/totp.js';
 import type { Fetch } from '../request-options.js';
 
 /** Options of {@link createTestIssuer}. */
@@ -26,7 +28,11 @@ export interface TestIssuerOptions {
   passwordMinLength?: number;
   /** Who may sign up, as the service's `SIGN_UP`; `open` by default. */
   signUp?: 'open' | 'email' | 'closed';
-  /** How long ago a user may have signed in to change the e-mail address, in seconds; 600 by default. */
+  /** Whether everybody must have a second factor, as the service's `SECOND_FACTOR`; `optional` by default. */
+  secondFactor?: 'optional' | 'required';
+  /**
+   * How long ago a user may have signed in to change the e-mail address or a second factor, in seconds; 600 by default.
+   */
   reauthenticateAfterS?: number;
   /** Lifetime of the links in mails, in seconds; 3,600 by default. With 0, every link has expired. */
   linkTtlS?: number;
@@ -38,6 +44,11 @@ export interface TestSignInOptions {
   email?: string;
   /** When the user signed in, the claim `auth_time` of the session's tokens, in seconds since 1970; now by default. */
   authTime?: number;
+  /**
+   * How the user signed in (RFC 8176), the claim `amr` of the session's tokens; `['pwd']` by default. With `mfa`, the claim `acr`
+   * is `aal2`.
+   */
+  amr?: readonly string[];
 }
 
 /** An auth-service in memory, for tests. */
@@ -51,11 +62,20 @@ export interface TestIssuer {
   /** Creates a client of a service. An existing client gets a new secret and these scopes. */
   addClient(id: string, scopes: string[]): ServiceCredentials;
   /**
-   * Signs a user in without a password. Creates the account when it does not exist.
+   * Signs a user in without a password, also one who has a second factor. Creates the account when it does not exist.
    *
    * @throws TypeError when another account has verified the e-mail address
    */
   signIn(username: string, options?: TestSignInOptions): SignedIn;
+  /**
+   * Returns a code of an authenticator app that is valid and was not used: again and again, because the clock by which the issuer
+   * checks codes moves on when it must. A later code makes those before invalid after a while, so use each at once.
+   *
+   * @param secretOrUsername - the `secret` of an enrolment, or the username of an account that has an authenticator app: that
+   *   which awaits its confirmation, if there is one
+   * @throws TypeError when it is neither
+   */
+  totpCode(secretOrUsername: string): string;
   /** The mails to users: links to verify addresses and to reset passwords, and notices. */
   mailbox: TestMailbox;
   /**
@@ -114,6 +134,10 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     links: createLinks(options.linkTtlS ?? 3600),
     passwordMinLength: options.passwordMinLength ?? 8,
     reauthenticateAfterS: options.reauthenticateAfterS ?? 600,
+    challenges: createChallenges(CHALLENGE_TTL_S),
+    totpClock: createTotpClock(),
+    rpId: new URL(issuer).hostname,
+    secondFactor: options.secondFactor ?? 'optional',
     signUp: options.signUp ?? 'open',
   };
   const closing = new AbortController();
@@ -136,13 +160,21 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
         for (const signal of signals) signal.removeEventListener('abort', abort);
       });
     },
-    signIn(username, { email, authTime } = {}) {
+    signIn(username, { email, authTime, amr = ['pwd'] } = {}) {
       const account = accounts.find(username) ?? (accounts.add({ username }) as Account);
       if (email !== undefined) {
         if ((accounts.findByEmail(email) ?? account) !== account) throw new TypeError(`Another account has ${email}.`);
         account.user.email = email;
       }
-      return tokens.signedIn(accounts.startSession(account.user, null, authTime));
+      const signIn = { amr, userAgent: null, ...(authTime !== undefined && { authTime }) };
+      return tokens.signedIn(accounts.startSession(account.user, signIn));
+    },
+    totpCode(secretOrUsername) {
+      const { pendingTotp, totp } = accounts.find(secretOrUsername)?.factors ?? {};
+      const secret = pendingTotp ?? totp?.secret ?? decodeBase32(secretOrUsername);
+      if (!secret)
+        throw new TypeError(`"${secretOrUsername}" is neither a secret nor a user with an authenticator app.`);
+      return state.totpClock.nextCode(secret, totp?.lastStep ?? 0);
     },
     mailbox: { next: mailbox.next },
     token: tokens.userToken,

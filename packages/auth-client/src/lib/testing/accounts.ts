@@ -1,10 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Session, SignOutScope, User } from '@latchkey/user-schema';
+import { type AccountFactors, noFactors } from './factors.js';
 
 /** A live session, with all its refresh tokens so far, the current one last. */
 export type TestSession = Omit<Session, 'current'> & {
   user: User;
   authTime: number;
+  /** How the user signed in (RFC 8176). */
+  amr: readonly string[];
   refreshTokens: string[];
   rotatedAt: number;
 };
@@ -12,6 +15,9 @@ export type TestSession = Omit<Session, 'current'> & {
 export type Account = {
   user: User;
   password: string | undefined;
+  factors: AccountFactors;
+  /** Raised by changes of what proves the account: a sign-in that has begun before does not go on. */
+  credentialVersion: number;
   /** The idempotency key of the sign-up that created it, and the session that it started. */
   signUp?: { key: string; sessionId: string };
 };
@@ -23,8 +29,14 @@ export type Accounts = {
   find(username: string): Account | undefined;
   /** Finds the account that has verified an address, without regard to case. */
   findByEmail(email: string): Account | undefined;
+  findById(accountId: string): Account | undefined;
+  /** Finds the account with a user handle of passkeys. */
+  findByHandle(handle: string): Account | undefined;
   /** Starts a session, of a sign-in at `authTime` (in seconds since 1970): now by default. */
-  startSession(user: User, userAgent: string | null, authTime?: number): TestSession;
+  startSession(
+    user: User,
+    signIn: { amr: readonly string[]; userAgent: string | null; authTime?: number },
+  ): TestSession;
   findSession(sessionId: string): TestSession | undefined;
   /** Lists the sessions of an account that began before the session `after`, the newest first. */
   listSessions(user: User, after: string | undefined, limit: number): { sessions: TestSession[]; next?: string };
@@ -38,6 +50,9 @@ export type Accounts = {
   endSessions(session: TestSession, scope: SignOutScope): void;
   endAllSessions(account: Account): void;
 };
+
+/** Now, as the claim `auth_time` has it. */
+export const nowS = (): number => Math.floor(Date.now() / 1000);
 
 /** Keeps accounts in memory. `onEnd` is called with each session that ends. */
 export function createAccounts(
@@ -68,15 +83,26 @@ export function createAccounts(
     add({ username, password }) {
       if (accounts.has(username.toLowerCase())) return undefined;
       const user: User = { id: randomUUID(), username, email: null, createdAt: new Date().toISOString() };
-      const account: Account = { user, password };
+      const account: Account = { user, password, factors: noFactors(), credentialVersion: 1 };
       accounts.set(username.toLowerCase(), account);
       return account;
     },
     find: username => accounts.get(username.toLowerCase()),
     findByEmail: email => [...accounts.values()].find(({ user }) => user.email?.toLowerCase() === email.toLowerCase()),
-    startSession(user, userAgent, authTime = Math.floor(Date.now() / 1000)) {
+    findById: accountId => [...accounts.values()].find(({ user }) => user.id === accountId),
+    findByHandle: handle => [...accounts.values()].find(({ factors }) => factors.passkeyHandle === handle),
+    startSession(user, { amr, userAgent, authTime = nowS() }) {
       const now = new Date().toISOString();
-      const session = { id: randomUUID(), user, userAgent, address: null, createdAt: now, lastUsedAt: now, authTime };
+      const session = {
+        id: randomUUID(),
+        user,
+        userAgent,
+        address: null,
+        createdAt: now,
+        lastUsedAt: now,
+        authTime,
+        amr,
+      };
       const started = rotate({ ...session, refreshTokens: [], rotatedAt: 0 });
       sessions.set(started.id, started);
       positions.set(started.id, positions.size);

@@ -1,19 +1,19 @@
 import { type EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
-import type { Account, Accounts, TestSession } from './accounts.js';
+import type { Account, Accounts } from './accounts.js';
 import type { Link } from './links.js';
 import { emailTaken, invalidOneTimeToken, usernameTaken } from './problems.js';
-import { currentSession, empty, freshSession, type Handler, json, readBody } from './requests.js';
+import { currentSession, empty, type Handler, json, readBody, requireFresh } from './requests.js';
 
 /** The routes of e-mail addresses. */
 export const emailRoutes: Record<string, Handler> = {
   'GET /auth/email': async (state, request) => {
-    const account = accountOf(state.accounts, currentSession(state, request));
+    const { account } = currentSession(state, request);
     const link = state.links.findOf('verify-email', account);
     const pending = link ? { email: link.email, expiresAt: new Date(link.expiresAt).toISOString() } : null;
     return json({ email: account.user.email, pending } satisfies EmailState);
   },
   'PUT /auth/email': async (state, request) => {
-    const account = accountOf(state.accounts, freshSession(state, request));
+    const { account } = requireFresh(state, currentSession(state, request));
     const { email } = await readBody(request, SetEmailRequest);
     const { token } = state.links.add('verify-email', account, email);
     state.mailbox.sendLink('verify-email', email, token);
@@ -21,7 +21,7 @@ export const emailRoutes: Record<string, Handler> = {
     return empty(202);
   },
   'DELETE /auth/email': async (state, request) => {
-    const account = accountOf(state.accounts, freshSession(state, request));
+    const { account } = requireFresh(state, currentSession(state, request));
     state.links.removeAllOf(account);
     state.mailbox.sendNotice('email-removed', account.user.email);
     account.user.email = null;
@@ -40,10 +40,6 @@ export const emailRoutes: Record<string, Handler> = {
     return empty(204);
   },
 };
-
-function accountOf(accounts: Accounts, { user }: TestSession): Account {
-  return accounts.find(user.username) as Account;
-}
 
 /** The account that a link is for, created when the link completes its sign-up. */
 function completeSignUp(accounts: Accounts, { owner }: Link): Account {

@@ -5,9 +5,15 @@ export type LinkTemplate = 'verify-email' | 'reset-password';
 export type NoticeTemplate =
   | 'email-change-requested'
   | 'email-removed'
+  | 'passkey-added'
+  | 'passkey-removed'
   | 'password-changed'
   | 'password-reset'
-  | 'sign-up-repeated';
+  | 'recovery-code-used'
+  | 'recovery-codes-made'
+  | 'sign-up-repeated'
+  | 'totp-added'
+  | 'totp-removed';
 
 /** A mail with a link. */
 export interface TestMail {

@@ -27,6 +27,7 @@ export const recoveryRoutes: Record<string, Handler> = {
     checkPassword(newPassword, passwordMinLength, '/newPassword');
     const account = link.owner as Account;
     account.password = newPassword;
+    account.credentialVersion++;
     links.removeAllOf(account);
     accounts.endAllSessions(account);
     mailbox.sendNotice('password-reset', account.user.email);

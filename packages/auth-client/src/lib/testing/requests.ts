@@ -1,23 +1,32 @@
+import { type AccessTokenClaims, type AuthenticationDemand, meetsDemand } from '@latchkey/user-schema';
 import { type Static, type TSchema, type TString, Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
-import type { Accounts, TestSession } from './accounts.js';
+import type { Account, Accounts, TestSession } from './accounts.js';
+import type { Challenges } from './challenges.js';
 import type { Clients } from './clients.js';
+import { highestAcr } from './factors.js';
 import type { TestFeed } from './feed.js';
 import type { Links } from './links.js';
 import type { Mailbox } from './mailbox.js';
 import { insufficientAuthentication, invalidToken, missingToken, ProblemError } from './problems.js';
 import type { TestTokens } from './tokens.js';
+import type { TotpClock } from './totp.js';
 
 /** What the handlers of a test issuer work on. */
 export type IssuerState = {
   accounts: Accounts;
+  challenges: Challenges;
   clients: Clients;
   feed: TestFeed;
   links: Links;
   mailbox: Mailbox;
   tokens: TestTokens;
+  totpClock: TotpClock;
   passwordMinLength: number;
   reauthenticateAfterS: number;
+  /** The domain of passkeys. */
+  rpId: string;
+  secondFactor: 'optional' | 'required';
   signUp: 'open' | 'email' | 'closed';
 };
 
@@ -32,7 +41,11 @@ export type Handler = (
 // Without the contract's pattern, which needs the flag `u`: TypeBox compiles patterns without it. `readBody` checks it.
 export const Password: TString = Type.String();
 
+// As Password.
+export const Name: TString = Type.String({ minLength: 1, maxLength: 64 });
+
 const LONE_SURROGATE = /\p{Surrogate}/u;
+const CONTROL_OR_SURROGATE = /[\p{Cc}\p{Surrogate}]/u;
 const NO_STORE = { 'cache-control': 'no-store' };
 
 export function json(body: unknown, status = 200, headers: Record<string, string> = NO_STORE): Response {
@@ -64,11 +77,12 @@ export async function readBody<S extends TSchema>(
   } catch {
     throw new ProblemError(400, 'invalid_json', 'The body is not valid JSON.');
   }
-  if (conforms(schema, body) && !Object.entries(body as object).some(isIllFormedPassword)) return body;
+  if (conforms(schema, body) && !Object.entries(body as object).some(isIllFormed)) return body;
   throw new ProblemError(400, 'invalid_request', 'The body is not what the contract says.');
 }
 
-function isIllFormedPassword([member, value]: [string, unknown]): boolean {
+function isIllFormed([member, value]: [string, unknown]): boolean {
+  if (member === 'name') return CONTROL_OR_SURROGATE.test(String(value));
   return /password$/i.test(member) && LONE_SURROGATE.test(String(value));
 }
 
@@ -96,26 +110,43 @@ export function readBearer({ read }: TestTokens, { headers }: Request): Record<s
   return claims;
 }
 
+/** A live session, its account, and the claims of the request's token. */
+export type Current = { session: TestSession; account: Account; claims: AccessTokenClaims };
+
 /**
- * Finds the session of a request.
+ * Finds the session of a request, whatever was proved in it: for what a user without a second factor may always do.
  *
  * @throws ProblemError
  */
-export function currentSession({ accounts, tokens }: IssuerState, request: Request): TestSession {
-  const session = accounts.findSession(String(readBearer(tokens, request)['sid']));
+export function anySession({ accounts, tokens }: IssuerState, request: Request): Current {
+  const claims = readBearer(tokens, request) as AccessTokenClaims;
+  const session = accounts.findSession(claims.sid);
   if (!session) throw invalidToken();
-  return session;
+  return { session, claims, account: accounts.findById(session.user.id) as Account };
 }
 
 /**
- * Finds the session of a request, whose user must have signed in not long ago.
+ * Finds the session of a request. Where a second factor is required, it must have been proved.
  *
  * @throws ProblemError
  */
-export function freshSession(state: IssuerState, request: Request): TestSession {
-  const session = currentSession(state, request);
-  const { auth_time: authTime } = readBearer(state.tokens, request);
-  const maxAgeS = state.reauthenticateAfterS;
-  if (!(Number(authTime) >= Date.now() / 1000 - maxAgeS)) throw insufficientAuthentication(maxAgeS);
-  return session;
+export function currentSession(state: IssuerState, request: Request): Current {
+  const current = anySession(state, request);
+  if (state.secondFactor === 'required') requireDemand(current, { acr: 'aal2' });
+  return current;
+}
+
+/**
+ * Requires that the user of a session has proved as much as the account can, not long ago.
+ *
+ * @throws ProblemError
+ */
+export function requireFresh({ reauthenticateAfterS: maxAgeS }: IssuerState, current: Current): Current {
+  return requireDemand(current, { acr: highestAcr(current.account.factors), maxAgeS });
+}
+
+/** @throws ProblemError */
+export function requireDemand(current: Current, demand: AuthenticationDemand): Current {
+  if (!meetsDemand(current.claims, demand)) throw insufficientAuthentication(demand);
+  return current;
 }

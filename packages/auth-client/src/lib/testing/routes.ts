@@ -1,18 +1,24 @@
 import {
+  ACRS,
   MAX_REVOCATIONS_WAIT_S,
   MAX_SESSIONS_PAGE,
   REVOCATIONS_SCOPE,
   RefreshRequest,
   SessionsQuery,
-  SignInName,
   SignOutRequest,
+  VerifyQuery,
 } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
+import { nowS } from './accounts.js';
 import { emailRoutes } from './email-routes.js';
-import { insufficientScope, invalidCredentials, invalidToken, ProblemError, toResponse } from './problems.js';
+import { factorRoutes } from './factor-routes.js';
+import { acrOf } from './factors.js';
+import { passkeyRoutes } from './passkey-routes.js';
+import { insufficientScope, invalidCredentials, invalidToken, notFound, ProblemError, toResponse } from './problems.js';
 import { recoveryRoutes } from './recovery-routes.js';
 import {
+  anySession,
   checkPassword,
   currentSession,
   empty,
@@ -22,26 +28,31 @@ import {
   Password,
   readBearer,
   readBody,
+  requireDemand,
 } from './requests.js';
+import { signInRoutes } from './sign-in-routes.js';
 import { signUp } from './sign-up.js';
+import { stepUpRoutes } from './step-up-routes.js';
 
-const SignInRequest = Type.Object({ username: SignInName, password: Password }, { additionalProperties: false });
 const PasswordChange = Type.Object(
   { currentPassword: Password, newPassword: Password },
   { additionalProperties: false },
 );
 
+// TypeBox does not know `enum`, by which the contract lists them.
+const KnownAcr = Type.Optional(Type.Union([...ACRS.map(acr => Type.Literal(acr)), Type.Undefined()]));
+// Of tokens of the version before.
+const LEAST_ACR = 'aal1';
+
 /** The routes of the test issuer; `:id` stands for one segment. */
 const routes: Record<string, Handler> = {
   ...emailRoutes,
   ...recoveryRoutes,
+  ...signInRoutes,
+  ...stepUpRoutes,
+  ...factorRoutes,
+  ...passkeyRoutes,
   'POST /auth/sign-up': signUp,
-  'POST /auth/sign-in': async ({ accounts, tokens }, request) => {
-    const { username, password } = await readBody(request, SignInRequest);
-    const account = accounts.find(username) ?? accounts.findByEmail(username);
-    if (account?.password !== password || account === undefined) throw invalidCredentials();
-    return json(tokens.signedIn(accounts.startSession(account.user, request.headers.get('user-agent'))));
-  },
   'POST /auth/refresh': async ({ accounts, tokens }, request) => {
     const session = accounts.refresh((await readBody(request, RefreshRequest)).refreshToken);
     const detail = 'The refresh token is not valid any more; sign in again.';
@@ -49,14 +60,14 @@ const routes: Record<string, Handler> = {
     return json(tokens.signedIn(session));
   },
   'POST /auth/sign-out': async (state, request) => {
-    const session = currentSession(state, request);
+    const { session } = anySession(state, request);
     const { scope = 'current' } = await readBody(request, SignOutRequest, {});
     state.accounts.endSessions(session, scope);
     return empty(204);
   },
-  'GET /auth/me': async (state, request) => json(currentSession(state, request).user),
+  'GET /auth/me': async (state, request) => json(currentSession(state, request).account.user),
   'GET /auth/sessions': async (state, request) => {
-    const current = currentSession(state, request);
+    const { session: current } = currentSession(state, request);
     const query = Object.fromEntries(new URL(request.url).searchParams);
     if (!conforms(SessionsQuery, query)) throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
     const page = state.accounts.listSessions(current.user, query.after, Number(query.limit ?? MAX_SESSIONS_PAGE));
@@ -66,29 +77,37 @@ const routes: Record<string, Handler> = {
     return json({ ...page, sessions });
   },
   'DELETE /auth/sessions/:id': async (state, request, { id }) => {
-    const { user } = currentSession(state, request);
+    const { user } = currentSession(state, request).account;
     if (state.accounts.findSession(id)?.user.id !== user.id) {
-      throw new ProblemError(404, 'not_found', 'You have no such session.');
+      throw notFound('session');
     }
     state.accounts.endSession(id);
     return empty(204);
   },
   'PUT /auth/password': async (state, request) => {
-    const session = currentSession(state, request);
+    const { account, session } = currentSession(state, request);
     const { currentPassword, newPassword } = await readBody(request, PasswordChange);
-    const account = state.accounts.find(session.user.username);
-    if (account?.password !== currentPassword || account === undefined) throw invalidCredentials();
+    if (account.password !== currentPassword) throw invalidCredentials();
     checkPassword(newPassword, state.passwordMinLength, '/newPassword');
     account.password = newPassword;
+    account.credentialVersion++;
+    // A password does not make the proof of a second factor any younger.
+    if (acrOf(session.amr) === 'aal1') session.authTime = nowS();
     state.accounts.endSessions(session, 'others');
     state.links.removeAllOf(account);
     state.mailbox.sendNotice('password-changed', account.user.email);
     return json(state.tokens.signedIn(state.accounts.rotate(session)));
   },
   'GET /auth/verify': async (state, request) => {
-    const { id, user } = currentSession(state, request);
-    const headers = { 'x-auth-user-id': user.id, 'x-auth-username': user.username, 'x-auth-session-id': id };
-    return new Response(null, { headers });
+    const query = Object.fromEntries(new URL(request.url).searchParams);
+    if (!conforms(VerifyQuery, query) || !conforms(KnownAcr, query.acr))
+      throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
+    const { acr, max_age: maxAge } = query;
+    const current = currentSession(state, request);
+    requireDemand(current, { ...(acr && { acr }), ...(maxAge !== undefined && { maxAgeS: Number(maxAge) }) });
+    const { id: userId, username } = current.account.user;
+    const headers = { 'x-auth-user-id': userId, 'x-auth-username': username, 'x-auth-session-id': current.session.id };
+    return new Response(null, { headers: { ...headers, 'x-auth-acr': current.claims.acr ?? LEAST_ACR } });
   },
   'GET /.well-known/jwks.json': async ({ tokens }) => json(tokens.jwks(), 200, { 'cache-control': 'max-age=300' }),
   'POST /oauth/token': async ({ clients, tokens }, request) => {
@@ -118,9 +137,9 @@ const routes: Record<string, Handler> = {
 /** Responds to a request as the auth-service does. */
 export async function handleRequest(state: IssuerState, request: Request, signal: AbortSignal): Promise<Response> {
   const { pathname } = new URL(request.url);
-  const [, folder, id = ''] = /^(\/auth\/sessions)\/([^/]+)$/.exec(pathname) ?? [];
+  const [, folder, id = ''] = /^(\/auth\/(?:sessions|passkeys))\/([^/]+)$/.exec(pathname) ?? [];
   try {
-    const handle = routes[`${request.method} ${folder ? `${folder}/:id` : pathname}`];
+    const handle = routes[`${request.method} ${pathname}`] ?? routes[`${request.method} ${folder}/:id`];
     if (!handle) throw new ProblemError(404, 'not_found', 'There is nothing here.');
     return await handle(state, request, { id, signal });
   } catch (error) {

@@ -1,8 +1,10 @@
 import { EmailAddress, type SignUpRequest as SignUp, SignUpHeaders, Username } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
-import { ProblemError, usernameTaken } from './problems.js';
+import { methodsOf } from './factors.js';
+import { ProblemError, signUpClosed, usernameTaken } from './problems.js';
 import { checkPassword, empty, type Handler, type IssuerState, json, Password, readBody } from './requests.js';
+import { startSignIn } from './sign-in-routes.js';
 
 const SignUpRequest = Type.Object(
   { username: Username, password: Password, email: Type.Optional(EmailAddress) },
@@ -11,13 +13,12 @@ const SignUpRequest = Type.Object(
 
 /** The handler of sign-ups, with each setting of `SIGN_UP`. */
 export const signUp: Handler = async (state, request) => {
-  if (state.signUp === 'closed') throw new ProblemError(403, 'sign_up_closed', 'Ask an operator for an account.');
+  if (state.signUp === 'closed') throw signUpClosed();
   const key = readIdempotencyKey(request);
   const body = await readBody(request, SignUpRequest);
   if (state.signUp === 'email') return signUpByEmail(state, body);
 
   const { accounts, tokens, mailbox, links } = state;
-  const userAgent = request.headers.get('user-agent');
   const before = accounts.find(body.username);
   if (before && key !== undefined && key === before.signUp?.key) {
     if (before.password !== body.password) {
@@ -25,8 +26,9 @@ export const signUp: Handler = async (state, request) => {
       throw new ProblemError(422, 'idempotency_key_reused', detail);
     }
     const session = accounts.findSession(before.signUp.sessionId);
-    const isUnchanged = session?.refreshTokens.length === 1;
-    return json(tokens.signedIn(isUnchanged ? session : accounts.startSession(before.user, userAgent)), 201);
+    const isUnproved = methodsOf(before.factors).length > 0 || session?.amr.includes('mfa');
+    const isUnchanged = session?.refreshTokens.length === 1 && !isUnproved;
+    return isUnchanged ? json(tokens.signedIn(session), 201) : startSignIn(state, request, before, ['pwd'], 201);
   }
   checkPassword(body.password, state.passwordMinLength, '/password');
   const account = accounts.add(body);
@@ -34,7 +36,8 @@ export const signUp: Handler = async (state, request) => {
   if (body.email !== undefined) {
     mailbox.sendLink('verify-email', body.email, links.add('verify-email', account, body.email).token);
   }
-  const session = accounts.startSession(account.user, userAgent);
+  const userAgent = request.headers.get('user-agent');
+  const session = accounts.startSession(account.user, { amr: ['pwd'], userAgent });
   if (key !== undefined) account.signUp = { key, sessionId: session.id };
   return json(tokens.signedIn(session), 201);
 };

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Jwks, SignedIn } from '@latchkey/user-schema';
+import type { Jwks, SignedIn, User } from '@latchkey/user-schema';
 import type { TestSession } from './accounts.js';
+import { acrOf } from './factors.js';
 import { createTestKey, readToken, signToken, type TestKey } from './signing.js';
 
 /** The tokens of a test issuer, and the keys that sign them. */
@@ -44,11 +45,13 @@ export function createTestTokens({
     return signToken(keys[0], { ...common, ...user, ...signIn, ...claims }, header);
   };
 
+  const account = ({ id, username }: User) => ({ sub: id, id, username });
+
   return {
     userToken,
-    signedIn({ id: sid, user, authTime, refreshTokens }) {
+    signedIn({ id: sid, user, authTime, amr, refreshTokens }) {
       return {
-        token: userToken({ sub: user.id, sid, id: user.id, username: user.username, auth_time: authTime }),
+        token: userToken({ ...account(user), sid, auth_time: authTime, amr, acr: acrOf(amr) }),
         tokenType: 'Bearer',
         expiresIn: ttlS,
         refreshToken: refreshTokens.at(-1) as string,
