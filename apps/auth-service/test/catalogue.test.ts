@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { inTransaction, transact, withClient } from '@latchkey/service-kit/database';
+import { inTransaction, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
 import { deleteAccount } from '#src/accounts/delete.js';
@@ -8,10 +7,9 @@ import { setDisabled } from '#src/accounts/disable.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
 import { resetFactors } from '#src/credentials/reset-factors.js';
-import { resealTotp } from '#src/credentials/totp/stored-totp.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
-import { addApp, challengeOf, complete, newCode, send, signUpWithApp } from './authenticator-app.js';
-import { call, createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
+import { signUpWithApp, useApp } from './authenticator-app.js';
+import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';
@@ -92,22 +90,6 @@ t.test('a key, a foreign key, a trigger or a sequence that cannot be distributed
   await sql('DROP TRIGGER planted ON auth.sign_up_keys');
   t.same(await planted('ALTER TABLE auth.sessions ADD COLUMN planted bigserial'), ['default sessions']);
 });
-
-/** Does everything that can be done with an authenticator app and recovery codes, and leaves none. */
-async function useApp(service: Service, credentials: { username: string; password: string }): Promise<void> {
-  const { app, base, config } = service;
-  const { token } = (await post(`${base}/auth/sign-in`, credentials)).body;
-  const { secret, codes } = await addApp(service, token);
-  const challenge = await challengeOf(service, credentials);
-  const { body } = await complete(service, challenge, { recoveryCode: codes[0] });
-  const totp = await newCode(service, secret);
-  await send(service, ['POST', '/auth/step-up'], body.token, { totp });
-  await send(service, ['POST', '/auth/totp/confirm'], token, { totp });
-  await get(`${base}/auth/factors`, token);
-  await transact(app.pg, db => resealTotp(db, [{ id: 'next', key: randomBytes(32) }, ...config.authSecrets], 10));
-  await send(service, ['POST', '/auth/recovery-codes'], body.token);
-  await send(service, ['DELETE', '/auth/totp'], body.token);
-}
 
 t.test('what the service sends has no form that a distributed table cannot do', async t => {
   const texts = new Set<string>();
