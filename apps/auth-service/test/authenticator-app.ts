@@ -1,4 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { transact } from '@latchkey/service-kit/database';
 import { Secret, TOTP } from 'otpauth';
+import { resealTotp } from '#src/credentials/totp/stored-totp.js';
 import { type Answer, call, newCredentials, post, type Service, segment } from './helper.js';
 
 /** The code that an authenticator app shows, so many steps from now. */
@@ -84,3 +87,19 @@ export const assuranceOf = (token: string): { amr: string[]; acr: string; auth_t
   const { amr, acr, auth_time } = segment(token, 1);
   return { amr, acr, auth_time };
 };
+
+/** Does everything that can be done with an authenticator app and recovery codes, and leaves none. */
+export async function useApp(service: Service, credentials: Credentials): Promise<void> {
+  const { app, base, config } = service;
+  const { token } = (await post(`${base}/auth/sign-in`, credentials)).body;
+  const { secret, codes } = await addApp(service, token);
+  const challenge = await challengeOf(service, credentials);
+  const { body } = await complete(service, challenge, { recoveryCode: codes[0] });
+  const totp = await newCode(service, secret);
+  await send(service, ['POST', '/auth/step-up'], body.token, { totp });
+  await send(service, ['POST', '/auth/totp/confirm'], token, { totp });
+  await send(service, ['GET', '/auth/factors'], token);
+  await transact(app.pg, db => resealTotp(db, [{ id: 'next', key: randomBytes(32) }, ...config.authSecrets], 10));
+  await send(service, ['POST', '/auth/recovery-codes'], body.token);
+  await send(service, ['DELETE', '/auth/totp'], body.token);
+}

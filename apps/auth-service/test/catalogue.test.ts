@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { inTransaction, transact, withClient } from '@latchkey/service-kit/database';
+import { inTransaction, withClient } from '@latchkey/service-kit/database';
 import type { SignedIn } from '@latchkey/user-schema';
 import pg from 'pg';
 import t, { type Test } from 'tap';
@@ -9,9 +8,8 @@ import { setDisabled } from '#src/accounts/disable.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
 import { resetFactors } from '#src/credentials/reset-factors.js';
-import { resealTotp } from '#src/credentials/totp/stored-totp.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
-import { addApp, challengeOf, complete, newCode, send, signUpWithApp } from './authenticator-app.js';
+import { signUpWithApp, useApp } from './authenticator-app.js';
 import { call, createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
 import { addPasskey, newDevice, send as sendTo, signIn, signInOptions } from './passkey-helper.js';
@@ -119,22 +117,6 @@ async function usePasskeys(
   t.equal((await sendTo(path, 'DELETE', strong)).status, 204);
   const creation = (await post(`${base}/auth/sign-up/passkey/options`, { username: newCredentials().username })).body;
   t.equal((await post(`${base}/auth/sign-up/passkey`, { response: device.create(creation) })).status, 201);
-}
-
-/** Does everything that can be done with an authenticator app and recovery codes, and leaves none. */
-async function useApp(service: Service, credentials: { username: string; password: string }): Promise<void> {
-  const { app, base, config } = service;
-  const { token } = (await post(`${base}/auth/sign-in`, credentials)).body;
-  const { secret, codes } = await addApp(service, token);
-  const challenge = await challengeOf(service, credentials);
-  const { body } = await complete(service, challenge, { recoveryCode: codes[0] });
-  const totp = await newCode(service, secret);
-  await send(service, ['POST', '/auth/step-up'], body.token, { totp });
-  await send(service, ['POST', '/auth/totp/confirm'], token, { totp });
-  await get(`${base}/auth/factors`, token);
-  await transact(app.pg, db => resealTotp(db, [{ id: 'next', key: randomBytes(32) }, ...config.authSecrets], 10));
-  await send(service, ['POST', '/auth/recovery-codes'], body.token);
-  await send(service, ['DELETE', '/auth/totp'], body.token);
 }
 
 t.test('what the service sends has no form that a distributed table cannot do', async t => {

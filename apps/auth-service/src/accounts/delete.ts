@@ -14,7 +14,7 @@ const DELETE_NAMES = statement<never, Account>('DELETE FROM auth.identifiers WHE
 
 const DELETE_TOKENS = statement<never, Account>('DELETE FROM auth.one_time_tokens WHERE account_id = $accountId');
 
-// Sessions and keys of sign-ups are deleted with it, by their foreign keys.
+// Sessions, second factors and keys of sign-ups are deleted with it, by their foreign keys.
 const DELETE = statement<never, Account>('DELETE FROM auth.users WHERE id = $accountId');
 
 /**

@@ -36,7 +36,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
     response: {
       201: SignedIn,
       202: empty('With `SIGN_UP=email`: a mail is sent, and its link makes the account'),
-      ...problemResponses(400, 403, 409, 413, 415, 422, 429, 503),
+      ...problemResponses(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
   };
   const preHandler = app.admitHash(({ body }) => (body as SignUpRequest).username);
