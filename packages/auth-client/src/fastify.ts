@@ -36,7 +36,7 @@ export interface AuthGuardOptions extends VerifierOptions, AuthenticationDemand 
 /**
  * `onRequest` hook that requires a user's access token and sets `request.user`. Called with a demand, makes such a hook that
  * also requires a sign-in that is strong enough (`acr`) and not too long ago (`maxAgeS`, in seconds). Tokens of services of the
- * version before have neither claim, and do not meet a demand.
+ * version before have neither claim, and count as of a password (`aal1`) at no known time.
  */
 export interface Authenticate extends onRequestAsyncHookHandler {
   /** @throws TypeError when the demand is empty or invalid */

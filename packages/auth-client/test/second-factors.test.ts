@@ -248,6 +248,9 @@ t.test('who does not want to step up gets the refusal, and so does who has no wa
   );
   const refused = new Response('{}', { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } });
   t.equal(await without.withToken(async () => refused), refused, 'other refusals are passed on');
+  for (const result of [undefined, null, 'text', { status: 401 }]) {
+    t.equal(await without.withToken(async () => result), result);
+  }
   await t.rejects(createUserSession(client).withToken(client.me), { code: 'signed_out' });
 });
 

@@ -55,7 +55,7 @@ type Outcome<T> = { needed: AuthenticationNeeded | undefined; settle(): T; disca
 async function run<T>(request: (token: string) => Promise<T>, token: string): Promise<Outcome<T>> {
   try {
     const result = await request(token);
-    const response = result instanceof Response && result.status === 401 ? result : undefined;
+    const response = isResponse(result) && result.status === 401 ? result : undefined;
     return {
       needed: response && readChallenge(response.headers),
       settle: () => result,
@@ -71,6 +71,12 @@ async function run<T>(request: (token: string) => Promise<T>, token: string): Pr
       discard: () => undefined,
     };
   }
+}
+
+/** Not by `instanceof`: the `fetch` of a package has a class of its own. */
+function isResponse(result: unknown): result is Response {
+  const { status, headers } = (result ?? {}) as Partial<Response>;
+  return typeof status === 'number' && typeof headers?.get === 'function';
 }
 
 function readError(error: unknown): AuthenticationNeeded | undefined {

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import { isUuid, REVOCATIONS_SCOPE, type SignedIn } from '@latchkey/user-schema';
 import type { ServiceCredentials } from '../client.js';
 import { type Account, createAccounts } from '../lib/testing/accounts.js';
-import { CHALLENGE_TTL_S, createChallenges } from '../lib/testing/challenges.js';
+import { createChallenges } from '../lib/testing/challenges.js';
 import { createClients } from '../lib/testing/clients.js';
 import { createTestFeed } from '../lib/testing/feed.js';
 import { createLinks } from '../lib/testing/links.js';
@@ -134,7 +134,7 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     links: createLinks(options.linkTtlS ?? 3600),
     passwordMinLength: options.passwordMinLength ?? 8,
     reauthenticateAfterS: options.reauthenticateAfterS ?? 600,
-    challenges: createChallenges(CHALLENGE_TTL_S),
+    challenges: createChallenges(),
     totpClock: createTotpClock(),
     rpId: new URL(issuer).hostname,
     secondFactor: options.secondFactor ?? 'optional',

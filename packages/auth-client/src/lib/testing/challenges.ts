@@ -28,7 +28,7 @@ export type Challenges = {
 
 const MAC_BYTES = 32;
 
-export function createChallenges(ttlS: number): Challenges {
+export function createChallenges(): Challenges {
   const key = randomBytes(32);
   const used = new Set<string>();
   const macOf = (kind: string, content: Buffer) =>
@@ -36,7 +36,9 @@ export function createChallenges(ttlS: number): Challenges {
 
   return {
     make(kind, about) {
-      const content = Buffer.from(JSON.stringify({ ...about, id: randomUUID(), exp: Date.now() + ttlS * 1000 }));
+      const content = Buffer.from(
+        JSON.stringify({ ...about, id: randomUUID(), exp: Date.now() + CHALLENGE_TTL_S * 1000 }),
+      );
       return Buffer.concat([macOf(kind, content), content]).toString('base64url');
     },
     open(kind, challenge) {

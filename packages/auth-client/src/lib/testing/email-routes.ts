@@ -1,8 +1,9 @@
 import { type EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
 import type { Account, Accounts } from './accounts.js';
+import { currentSession, requireFresh } from './current-session.js';
 import type { Link } from './links.js';
 import { emailTaken, invalidOneTimeToken, usernameTaken } from './problems.js';
-import { currentSession, empty, type Handler, json, readBody, requireFresh } from './requests.js';
+import { empty, type Handler, json, readBody } from './requests.js';
 
 /** The routes of e-mail addresses. */
 export const emailRoutes: Record<string, Handler> = {

@@ -1,9 +1,10 @@
 import { type Factors, type RecoveryCodes, TotpConfirmation, type TotpEnrolment } from '@latchkey/user-schema';
+import { anySession, currentSession, requireFresh } from './current-session.js';
 import { acrOf, combineAmr, dropUselessCodes, highestAcr, methodsOf } from './factors.js';
 import { toPasskey } from './passkey-routes.js';
 import { insufficientAuthentication, invalidSecondFactor, notFound } from './problems.js';
 import { replaceCodes } from './recovery-codes.js';
-import { anySession, currentSession, empty, type Handler, json, readBody, requireFresh } from './requests.js';
+import { empty, type Handler, json, readBody } from './requests.js';
 import { encodeBase32, newTotpSecret } from './totp.js';
 
 /** The routes of authenticator apps and recovery codes. */

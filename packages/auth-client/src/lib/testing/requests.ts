@@ -1,14 +1,12 @@
-import { type AccessTokenClaims, type AuthenticationDemand, meetsDemand } from '@latchkey/user-schema';
 import { type Static, type TSchema, type TString, Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
-import type { Account, Accounts, TestSession } from './accounts.js';
+import type { Accounts } from './accounts.js';
 import type { Challenges } from './challenges.js';
 import type { Clients } from './clients.js';
-import { highestAcr } from './factors.js';
 import type { TestFeed } from './feed.js';
 import type { Links } from './links.js';
 import type { Mailbox } from './mailbox.js';
-import { insufficientAuthentication, invalidToken, missingToken, ProblemError } from './problems.js';
+import { invalidToken, missingToken, ProblemError } from './problems.js';
 import type { TestTokens } from './tokens.js';
 import type { TotpClock } from './totp.js';
 
@@ -108,45 +106,4 @@ export function readBearer({ read }: TestTokens, { headers }: Request): Record<s
   const claims = read(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '');
   if (!claims) throw invalidToken();
   return claims;
-}
-
-/** A live session, its account, and the claims of the request's token. */
-export type Current = { session: TestSession; account: Account; claims: AccessTokenClaims };
-
-/**
- * Finds the session of a request, whatever was proved in it: for what a user without a second factor may always do.
- *
- * @throws ProblemError
- */
-export function anySession({ accounts, tokens }: IssuerState, request: Request): Current {
-  const claims = readBearer(tokens, request) as AccessTokenClaims;
-  const session = accounts.findSession(claims.sid);
-  if (!session) throw invalidToken();
-  return { session, claims, account: accounts.findById(session.user.id) as Account };
-}
-
-/**
- * Finds the session of a request. Where a second factor is required, it must have been proved.
- *
- * @throws ProblemError
- */
-export function currentSession(state: IssuerState, request: Request): Current {
-  const current = anySession(state, request);
-  if (state.secondFactor === 'required') requireDemand(current, { acr: 'aal2' });
-  return current;
-}
-
-/**
- * Requires that the user of a session has proved as much as the account can, not long ago.
- *
- * @throws ProblemError
- */
-export function requireFresh({ reauthenticateAfterS: maxAgeS }: IssuerState, current: Current): Current {
-  return requireDemand(current, { acr: highestAcr(current.account.factors), maxAgeS });
-}
-
-/** @throws ProblemError */
-export function requireDemand(current: Current, demand: AuthenticationDemand): Current {
-  if (!meetsDemand(current.claims, demand)) throw insufficientAuthentication(demand);
-  return current;
 }

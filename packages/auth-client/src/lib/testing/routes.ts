@@ -11,16 +11,16 @@ import {
 import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
 import { nowS } from './accounts.js';
+import { anySession, currentSession, requireDemand } from './current-session.js';
 import { emailRoutes } from './email-routes.js';
 import { factorRoutes } from './factor-routes.js';
 import { acrOf } from './factors.js';
 import { passkeyRoutes } from './passkey-routes.js';
+import { passkeySignUpRoutes } from './passkey-sign-up-routes.js';
 import { insufficientScope, invalidCredentials, invalidToken, notFound, ProblemError, toResponse } from './problems.js';
 import { recoveryRoutes } from './recovery-routes.js';
 import {
-  anySession,
   checkPassword,
-  currentSession,
   empty,
   type Handler,
   type IssuerState,
@@ -28,7 +28,6 @@ import {
   Password,
   readBearer,
   readBody,
-  requireDemand,
 } from './requests.js';
 import { signInRoutes } from './sign-in-routes.js';
 import { signUp } from './sign-up.js';
@@ -52,6 +51,7 @@ const routes: Record<string, Handler> = {
   ...stepUpRoutes,
   ...factorRoutes,
   ...passkeyRoutes,
+  ...passkeySignUpRoutes,
   'POST /auth/sign-up': signUp,
   'POST /auth/refresh': async ({ accounts, tokens }, request) => {
     const session = accounts.refresh((await readBody(request, RefreshRequest)).refreshToken);

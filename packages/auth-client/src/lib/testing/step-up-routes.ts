@@ -1,10 +1,11 @@
 import { PasskeyAssertion, RecoveryCode, type SecondFactorProof, TotpCode } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { nowS } from './accounts.js';
+import { anySession, type Current } from './current-session.js';
 import { acrOf, combineAmr, highestAcr } from './factors.js';
 import { insufficientAuthentication, invalidCredentials, invalidSecondFactor } from './problems.js';
 import { checkFactor } from './proofs.js';
-import { anySession, type Current, type Handler, type IssuerState, json, Password, readBody } from './requests.js';
+import { type Handler, type IssuerState, json, Password, readBody } from './requests.js';
 import { requestOptions } from './sign-in-routes.js';
 
 const StepUpRequest = Type.Object(
