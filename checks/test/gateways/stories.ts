@@ -13,7 +13,8 @@ const CRLF = '\r\n';
 /** What every gateway must do, told in front of the real services. */
 export function tellStories(t: Test, gateway: Gateway): void {
   t.test(gateway.name, { skip: gateway.skip }, async t => {
-    const system = await startSystem(t, { THROTTLE_ENABLED: 'false' });
+    const passkeys = { PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://app.example.com' };
+    const system = await startSystem(t, { THROTTLE_ENABLED: 'false', ...passkeys });
     for (const [name, tell] of Object.entries(stories)) await t.test(name, t => tell(t, gateway, system));
   });
 }
@@ -28,6 +29,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     t.same((await call(`${base}/auth/me`, token)).body, user);
     t.equal((await call(`${base}/.well-known/jwks.json`)).body.keys.length, 1);
     t.equal((await call(`${base}/.well-known/oauth-authorization-server`)).body.issuer, authUrl);
+    t.same((await call(`${base}/.well-known/webauthn`)).body, { origins: ['https://app.example.com'] });
     t.equal((await call(`${base}/oauth/token`, undefined, { method: 'POST' })).status, 400);
 
     const note = await call(`${base}/notes`, token, { method: 'POST', body: { text: 'through the gateway' } });
@@ -165,7 +167,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       const head = `GET ${target} HTTP/1.1${CRLF}Host: gateway${CRLF}Authorization: Bearer ${token}${CRLF}`;
       const answer = await sendRaw(base, `${head}Connection: close${CRLF}${CRLF}`);
       const urls = auth.seen.map(({ url }) => url).filter(url => url !== '/auth/verify');
-      for (const url of urls) t.match(url, /^\/(auth\/|oauth\/|\.well-known\/(jwks\.json|oauth-))/, target);
+      for (const url of urls) t.match(url, /^\/(auth\/|oauth\/|\.well-known\/(jwks\.json|oauth-|webauthn))/, target);
       for (const { url } of notes.seen) t.match(url, /^\/notes(\/|\?|$)/, target);
       for (const url of urls) t.notMatch(url.split('?', 1)[0], /\/\/|\/\.\.?(\/|$)|%2e|%2f|%5c/i, `${target}: ${url}`);
       t.notMatch(answer, /swagger|openapi|process_cpu|"status":"ok"/, target);
