@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isoBase64URL, isoCBOR } from '@simplewebauthn/server/helpers';
 import t from 'tap';
 import { get, newCredentials, post, type Service, segment, startService } from './helper.js';
 import { readMailbox } from './mailbox.js';
@@ -339,6 +340,21 @@ t.test('the counter and the backup state of a passkey are kept', async t => {
   t.equal(await use({ signCount: 0 }), 401);
   t.equal(await use({ signCount: 2 ** 32 - 1 }), 200);
   t.equal(await use({ backedUp: false, signCount: 0 }), 401);
+});
+
+t.test('the attestation of an authenticator is not looked at', async t => {
+  const service = await startWithPasskeys(t);
+  const { token } = await signUp(service);
+  const device = newDevice();
+  const registration = device.create(await creationOptions(service, token));
+  const attested = isoCBOR.decodeFirst<Map<string, unknown>>(
+    isoBase64URL.toBuffer(registration.response.attestationObject),
+  );
+  attested.set('fmt', 'packed').set('attStmt', new Map([['x5c', [new Uint8Array([1, 2, 3])]]]));
+  const attestationObject = isoBase64URL.fromBuffer(isoCBOR.encode(attested as never));
+  const response = { ...registration, response: { ...registration.response, attestationObject } };
+  t.equal((await send(`${service.base}/auth/passkeys`, 'POST', token, { response })).status, 201);
+  t.equal((await signIn(service, device)).status, 200);
 });
 
 t.test('owners are told of passkeys that are added and removed', async t => {

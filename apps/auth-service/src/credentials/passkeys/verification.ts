@@ -27,17 +27,14 @@ const TRANSPORT = /^[a-z][a-z-]{0,31}$/;
 
 // Loaded with the first passkey: it takes memory and time that a service without passkeys does not need.
 let loading: ReturnType<typeof load> | undefined;
-async function load() {
-  const [server, helpers] = await Promise.all([
-    import('@simplewebauthn/server'),
-    import('@simplewebauthn/server/helpers'),
-  ]);
-  return { ...server, ...helpers };
-}
-async function library() {
+const load = async () => ({
+  ...(await import('@simplewebauthn/server')),
+  ...(await import('@simplewebauthn/server/helpers')),
+});
+const library = () => {
   loading ??= load();
   return loading;
-}
+};
 
 /**
  * Verifies a registration (WebAuthn Level 3 §7.1) whose challenge and origin are right.
