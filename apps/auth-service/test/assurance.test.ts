@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import t from 'tap';
-import { addApp, assuranceOf, challengeOf, complete, send, wrongCodeOf } from './authenticator-app.js';
-import { type Answer, get, newCredentials, post, type Service, startService } from './helper.js';
+import { addApp, assuranceOf, challengeOf, complete, wrongCodeOf } from './authenticator-app.js';
+import { type Answer, get, newCredentials, post, type Service, send, startService } from './helper.js';
 
 /** An account with a second factor, as one sees it who has its password and a session from before, and nothing else. */
 type Account = {
@@ -35,11 +35,12 @@ const TRIES: Record<string, Try[]> = {
   'POST /auth/refresh': [({ base }, { refreshToken }) => post(`${base}/auth/refresh`, { refreshToken })],
   'PUT /auth/password': [
     (service, { token, credentials: { password } }) =>
-      send(service, ['PUT', '/auth/password'], token, { currentPassword: password, newPassword: 'brand new 42' }),
+      send(`${service.base}/auth/password`, 'PUT', token, { currentPassword: password, newPassword: 'brand new 42' }),
   ],
   'POST /auth/step-up': [
-    (service, { token, credentials: { password } }) => send(service, ['POST', '/auth/step-up'], token, { password }),
-    (service, { token }) => send(service, ['POST', '/auth/step-up'], token, { totp: wrongCodeOf('A'.repeat(32)) }),
+    (service, { token, credentials: { password } }) =>
+      send(`${service.base}/auth/step-up`, 'POST', token, { password }),
+    (service, { token }) => send(`${service.base}/auth/step-up`, 'POST', token, { totp: wrongCodeOf('A'.repeat(32)) }),
   ],
 };
 
@@ -106,7 +107,7 @@ t.test('no operation that responds with tokens forgets the second factor', async
         if (status < 300) {
           const { acr, amr } = assuranceOf(body.token);
           t.same([acr, amr], ['aal1', ['pwd']], `${what}: the assurance is that of the password`);
-          const fresh = await send(service, ['POST', '/auth/totp'], body.token);
+          const fresh = await send(`${service.base}/auth/totp`, 'POST', body.token);
           t.equal(fresh.body.code, 'insufficient_user_authentication', `${what}: which does not do`);
         } else {
           t.notOk('token' in body || 'refreshToken' in body, `${what}: ${body.code}`);

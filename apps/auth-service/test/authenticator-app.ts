@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { transact } from '@latchkey/service-kit/database';
 import { Secret, TOTP } from 'otpauth';
 import { resealTotp } from '#src/credentials/totp/stored-totp.js';
-import { type Answer, call, newCredentials, post, type Service, segment } from './helper.js';
+import { newCredentials, post, type Service, segment, send } from './helper.js';
 
 /** The code that an authenticator app shows, so many steps from now. */
 export const codeOf = (secret: string, steps = 0): string =>
@@ -14,28 +14,12 @@ export function wrongCodeOf(secret: string): string {
   return ['000000', '000001', '000002', '000003', '000004', '000005'].find(code => !right.includes(code)) as string;
 }
 
-export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-
-/** Sends a request with an access token. */
-export const send = (
-  { base }: Pick<Service, 'base'>,
-  [method, path]: readonly [method: string, path: string],
-  token: string,
-  body?: object,
-  headers: Record<string, string> = {},
-): Promise<Answer> =>
-  call(base + path, {
-    method,
-    headers: { ...bearer(token), ...headers, ...(body && { 'content-type': 'application/json' }) },
-    ...(body && { body: JSON.stringify(body) }),
-  });
-
 /** Adds an authenticator app in a session: its secret, and the recovery codes. */
 export async function addApp(service: Pick<Service, 'base'>, token: string) {
-  const made = await send(service, ['POST', '/auth/totp'], token);
+  const made = await send(`${service.base}/auth/totp`, 'POST', token);
   if (made.status !== 200) throw new Error(`no secret: ${made.text}`);
   const { secret } = made.body;
-  const confirmed = await send(service, ['POST', '/auth/totp/confirm'], token, { totp: codeOf(secret) });
+  const confirmed = await send(`${service.base}/auth/totp/confirm`, 'POST', token, { totp: codeOf(secret) });
   if (confirmed.status !== 200) throw new Error(`not confirmed: ${confirmed.text}`);
   return { secret: secret as string, codes: confirmed.body.recoveryCodes as string[] };
 }
@@ -96,10 +80,10 @@ export async function useApp(service: Service, credentials: Credentials): Promis
   const challenge = await challengeOf(service, credentials);
   const { body } = await complete(service, challenge, { recoveryCode: codes[0] });
   const totp = await newCode(service, secret);
-  await send(service, ['POST', '/auth/step-up'], body.token, { totp });
-  await send(service, ['POST', '/auth/totp/confirm'], token, { totp });
-  await send(service, ['GET', '/auth/factors'], token);
+  await send(`${service.base}/auth/step-up`, 'POST', body.token, { totp });
+  await send(`${service.base}/auth/totp/confirm`, 'POST', token, { totp });
+  await send(`${service.base}/auth/factors`, 'GET', token);
   await transact(app.pg, db => resealTotp(db, [{ id: 'next', key: randomBytes(32) }, ...config.authSecrets], 10));
-  await send(service, ['POST', '/auth/recovery-codes'], body.token);
-  await send(service, ['DELETE', '/auth/totp'], body.token);
+  await send(`${service.base}/auth/recovery-codes`, 'POST', body.token);
+  await send(`${service.base}/auth/totp`, 'DELETE', body.token);
 }

@@ -1,7 +1,6 @@
 import { inTransaction, withClient } from '@latchkey/service-kit/database';
-import type { SignedIn } from '@latchkey/user-schema';
 import pg from 'pg';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { deleteAccount } from '#src/accounts/delete.js';
 import { findAccount } from '#src/accounts/details.js';
 import { setDisabled } from '#src/accounts/disable.js';
@@ -10,9 +9,9 @@ import { renameAccount } from '#src/accounts/rename.js';
 import { resetFactors } from '#src/credentials/reset-factors.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { signUpWithApp, useApp } from './authenticator-app.js';
-import { call, createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
+import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
-import { addPasskey, newDevice, send as sendTo, signIn, signInOptions } from './passkey-helper.js';
+import { usePasskeys } from './passkey-helper.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';
 
@@ -92,32 +91,6 @@ t.test('a key, a foreign key, a trigger or a sequence that cannot be distributed
   await sql('DROP TRIGGER planted ON auth.sign_up_keys');
   t.same(await planted('ALTER TABLE auth.sessions ADD COLUMN planted bigserial'), ['default sessions']);
 });
-
-/** Does everything that can be done with passkeys, in a session of an account, and leaves none. */
-async function usePasskeys(
-  t: Test,
-  service: Service,
-  username: string,
-  { token, refreshToken }: SignedIn,
-): Promise<void> {
-  const { base } = service;
-  const device = newDevice({ origin: service.config.passkeys.origins[0] as string });
-  const added = await addPasskey(service, token, device);
-  t.equal(added.status, 201);
-  const { challenge } = (await post(`${base}/auth/sign-in`, { username, password: 'another sesame 43' })).body;
-  const passkey = device.get(await signInOptions(service, challenge));
-  t.equal((await post(`${base}/auth/sign-in/second-factor`, { challenge, passkey })).status, 200);
-  t.equal((await signIn(service, device)).status, 200);
-  const strong = (await post(`${base}/auth/refresh`, { refreshToken })).body.token;
-  const options = (await sendTo(`${base}/auth/step-up/passkey/options`, 'POST', strong)).body;
-  t.equal((await sendTo(`${base}/auth/step-up`, 'POST', strong, { passkey: device.get(options) })).status, 200);
-  await get(`${base}/auth/factors`, strong);
-  const path = `${base}/auth/passkeys/${added.body.id}`;
-  t.equal((await sendTo(path, 'PATCH', strong, { name: 'Laptop' })).status, 200);
-  t.equal((await sendTo(path, 'DELETE', strong)).status, 204);
-  const creation = (await post(`${base}/auth/sign-up/passkey/options`, { username: newCredentials().username })).body;
-  t.equal((await post(`${base}/auth/sign-up/passkey`, { response: device.create(creation) })).status, 201);
-}
 
 t.test('what the service sends has no form that a distributed table cannot do', async t => {
   const texts = new Set<string>();

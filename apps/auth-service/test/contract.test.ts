@@ -13,7 +13,9 @@ import { createTestIssuer } from '@latchkey/auth-client/testing';
 import {
   addressStories,
   closedSignUpStories,
+  factorChangeStories,
   factorStories,
+  passkeyStories,
   recoveryStories,
   requiredFactorStories,
   type Story,
@@ -418,7 +420,10 @@ async function serviceOfMails(t: Test, settings: Partial<Config>): Promise<Story
 }
 
 const settingsAndStories: [settings: Partial<Config>, stories: Record<string, Story>][] = [
-  [{ signUp: 'open' }, { ...addressStories, ...recoveryStories, ...factorStories }],
+  [
+    { signUp: 'open' },
+    { ...addressStories, ...recoveryStories, ...factorStories, ...factorChangeStories, ...passkeyStories },
+  ],
   [{ signUp: 'email' }, silentSignUpStories],
   [{ signUp: 'closed' }, closedSignUpStories],
   [{ secondFactor: 'required' }, requiredFactorStories],

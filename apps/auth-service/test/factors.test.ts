@@ -11,12 +11,21 @@ import {
   codeOf,
   complete,
   newCode,
-  send,
   signInWithApp,
   signUpWithApp,
   wrongCodeOf,
 } from './authenticator-app.js';
-import { createDatabase, get, newCredentials, post, type Service, segment, startService, until } from './helper.js';
+import {
+  createDatabase,
+  get,
+  newCredentials,
+  post,
+  type Service,
+  segment,
+  send,
+  startService,
+  until,
+} from './helper.js';
 import { readMailbox } from './mailbox.js';
 import { from, guess, newAddress, signIn, startReplica, startThrottled, times } from './throttled.js';
 
@@ -38,10 +47,13 @@ t.test('an authenticator app is enrolled, confirmed, asked for and removed', asy
   const { token } = user;
   const none = { password: true, totp: null, recoveryCodesLeft: 0, passkeys: [] };
   t.same((await get(`${base}/auth/factors`, token)).body, none);
-  t.same(codesOf(await send(service, ['POST', '/auth/totp/confirm'], token, { totp: '123456' })), [404, 'not_found']);
-  t.same(codesOf(await send(service, ['POST', '/auth/recovery-codes'], token)), [404, 'not_found']);
+  t.same(codesOf(await send(`${service.base}/auth/totp/confirm`, 'POST', token, { totp: '123456' })), [
+    404,
+    'not_found',
+  ]);
+  t.same(codesOf(await send(`${service.base}/auth/recovery-codes`, 'POST', token)), [404, 'not_found']);
 
-  const made = await send(service, ['POST', '/auth/totp'], token);
+  const made = await send(`${service.base}/auth/totp`, 'POST', token);
   t.equal(made.headers.get('cache-control'), 'no-store');
   const { secret, uri, qrCode } = made.body;
   t.match(secret, /^[A-Z2-7]{32}$/);
@@ -53,7 +65,7 @@ t.test('an authenticator app is enrolled, confirmed, asked for and removed', asy
   t.same((await get(`${base}/auth/factors`, token)).body, none, 'nothing counts yet');
   t.equal((await post(`${base}/auth/sign-in`, credentials)).status, 200);
 
-  const confirm = (totp: string) => send(service, ['POST', '/auth/totp/confirm'], token, { totp });
+  const confirm = (totp: string) => send(`${service.base}/auth/totp/confirm`, 'POST', token, { totp });
   t.same(codesOf(await confirm(wrongCodeOf(secret))), WRONG);
   t.same(codesOf(await confirm('12345')), [400, 'invalid_request']);
   const confirmed = await confirm(codeOf(secret));
@@ -89,13 +101,13 @@ t.test('an authenticator app is enrolled, confirmed, asked for and removed', asy
   const refreshed = await post(`${base}/auth/refresh`, { refreshToken: done.body.refreshToken });
   t.same(assuranceOf(refreshed.body.token), assuranceOf(done.body.token), 'a refresh keeps what was proved');
 
-  const removed = await send(service, ['DELETE', '/auth/totp'], done.body.token);
+  const removed = await send(`${service.base}/auth/totp`, 'DELETE', done.body.token);
   t.equal(removed.status, 204);
   t.same((await get(`${base}/auth/factors`, done.body.token)).body, none, 'the codes have gone with the last factor');
   const alone = await post(`${base}/auth/sign-in`, credentials);
   t.equal(alone.status, 200);
   t.match(assuranceOf(alone.body.token), { amr: ['pwd'], acr: 'aal1' });
-  t.equal((await send(service, ['DELETE', '/auth/totp'], alone.body.token)).status, 204, 'there is none any more');
+  t.equal((await send(`${service.base}/auth/totp`, 'DELETE', alone.body.token)).status, 204, 'there is none any more');
   t.equal((await eventsOf(service, user.user.id)).filter(event => event === 'totp_removed').length, 1);
 });
 
@@ -103,9 +115,9 @@ t.test('another app replaces the one before when it is confirmed', async t => {
   const service = await startService(t);
   const ada = await signUpWithApp(service);
   const { token } = await signInWithApp(service, ada);
-  const { body: next } = await send(service, ['POST', '/auth/totp'], token);
+  const { body: next } = await send(`${service.base}/auth/totp`, 'POST', token);
   await signInWithApp(service, ada);
-  const confirmed = await send(service, ['POST', '/auth/totp/confirm'], token, { totp: codeOf(next.secret) });
+  const confirmed = await send(`${service.base}/auth/totp/confirm`, 'POST', token, { totp: codeOf(next.secret) });
   t.equal(confirmed.status, 200);
   const challenge = await challengeOf(service, ada.credentials);
   t.same(
@@ -126,12 +138,12 @@ t.test('a session without the factor confirms no secret that it made before', as
   // As when the first factor is a passkey, which leaves the secret of another app alone.
   const { rows } = await service.sql('SELECT * FROM auth.totp');
   await service.sql('DELETE FROM auth.totp');
-  const { body: theirs } = await send(service, ['POST', '/auth/totp'], thief.token);
+  const { body: theirs } = await send(`${service.base}/auth/totp`, 'POST', thief.token);
   await service.sql(`UPDATE auth.totp SET secret = $1, secret_id = $2, confirmed_at = now()`, [
     rows[0].secret,
     rows[0].secret_id,
   ]);
-  const refused = await send(service, ['POST', '/auth/totp/confirm'], thief.token, { totp: codeOf(theirs.secret) });
+  const refused = await send(`${service.base}/auth/totp/confirm`, 'POST', thief.token, { totp: codeOf(theirs.secret) });
   t.same(codesOf(refused), [401, 'insufficient_user_authentication']);
   t.match(refused.headers.get('www-authenticate'), /acr_values="aal2"/);
   const challenge = await challengeOf(service, credentials);
@@ -148,7 +160,7 @@ t.test('a code is good for one use, wherever it is used', async t => {
   t.equal(status, 200);
   const again = await challengeOf(service, ada.credentials);
   t.same(codesOf(await complete(service, again, { totp })), WRONG);
-  t.same(codesOf(await send(service, ['POST', '/auth/step-up'], body.token, { totp })), WRONG);
+  t.same(codesOf(await send(`${service.base}/auth/step-up`, 'POST', body.token, { totp })), WRONG);
   t.same((await eventsOf(service, ada.id)).slice(-2), [
     ['sign_in_failed', { reason: 'used_totp' }],
     ['step_up_failed', { reason: 'used_totp' }],
@@ -325,7 +337,7 @@ t.test('a challenge is void when what proves its account has changed', async t =
   const NEW = 'brand new and 42 long';
   const changes: Record<string, (ada: Awaited<ReturnType<typeof signUpWithApp>>, token: string) => Promise<unknown>> = {
     'a changed password': ({ credentials }, token) =>
-      send(service, ['PUT', '/auth/password'], token, { currentPassword: credentials.password, newPassword: NEW }),
+      send(`${service.base}/auth/password`, 'PUT', token, { currentPassword: credentials.password, newPassword: NEW }),
     'a reset password': async ({ credentials, id }) => {
       const email = `${credentials.username}@example.com`;
       await service.sql('UPDATE auth.users SET email = $1 WHERE id = $2', [email, id]);
@@ -334,7 +346,7 @@ t.test('a challenge is void when what proves its account has changed', async t =
       const { token } = await mailbox.next(email, { template: 'reset-password' });
       return post(`${service.base}/auth/password/reset`, { token, newPassword: NEW });
     },
-    'a removed app': (_, token) => send(service, ['DELETE', '/auth/totp'], token),
+    'a removed app': (_, token) => send(`${service.base}/auth/totp`, 'DELETE', token),
     'another app': async (_, token) => addApp(service, token),
     'a disabled account': ({ id }) => service.sql('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [id]),
   };
@@ -387,7 +399,7 @@ t.test('ten recovery codes, shown once, each good for one use, however it is typ
   for (const odd of ['', 'x', '0'.repeat(24), '0'.repeat(100), 'ſ'.repeat(24), '\u0000'])
     t.same(codesOf(await use(odd)), WRONG);
 
-  const renewed = await send(service, ['POST', '/auth/recovery-codes'], token);
+  const renewed = await send(`${service.base}/auth/recovery-codes`, 'POST', token);
   t.equal(renewed.headers.get('cache-control'), 'no-store');
   t.equal(renewed.body.recoveryCodes.length, 10);
   t.same(codesOf(await use(ada.codes[9] as string)), WRONG, 'those of before are void');
@@ -451,9 +463,9 @@ t.test('the owner is told of each factor that is added, used up or removed', asy
     'advice when two are left',
   );
   const { token } = await signInWithApp(service, { credentials, secret });
-  t.equal((await send(service, ['POST', '/auth/recovery-codes'], token)).status, 200);
+  t.equal((await send(`${service.base}/auth/recovery-codes`, 'POST', token)).status, 200);
   await told('recovery-codes-made');
-  t.equal((await send(service, ['DELETE', '/auth/totp'], token)).status, 204);
+  t.equal((await send(`${service.base}/auth/totp`, 'DELETE', token)).status, 204);
   await told('totp-removed');
   const mails = await mailsTo(service, email);
   const secrets = [secret, ...codes];
@@ -510,10 +522,10 @@ t.test('what is kept of challenges and secrets is bounded in time', async t => {
   await until(async () => (await service.sql(kept)).rowCount === 0, 'it is deleted');
 
   const { body } = await post(`${service.base}/auth/sign-up`, newCredentials());
-  const made = await send(service, ['POST', '/auth/totp'], body.token);
-  const again = await send(service, ['POST', '/auth/totp'], body.token);
+  const made = await send(`${service.base}/auth/totp`, 'POST', body.token);
+  const again = await send(`${service.base}/auth/totp`, 'POST', body.token);
   const confirm = (secret: string) =>
-    send(service, ['POST', '/auth/totp/confirm'], body.token, { totp: codeOf(secret) });
+    send(`${service.base}/auth/totp/confirm`, 'POST', body.token, { totp: codeOf(secret) });
   t.same(codesOf(await confirm(made.body.secret)), WRONG, 'the newest secret is the only one');
   await service.sql('UPDATE auth.totp SET pending_expires_at = now()');
   t.same(codesOf(await confirm(again.body.secret)), [404, 'not_found'], 'for an hour');

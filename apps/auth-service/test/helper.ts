@@ -123,6 +123,22 @@ export const post = (url: string, body: unknown, headers: Record<string, string>
 export const get = (url: string, token?: string): Promise<Answer> =>
   call(url, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } });
 
+export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+/** Sends a request with an access token. */
+export const send = (
+  url: string,
+  method: string,
+  token: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> =>
+  call(url, {
+    method,
+    headers: { ...bearer(token), ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+
 export const newCredentials = () => ({ username: `user-${randomUUID().slice(0, 18)}`, password: 'open sesame 42' });
 
 /** Decodes a segment of a token. */

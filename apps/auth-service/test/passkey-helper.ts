@@ -1,19 +1,11 @@
 import { createVirtualAuthenticator, type VirtualAuthenticator } from '@latchkey/auth-client/testing';
-import type { PasskeyCreationOptions } from '@latchkey/user-schema';
+import type { PasskeyCreationOptions, SignedIn } from '@latchkey/user-schema';
 import type { Test } from 'tap';
 import type { Config } from '#src/config/settings.js';
-import { type Answer, call, createDatabase, newCredentials, post, type Service, startService } from './helper.js';
+import { type Answer, createDatabase, get, newCredentials, post, type Service, send, startService } from './helper.js';
 
 export const RP_ID = 'example.com';
 export const ORIGIN = 'https://app.example.com';
-
-export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-export const send = (url: string, method: string, token: string, body?: unknown): Promise<Answer> =>
-  call(url, {
-    method,
-    headers: { ...bearer(token), ...(body !== undefined && { 'content-type': 'application/json' }) },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
 
 /** A service whose passkeys are of `example.com`. */
 export async function startWithPasskeys(t: Test, overrides: Partial<Config> = {}): Promise<Service> {
@@ -71,4 +63,30 @@ export async function signUpWithDevice(service: Service, device = newDevice()) {
 export async function signIn(service: Service, device: VirtualAuthenticator, headers = {}): Promise<Answer> {
   const response = device.get(await signInOptions(service));
   return post(`${service.base}/auth/sign-in/passkey`, { response }, headers);
+}
+
+/** Does everything that can be done with passkeys, in a session of an account, and leaves none. */
+export async function usePasskeys(
+  t: Test,
+  service: Service,
+  username: string,
+  { token, refreshToken }: SignedIn,
+): Promise<void> {
+  const { base } = service;
+  const device = newDevice({ origin: service.config.passkeys.origins[0] as string });
+  const added = await addPasskey(service, token, device);
+  t.equal(added.status, 201);
+  const { challenge } = (await post(`${base}/auth/sign-in`, { username, password: 'another sesame 43' })).body;
+  const passkey = device.get(await signInOptions(service, challenge));
+  t.equal((await post(`${base}/auth/sign-in/second-factor`, { challenge, passkey })).status, 200);
+  t.equal((await signIn(service, device)).status, 200);
+  const strong = (await post(`${base}/auth/refresh`, { refreshToken })).body.token;
+  const options = (await send(`${base}/auth/step-up/passkey/options`, 'POST', strong)).body;
+  t.equal((await send(`${base}/auth/step-up`, 'POST', strong, { passkey: device.get(options) })).status, 200);
+  await get(`${base}/auth/factors`, strong);
+  const path = `${base}/auth/passkeys/${added.body.id}`;
+  t.equal((await send(path, 'PATCH', strong, { name: 'Laptop' })).status, 200);
+  t.equal((await send(path, 'DELETE', strong)).status, 204);
+  const creation = (await post(`${base}/auth/sign-up/passkey/options`, { username: newCredentials().username })).body;
+  t.equal((await post(`${base}/auth/sign-up/passkey`, { response: device.create(creation) })).status, 201);
 }

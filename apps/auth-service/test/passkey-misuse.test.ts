@@ -3,12 +3,11 @@ import type { Misconduct } from '@latchkey/auth-client/testing';
 import fc from 'fast-check';
 import t from 'tap';
 import type { ChallengeKinds } from '#src/sessions/challenges.js';
-import { type Answer, get, newCredentials, post, type Service } from './helper.js';
+import { type Answer, get, newCredentials, post, type Service, send } from './helper.js';
 import {
   newDevice,
   ORIGIN,
   RP_ID,
-  send,
   signInOptions,
   signUp,
   signUpWithDevice,

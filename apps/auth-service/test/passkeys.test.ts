@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isoBase64URL, isoCBOR } from '@simplewebauthn/server/helpers';
 import t from 'tap';
-import { get, newCredentials, post, type Service, segment, startService } from './helper.js';
+import { get, newCredentials, post, type Service, segment, send, startService } from './helper.js';
 import { readMailbox } from './mailbox.js';
 import {
   addPasskey,
@@ -10,7 +10,6 @@ import {
   ORIGIN,
   optionsOf,
   RP_ID,
-  send,
   signIn,
   signInOptions,
   signUp,

@@ -3,16 +3,25 @@ import t from 'tap';
 import {
   addApp,
   assuranceOf,
-  bearer,
   challengeOf,
   complete,
   newCode,
-  send,
   signInWithApp,
   signUpWithApp,
   wrongCodeOf,
 } from './authenticator-app.js';
-import { type Answer, call, get, newCredentials, post, type Service, segment, startService } from './helper.js';
+import {
+  type Answer,
+  bearer,
+  call,
+  get,
+  newCredentials,
+  post,
+  type Service,
+  segment,
+  send,
+  startService,
+} from './helper.js';
 import { readMailbox } from './mailbox.js';
 import { from, guess, newAddress, startThrottled } from './throttled.js';
 
@@ -25,7 +34,7 @@ const demanding = (...parts: string[]) => [
   ['Bearer error="insufficient_user_authentication"', ...parts].join(', '),
 ];
 const stepUp = (service: Service, token: string, proof: object, headers = {}) =>
-  send(service, ['POST', '/auth/step-up'], token, proof, headers);
+  send(`${service.base}/auth/step-up`, 'POST', token, proof, headers);
 const refresh = ({ base }: Service, refreshToken: string) => post(`${base}/auth/refresh`, { refreshToken });
 /** Makes every session look as if it had been proved so many seconds earlier. */
 const age = ({ sql }: Service, seconds: number) =>
@@ -95,7 +104,7 @@ t.test('a wrong proof changes nothing, and an ended session is not proved again'
   }
   t.same(codesOf(await stepUp(service, ada.token.slice(0, -2), { password: 'x' })), [401, 'invalid_token']);
   t.equal((await refresh(service, refreshToken)).status, 200);
-  await send(service, ['POST', '/auth/sign-out'], token, { scope: 'all' });
+  await send(`${service.base}/auth/sign-out`, 'POST', token, { scope: 'all' });
   const totp = await newCode(service, ada.secret);
   t.same(codesOf(await stepUp(service, token, { totp })), [401, 'invalid_token']);
   t.equal(
@@ -136,27 +145,27 @@ t.test('a password does not renew what a second factor has proved', async t => {
   const { password } = ada.credentials;
   t.same(demandOf(await stepUp(service, token, { password })), demanding('acr_values="aal2"'));
   const change = { currentPassword: password, newPassword: NEW_PASSWORD };
-  const changed = await send(service, ['PUT', '/auth/password'], token, change);
+  const changed = await send(`${service.base}/auth/password`, 'PUT', token, change);
   t.equal(changed.status, 200);
   const { acr, auth_time } = assuranceOf(changed.body.token);
   t.equal(acr, 'aal2');
   t.ok(Date.now() / 1000 - auth_time > 3500, 'the time is that of the second factor');
-  const refused = await send(service, ['POST', '/auth/recovery-codes'], changed.body.token);
+  const refused = await send(`${service.base}/auth/recovery-codes`, 'POST', changed.body.token);
   t.same(demandOf(refused), demanding('acr_values="aal2"', 'max_age=600'));
   const stepped = await stepUp(service, changed.body.token, { totp: await newCode(service, ada.secret) });
-  t.equal((await send(service, ['POST', '/auth/recovery-codes'], stepped.body.token)).status, 200);
+  t.equal((await send(`${service.base}/auth/recovery-codes`, 'POST', stepped.body.token)).status, 200);
 });
 
 t.test('where the last factor is gone, a password proves the session again, as no more than a password', async t => {
   const service = await startService(t);
   const ada = await signUpWithApp(service);
   const { token } = await signInWithApp(service, ada);
-  await send(service, ['DELETE', '/auth/totp'], token);
+  await send(`${service.base}/auth/totp`, 'DELETE', token);
   await age(service, 3600);
   const stepped = await stepUp(service, token, { password: ada.credentials.password });
   t.equal(stepped.status, 200);
   t.match(assuranceOf(stepped.body.token), { amr: ['pwd'], acr: 'aal1' });
-  t.equal((await send(service, ['POST', '/auth/totp'], stepped.body.token)).status, 200);
+  t.equal((await send(`${service.base}/auth/totp`, 'POST', stepped.body.token)).status, 200);
 });
 
 t.test('credential routes need the highest assurance that the account can reach, lately', async t => {
@@ -166,12 +175,12 @@ t.test('credential routes need the highest assurance that the account can reach,
   const { secret } = await addApp(service, weak.token);
   for (const route of FRESH_ROUTES) {
     t.same(
-      demandOf(await send(service, route, weak.token)),
+      demandOf(await send(service.base + route[1], route[0], weak.token)),
       demanding('acr_values="aal2"', 'max_age=600'),
       route.join(' '),
     );
   }
-  const put = await send(service, ['PUT', '/auth/email'], weak.token, { email: 'ada@example.com' });
+  const put = await send(`${service.base}/auth/email`, 'PUT', weak.token, { email: 'ada@example.com' });
   t.same(demandOf(put), demanding('acr_values="aal2"', 'max_age=600'));
   const strong = (await refresh(service, weak.refreshToken)).body;
   t.match(
@@ -179,19 +188,20 @@ t.test('credential routes need the highest assurance that the account can reach,
     { amr: ['pwd', 'otp', 'mfa'], acr: 'aal2' },
     'the app was proved when it was added',
   );
-  t.equal((await send(service, ['PUT', '/auth/email'], strong.token, { email: 'ada@example.com' })).status, 202);
+  t.equal((await send(`${service.base}/auth/email`, 'PUT', strong.token, { email: 'ada@example.com' })).status, 202);
 
   await age(service, 700);
   const old = (await refresh(service, strong.refreshToken)).body;
   for (const route of FRESH_ROUTES) {
     t.same(
-      demandOf(await send(service, route, old.token)),
+      demandOf(await send(service.base + route[1], route[0], old.token)),
       demanding('acr_values="aal2"', 'max_age=600'),
       route.join(' '),
     );
   }
   const { body } = await stepUp(service, old.token, { totp: await newCode(service, secret) });
-  for (const route of FRESH_ROUTES) t.ok((await send(service, route, body.token)).status < 300, route.join(' '));
+  for (const route of FRESH_ROUTES)
+    t.ok((await send(service.base + route[1], route[0], body.token)).status < 300, route.join(' '));
 });
 
 t.test('a reset of the password keeps the factors, and the sign-in still asks for one', async t => {
@@ -214,7 +224,7 @@ t.test('a sign-up that comes again asks for the factor that the account has sinc
   const again = () => post(`${service.base}/auth/sign-up`, ada.credentials, key);
   t.match((await again()).body, { code: 'second_factor_required', methods: ['totp', 'recovery_code'] });
   const { token } = await signInWithApp(service, ada);
-  await send(service, ['DELETE', '/auth/totp'], token);
+  await send(`${service.base}/auth/totp`, 'DELETE', token);
   const { status, body } = await again();
   t.equal(status, 201);
   t.match(assuranceOf(body.token), { amr: ['pwd'], acr: 'aal1' }, 'nor is the session resumed that has proved it');
@@ -304,10 +314,10 @@ t.test('with SECOND_FACTOR=required, a session without one may add one, and noth
     [['GET', '/auth/verify']],
     [['GET', '/auth/verify?acr=aal1']],
   ] as [readonly [string, string], object?][]) {
-    t.same(demandOf(await send(service, route, weak.token, body)), refused, route.join(' '));
+    t.same(demandOf(await send(service.base + route[1], route[0], weak.token, body)), refused, route.join(' '));
   }
   const other = (await post(`${base}/auth/sign-in`, credentials)).body;
-  t.equal((await send(service, ['POST', '/auth/sign-out'], other.token)).status, 204);
+  t.equal((await send(`${service.base}/auth/sign-out`, 'POST', other.token)).status, 204);
   t.equal((await get(`${base}/auth/factors`, weak.token)).status, 200);
   const proved = await stepUp(service, weak.token, { password: credentials.password });
   t.equal(proved.status, 200);
@@ -319,5 +329,5 @@ t.test('with SECOND_FACTOR=required, a session without one may add one, and noth
   for (let i = 0; i < 2; i++)
     t.equal((await get(`${base}/auth/verify`, strong.token)).headers.get('x-auth-acr'), 'aal2');
   const { token } = await signInWithApp(service, { credentials, secret });
-  t.equal((await send(service, ['PUT', '/auth/password'], token, change)).status, 200);
+  t.equal((await send(`${service.base}/auth/password`, 'PUT', token, change)).status, 200);
 });

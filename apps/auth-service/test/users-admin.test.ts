@@ -9,9 +9,9 @@ import { deleteAccount } from '#src/accounts/delete.js';
 import { listAccounts } from '#src/accounts/list.js';
 import { renameAccount } from '#src/accounts/rename.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
-import { addApp, challengeOf, complete, newCode, send, signInWithApp, signUpWithApp } from './authenticator-app.js';
+import { addApp, challengeOf, complete, newCode, signInWithApp, signUpWithApp } from './authenticator-app.js';
 import { CLI, commandLine, environment } from './command-line.js';
-import { createDatabase, get, newCredentials, post, type Service, startService, until } from './helper.js';
+import { createDatabase, get, newCredentials, post, type Service, send, startService, until } from './helper.js';
 import { readMailbox } from './mailbox.js';
 
 const BCRYPT = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
@@ -360,7 +360,7 @@ t.test('an operator resets the factors of an owner who has lost them', async t =
   }
   const again = await signIn(service, { username, password });
   t.equal(again.status, 200, 'the password is enough');
-  t.equal((await send(service, ['POST', '/auth/totp'], again.body.token)).status, 200, 'to add a factor again');
+  t.equal((await send(`${service.base}/auth/totp`, 'POST', again.body.token)).status, 200, 'to add a factor again');
 
   t.match(await latchkey(`users reset-factors ${ada.id}`), {
     ...{ code: 0, stdout: '', stderr: `The account ${username} had no second factor and no passkey.\n` },

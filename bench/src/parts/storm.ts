@@ -1,10 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Connections, formatRequest, openConnections, sendOk } from '../connections.js';
 import { arrive, type Flood, peak, startFlood, startNeighbour } from '../load.js';
+import { createPasskeySignIns } from '../passkeys.js';
 import { median, never, type Part, percentile, progress, type Row, round } from '../report.js';
 import { clientOf, forEach, setStage, signUp } from '../stage.js';
 
-/** How sign-ins arrive, as a multiple of what the machine can hash; and what is promised of the p99 of the others, in ms. */
+/**
+ * How sign-ins arrive, as a multiple of what the machine can hash; and what is promised of the p99 of the others, in ms. That of
+ * passkeys is promised to stay below twice that without sign-ins, at 50×.
+ */
 const SITUATIONS = [
   { name: 'idle', factor: 0, hasNeighbour: false, promises: { verify: '', refresh: '' } },
   { name: '1×', factor: 1, hasNeighbour: false, promises: { verify: '≤ 10', refresh: '≤ 15' } },
@@ -14,10 +18,13 @@ const SITUATIONS = [
   { name: '50×, a core busy', factor: 50, hasNeighbour: true, promises: { verify: '≤ 15', refresh: '' } },
 ];
 type Situation = (typeof SITUATIONS)[number];
-type Call = 'verify' | 'refresh';
+const CALLS = ['verify', 'refresh', 'passkey'] as const;
+type Call = (typeof CALLS)[number];
 
 // Two thousand of each in 40 seconds.
 const CALLS_PER_S = 50;
+const PASSKEYS_PER_S = 25;
+const PASSKEY_ACCOUNTS = 32;
 const SESSIONS = 128;
 const SIGN_UPS_AT_ONCE = 4;
 const IN_FLIGHT = 8;
@@ -67,8 +74,8 @@ export const storm: Part = async ({ cost = 10, seconds = 40, rounds = 5 }) => {
       title: 'p99 while sign-ins arrive at a multiple of capacity',
       unit: 'ms',
       places: SITUATIONS.map(({ name }) => name),
-      series: (['verify', 'refresh'] as const).map(call => ({
-        name: `/auth/${call}`,
+      series: CALLS.map(call => ({
+        name: call === 'passkey' ? '/auth/sign-in/passkey' : `/auth/${call}`,
         values: measured.map(times => round(p99(times, call), 1)),
       })),
     };
@@ -113,8 +120,12 @@ async function untilAccepted(connections: Connections, signIn: Buffer): Promise<
 /** The times of the others' requests in ms, and what came of the sign-ins; goodput as a share of capacity. */
 type Measured = Record<Call, number[]> & { flood?: Flood; goodput?: number };
 
-/** Makes what lets token checks and refreshes arrive for so many seconds. A refresh sends the newest token of its session. */
+/**
+ * Makes what lets token checks, refreshes and sign-ins with passkeys arrive for so many seconds. A refresh sends the newest token of
+ * its session.
+ */
 async function createOthers(url: string, connections: Connections) {
+  const signInWithPasskey = await createPasskeySignIns(url, connections, PASSKEY_ACCOUNTS);
   const idle: { token: string; refreshToken: string }[] = [];
   await forEach(SESSIONS, SIGN_UPS_AT_ONCE, async () => void idle.push(await signUp(clientOf({ url }))));
   const refresh = async () => {
@@ -130,22 +141,27 @@ async function createOthers(url: string, connections: Connections) {
     // The token of the round before may have expired.
     const { token } = await refresh();
     const check = formatRequest(`${url}/auth/verify`, { authorization: `Bearer ${token}` });
-    const [verify, refreshed] = await Promise.all([
+    const [verify, refreshed, passkey] = await Promise.all([
       arrive(() => sendOk(connections, check), CALLS_PER_S, seconds),
       arrive(refresh, CALLS_PER_S, seconds),
+      arrive(signInWithPasskey, PASSKEYS_PER_S, seconds),
     ]);
-    return { verify, refresh: refreshed };
+    return { verify, refresh: refreshed, passkey };
   };
 }
 
 const p99 = (rounds: Measured[], call: Call) => median(rounds.map(times => percentile(times[call], 99)));
 
 function rowsOf({ name, factor, hasNeighbour, promises }: Situation, rounds: Measured[], idle: Measured[]): Row[] {
-  const times = (['verify', 'refresh'] as const).map(call => ({
+  const times = CALLS.map(call => ({
     what: `${name}: p99 of ${call}, ms`,
     measured: round(p99(rounds, call), 1),
     reference: `of ${rounds[0]?.[call].length}${factor > 0 ? `; idle ${round(p99(idle, call), 1)}` : ''}`,
-    promise: promises[call],
+    ...(call !== 'passkey'
+      ? { promise: promises[call] }
+      : factor === 50 && !hasNeighbour
+        ? { ratio: round(p99(rounds, call) / p99(idle, call), 2), promise: '< 2' }
+        : { promise: '' }),
   }));
   const floods = rounds.flatMap(({ flood }) => flood ?? []);
   if (floods.length === 0) return times;
