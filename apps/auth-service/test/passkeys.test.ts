@@ -353,7 +353,17 @@ t.test('the attestation of an authenticator is not looked at', async t => {
   const attestationObject = isoBase64URL.fromBuffer(isoCBOR.encode(attested as never));
   const response = { ...registration, response: { ...registration.response, attestationObject } };
   t.equal((await send(`${service.base}/auth/passkeys`, 'POST', token, { response })).status, 201);
-  t.equal((await signIn(service, device)).status, 200);
+  const signedIn = await signIn(service, device);
+  t.equal(signedIn.status, 200);
+
+  const strong = signedIn.body.token;
+  const { clientDataJSON } = newDevice().create(await creationOptions(service, strong)).response;
+  const again = { ...registration, response: { ...registration.response, clientDataJSON } };
+  t.match(
+    await send(`${service.base}/auth/passkeys`, 'POST', strong, { response: again }),
+    { status: 400, body: { code: 'invalid_passkey', detail: /already/ } },
+    'so a registration can be made again for other options, but the account has its passkey',
+  );
 });
 
 t.test('owners are told of passkeys that are added and removed', async t => {

@@ -7,6 +7,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createVirtualAuthenticator } from '@latchkey/auth-client/testing';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import t, { type Test } from 'tap';
 import { migrator } from '#src/database/migrate.js';
@@ -258,6 +259,18 @@ t.test('a request in flight on a kept connection is answered, and does not hold 
   t.equal(answer.headers.connection, 'close');
   t.equal(await exit, 0);
   t.ok(performance.now() - before < 8000, 'it does not run into its time limit');
+});
+
+t.test('the bundle makes and uses passkeys', async t => {
+  const { base } = run(t, t.testdir(), { ...production(), DATABASE_URL: await createDatabase() });
+  const at = (path: string) => async (body: object) => (await post(`${await base}${path}`, body)).body;
+  const device = createVirtualAuthenticator({ origin: 'https://auth.example.com' });
+  const { username } = newCredentials();
+  const response = device.create(await at('/auth/sign-up/passkey/options')({ username }));
+  const { user } = await at('/auth/sign-up/passkey')({ response });
+  t.equal(user?.username, username);
+  const assertion = device.get(await at('/auth/sign-in/passkey/options')({}));
+  t.same((await at('/auth/sign-in/passkey')({ response: assertion })).user, user);
 });
 
 t.test('told to end, it goes on until everybody has noticed', async t => {

@@ -14,7 +14,7 @@ import { findAccountId } from '../credentials/identifiers.js';
 import { creationOptions } from '../credentials/passkeys/options.js';
 import { checkRegistration } from '../credentials/passkeys/registration.js';
 import type { RelyingParty } from '../credentials/passkeys/relying-party.js';
-import { newHandle } from '../credentials/passkeys/stored-passkeys.js';
+import { newHandle } from '../credentials/passkeys/user-handle.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { SignUpClosedError, UsernameTakenError } from '../http/errors.js';
 import type { SessionLimits } from '../sessions/start.js';

@@ -17,11 +17,13 @@ import { combineAmr, passkeyAmr } from '../../sessions/factors.js';
 import { strengthenSession } from '../../sessions/renew.js';
 import { lockSession } from '../lock-session.js';
 import { replaceCodes } from '../recovery-codes/stored-codes.js';
-import { addPasskey } from './add.js';
+import { addPasskey, MAX_PASSKEYS } from './add.js';
+import { removePasskey, renamePasskey } from './edit.js';
 import { creationOptions } from './options.js';
 import { checkRegistration } from './registration.js';
 import type { RelyingParty } from './relying-party.js';
-import { findPasskeys, MAX_PASSKEYS, newHandle, removePasskey, renamePasskey } from './stored-passkeys.js';
+import { findPasskeys } from './stored-passkeys.js';
+import { newHandle } from './user-handle.js';
 
 const PasskeyId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
