@@ -1,7 +1,11 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import type { VirtualAuthenticator } from '@latchkey/auth-client/testing';
 import t from 'tap';
 import { addApp, assuranceOf, challengeOf, complete, wrongCodeOf } from './authenticator-app.js';
 import { type Answer, get, newCredentials, post, type Service, send, startService } from './helper.js';
+import { addPasskey, newDevice, signIn, signInOptions } from './passkey-helper.js';
+
+// Of the settings of tests.
+const ORIGIN = 'https://auth.example.com';
 
 /** An account with a second factor, as one sees it who has its password and a session from before, and nothing else. */
 type Account = {
@@ -12,6 +16,8 @@ type Account = {
   /** Of a session that a password has started. */
   token: string;
   refreshToken: string;
+  /** The user handle of its passkeys, base64url. */
+  handle: string;
 };
 
 type Try = (service: Service, account: Account) => Promise<Answer>;
@@ -32,6 +38,21 @@ const TRIES: Record<string, Try[]> = {
     async (service, { credentials }) =>
       complete(service, await challengeOf(service, credentials), { password: credentials.password }),
   ],
+  'POST /auth/sign-in/passkey': [
+    ({ base }, { credentials }) => post(`${base}/auth/sign-in/passkey`, credentials),
+    async service => signIn(service, await deviceOfStranger(service)),
+    async (service, { handle }) => {
+      const device = await deviceOfStranger(service);
+      const response = device.get(await signInOptions(service), { userHandle: handle });
+      return post(`${service.base}/auth/sign-in/passkey`, { response });
+    },
+  ],
+  'POST /auth/sign-up/passkey': [
+    async ({ base }, { credentials: { username } }) => {
+      const { body } = await post(`${base}/auth/sign-up/passkey/options`, { username });
+      return post(`${base}/auth/sign-up/passkey`, { response: newDevice({ origin: ORIGIN }).create(body) });
+    },
+  ],
   'POST /auth/refresh': [({ base }, { refreshToken }) => post(`${base}/auth/refresh`, { refreshToken })],
   'PUT /auth/password': [
     (service, { token, credentials: { password } }) =>
@@ -41,8 +62,21 @@ const TRIES: Record<string, Try[]> = {
     (service, { token, credentials: { password } }) =>
       send(`${service.base}/auth/step-up`, 'POST', token, { password }),
     (service, { token }) => send(`${service.base}/auth/step-up`, 'POST', token, { totp: wrongCodeOf('A'.repeat(32)) }),
+    async (service, { token }) => {
+      const passkey = (await deviceOfStranger(service)).get(await signInOptions(service));
+      return send(`${service.base}/auth/step-up`, 'POST', token, { passkey });
+    },
   ],
 };
+
+/** A device with a passkey that the service does not know. */
+async function deviceOfStranger(service: Service): Promise<VirtualAuthenticator> {
+  const device = newDevice({ origin: ORIGIN });
+  const { body } = await post(`${service.base}/auth/sign-up/passkey/options`, newUsername());
+  device.create(body);
+  return device;
+}
+const newUsername = () => ({ username: newCredentials().username });
 
 /** Adds a factor to an account, in a session of its own. */
 const FACTORS: Record<string, (service: Service, account: Account) => Promise<unknown>> = {
@@ -50,12 +84,10 @@ const FACTORS: Record<string, (service: Service, account: Account) => Promise<un
     const { body } = await post(`${service.base}/auth/sign-in`, credentials);
     return addApp(service, body.token);
   },
-  'a passkey': ({ sql }, { id }) =>
-    sql(
-      `INSERT INTO auth.passkeys (account_id, id, credential_id, public_key, rp_id, name, sign_count, backup_eligible, backed_up, transports)
-       VALUES ($1, $2, $3, $3, 'auth.example.com', 'key', 0, false, false, '{}')`,
-      [id, randomUUID(), randomBytes(32)],
-    ),
+  'a passkey': async (service, { credentials }) => {
+    const { body } = await post(`${service.base}/auth/sign-in`, credentials);
+    return addPasskey(service, body.token, newDevice({ origin: ORIGIN }));
+  },
 };
 
 async function signUpWith(service: Service, factor: string): Promise<Account> {
@@ -63,9 +95,10 @@ async function signUpWith(service: Service, factor: string): Promise<Account> {
   const key = { 'idempotency-key': `"${credentials.username}"` };
   const { body } = await post(`${service.base}/auth/sign-up`, credentials, key);
   const { token, refreshToken } = body;
-  const account = { id: body.user.id, credentials, key, token, refreshToken };
+  const account = { id: body.user.id, credentials, key, token, refreshToken, handle: '' };
   await FACTORS[factor]?.(service, account);
-  return account;
+  const { rows } = await service.sql('SELECT passkey_handle AS handle FROM auth.users WHERE id = $1', [account.id]);
+  return { ...account, handle: rows[0].handle?.toString('base64url') ?? newCredentials().username };
 }
 
 type Schema = { $ref?: string; properties?: Record<string, unknown> };
