@@ -407,6 +407,16 @@ t.test('adding and removing a passkey needs a fresh session', async t => {
   }
 });
 
+t.test('the first password of an account needs a fresh session', async t => {
+  const service = await startWithPasskeys(t, { reauthenticateAfterS: 1 });
+  const { base } = service;
+  const { body: options } = await post(`${base}/auth/sign-up/passkey/options`, { username: newCredentials().username });
+  const { body } = await post(`${base}/auth/sign-up/passkey`, { response: newDevice().create(options) });
+  await new Promise(resolve => setTimeout(resolve, 2100));
+  const answer = await send(`${base}/auth/password`, 'PUT', body.token, { newPassword: 'brand new 42' });
+  t.match(answer, { status: 401, body: { code: 'insufficient_user_authentication' } });
+});
+
 t.test('a service without a domain has no passkeys', async t => {
   const service = await startService(t, { passkeys: { rpId: undefined, rpName: 'Example', origins: [] } });
   const { token, credentials } = await signUp(service);

@@ -9,8 +9,10 @@ export interface PasswordMethods {
    * sent again only when no connection was made.
    *
    * @param token - a user's access token
+   * @param change - without `currentPassword` for the first password of an account that has signed up with a passkey
    * @throws AuthProblemError `invalid_token`, `invalid_credentials` (the current password is wrong) or `password_rejected`
-   *   (`problem.errors` has the reason)
+   *   (`problem.errors` has the reason); without `currentPassword` also `invalid_request` (the account has a password) or
+   *   `insufficient_user_authentication`: the user must step up, as for {@link EmailMethods.setEmail}
    * @throws AuthTransportError
    */
   changePassword(token: string, change: PasswordChange, options?: RequestOptions): Promise<SignedIn>;

@@ -11,7 +11,7 @@ import {
 import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
 import { nowS } from './accounts.js';
-import { anySession, currentSession, requireDemand } from './current-session.js';
+import { anySession, currentSession, requireDemand, requireFresh } from './current-session.js';
 import { emailRoutes } from './email-routes.js';
 import { factorRoutes } from './factor-routes.js';
 import { acrOf } from './factors.js';
@@ -34,7 +34,7 @@ import { signUp } from './sign-up.js';
 import { stepUpRoutes } from './step-up-routes.js';
 
 const PasswordChange = Type.Object(
-  { currentPassword: Password, newPassword: Password },
+  { currentPassword: Type.Optional(Password), newPassword: Password },
   { additionalProperties: false },
 );
 
@@ -85,9 +85,16 @@ const routes: Record<string, Handler> = {
     return empty(204);
   },
   'PUT /auth/password': async (state, request) => {
-    const { account, session } = currentSession(state, request);
+    const current = currentSession(state, request);
+    const { account, session } = current;
     const { currentPassword, newPassword } = await readBody(request, PasswordChange);
-    if (account.password !== currentPassword) throw invalidCredentials();
+    if (currentPassword !== undefined) {
+      if (account.password !== currentPassword) throw invalidCredentials();
+    } else if (account.password !== undefined) {
+      throw new ProblemError(400, 'invalid_request', '/currentPassword is required: the account has a password.');
+    } else {
+      requireFresh(state, current);
+    }
     checkPassword(newPassword, state.passwordMinLength, '/newPassword');
     account.password = newPassword;
     account.credentialVersion++;

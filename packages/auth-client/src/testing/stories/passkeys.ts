@@ -233,6 +233,23 @@ export const passkeyStories: Record<string, Story> = {
     await assert.rejects(client.signIn(credentials), { code: 'invalid_credentials' });
   },
 
+  'an account without a password sets its first one, and can then remove its passkey': async target => {
+    const { client } = target;
+    const { credentials } = newPerson();
+    const device = deviceOf(target);
+    const response = device.create(await client.passkeySignUpOptions({ username: credentials.username }));
+    const { token } = await client.signUpWithPasskey({ response });
+    const guess = client.changePassword(token, { currentPassword: 'a guess', newPassword: credentials.password });
+    await assert.rejects(guess, { code: 'invalid_credentials' });
+    await client.changePassword(token, { newPassword: credentials.password });
+    const again = client.changePassword(token, { newPassword: `${credentials.password} 2` });
+    await assert.rejects(again, { code: 'invalid_request' }, 'the next one needs the one before');
+    await dueFactor(client.signIn(credentials));
+    const [passkey] = (await client.factors(token)).passkeys;
+    await client.removePasskey(token, passkey?.id as string);
+    await client.signIn(credentials);
+  },
+
   'of two who sign up with one name the first gets it': async target => {
     const { client } = target;
     const { username } = newPerson().credentials;
