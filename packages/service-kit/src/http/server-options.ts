@@ -1,15 +1,13 @@
 import type { RequestListener } from 'node:http';
-import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify';
 import { stdSerializers } from 'pino';
 import { addressOf } from './caller-address.js';
+import { buildSerializer, buildValidator } from './compilers.js';
 import { createHttpServer, respondToClientError } from './http-server.js';
 import { sendProblem } from './problem-handler.js';
-import { describeError, PROBLEM } from './problems.js';
+import { describeError } from './problems.js';
 import type { RequestIds } from './request-ids.js';
 import type { ServiceOptions } from './service.js';
-
-const buildDefaultSerializer = SerializerSelector();
 
 /** What the server of a service is made with, beside its options. */
 type ServerParts = {
@@ -41,7 +39,7 @@ export function serverOptions(
     },
     genReqId: requestIds.of,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
-    schemaController: { compilersFactory: { buildSerializer } },
+    schemaController: { compilersFactory: { buildSerializer, buildValidator } },
     logger: {
       level: logLevel,
       // PostgreSQL quotes whole rows and parameters there.
@@ -81,9 +79,3 @@ export function infallible(serializers: Serializers): Serializers {
   });
   return Object.fromEntries(guarded);
 }
-
-/** Compiles serializers as Fastify does, but one for all problems: every route declares several. */
-const buildSerializer: typeof buildDefaultSerializer = (schemas, options) => {
-  const compile = buildDefaultSerializer(schemas, options);
-  return route => (route.schema === PROBLEM ? JSON.stringify : compile(route));
-};
