@@ -58,3 +58,17 @@ t.test('who passes as fresh while the first factor is added changes nothing afte
   const refreshed = await post(`${service.base}/auth/refresh`, { refreshToken: thief.refreshToken });
   t.equal(assuranceOf(refreshed.body.token).acr, 'aal1');
 });
+
+t.test('a password alone starts no session that was begun while the first passkey was added', async t => {
+  const service = await startWithPasskeys(t);
+  const { token, credentials, thief } = await signUpTwice(service);
+  const response = newDevice().create(await creationOptions(service, token));
+  const add = () => send(`${service.base}/auth/passkeys`, 'POST', token, { response });
+  const { added, answers } = await during(service, add, [
+    () => post(`${service.base}/auth/sign-in`, credentials),
+    () => send(`${service.base}/auth/email`, 'DELETE', thief.token),
+  ]);
+  t.equal(added.status, 201);
+  t.same(answers.map(codesOf), [[401, 'invalid_credentials'], INSUFFICIENT]);
+  t.match(await post(`${service.base}/auth/sign-in`, credentials), { body: { code: 'second_factor_required' } });
+});

@@ -194,7 +194,7 @@ t.test('an account is made with a passkey alone', async t => {
   const { token, user } = signedUp.body;
   t.match(claimsOf(token), { acr: 'aal2', amr: ['swk', 'user', 'mfa'] });
   t.match(await factorsOf(service, token), { password: false, totp: null, passkeys: [{ name: 'Phone' }] });
-  t.same(await eventsOf(service, user.id), ['passkey_added', 'sign_up']);
+  t.same(await eventsOf(service, user.id), ['sign_up', 'passkey_added']);
   const { token: link } = await mailbox.next(email, { template: 'verify-email' });
   t.equal((await post(`${base}/auth/email/verify`, { token: link })).status, 204);
   t.equal((await post(`${base}/auth/refresh`, { refreshToken: signedUp.body.refreshToken })).status, 200);

@@ -33,9 +33,10 @@ export async function signUpWithPasskey(
   const [account] = await INSERT(db, { id: accountId, name: foldName(username), username });
   if (!account) return undefined;
   const byAccount: Origin = { ...origin, actor: `account:${accountId}` };
-  const { events } = await addPasskey(db, { accountId, registration, name }, byAccount);
   const amr = passkeyAmr(registration.passkey.backupEligible);
   const proof = { accountId, credentialVersion: FIRST_VERSION, amr };
+  // Before the passkey, which raises the version.
   const started = (await startSession(db, proof, 'sign_up', limits, origin)) as Started;
+  const { events } = await addPasskey(db, { accountId, registration, name }, byAccount);
   return { ...started, events: [...started.events, ...events], account };
 }
