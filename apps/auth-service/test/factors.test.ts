@@ -27,6 +27,7 @@ import {
   until,
 } from './helper.js';
 import { readMailbox } from './mailbox.js';
+import { addPasskey, newDevice } from './passkey-helper.js';
 import { from, guess, newAddress, signIn, startReplica, startThrottled, times } from './throttled.js';
 
 const codesOf = ({ status, body }: { status: number; body: { code: string } }) => [status, body?.code];
@@ -349,6 +350,10 @@ t.test('a challenge is void when what proves its account has changed', async t =
     },
     'a removed app': (_, token) => send(`${service.base}/auth/totp`, 'DELETE', token),
     'another app': async (_, token) => addApp(service, token),
+    'a passkey': async (_, token) => {
+      const device = newDevice({ origin: 'https://auth.example.com' });
+      t.equal((await addPasskey(service, token, device)).status, 201);
+    },
     'a disabled account': ({ id }) => service.sql('UPDATE auth.users SET disabled_at = now() WHERE id = $1', [id]),
   };
   for (const [what, change] of Object.entries(changes)) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isoBase64URL, isoCBOR } from '@simplewebauthn/server/helpers';
 import t from 'tap';
+import { addApp } from './authenticator-app.js';
 import { get, newCredentials, post, type Service, segment, send, startService } from './helper.js';
 import { readMailbox } from './mailbox.js';
 import {
@@ -193,7 +194,7 @@ t.test('an account is made with a passkey alone', async t => {
   const { token, user } = signedUp.body;
   t.match(claimsOf(token), { acr: 'aal2', amr: ['swk', 'user', 'mfa'] });
   t.match(await factorsOf(service, token), { password: false, totp: null, passkeys: [{ name: 'Phone' }] });
-  t.same(await eventsOf(service, user.id), ['passkey_added', 'sign_up']);
+  t.same(await eventsOf(service, user.id), ['sign_up', 'passkey_added']);
   const { token: link } = await mailbox.next(email, { template: 'verify-email' });
   t.equal((await post(`${base}/auth/email/verify`, { token: link })).status, 204);
   t.equal((await post(`${base}/auth/refresh`, { refreshToken: signedUp.body.refreshToken })).status, 200);
@@ -228,7 +229,16 @@ t.test('an account is made with a passkey alone', async t => {
     Array.from({ length: 20 }, () => post(`${base}/auth/sign-up/passkey`, { response })),
   );
   t.equal(answers.filter(({ status }) => status === 201).length, 1, 'of many uses of a registration, one succeeds');
-  t.ok(answers.every(({ status }) => status === 201 || status === 409));
+  t.ok(answers.every(({ status }) => [201, 400, 409].includes(status)));
+  await service.sql(`UPDATE auth.users SET username = $1 WHERE id = $2`, [
+    newCredentials().username,
+    answers.find(({ status }) => status === 201)?.body.user.id,
+  ]);
+  t.match(
+    await post(`${base}/auth/sign-up/passkey`, { response }),
+    { status: 400, body: { code: 'invalid_passkey' } },
+    'its account has another name',
+  );
 
   for (const closed of ['closed', 'email'] as const) {
     const { base } = await startWithPasskeys(t, { ...service.config, signUp: closed });
@@ -308,7 +318,10 @@ t.test('an account has at most twenty passkeys', async t => {
 
 t.test('two first passkeys at once have one user handle', async t => {
   const service = await startWithPasskeys(t);
-  const { token, id } = await signUp(service);
+  const { id, refreshToken, ...account } = await signUp(service);
+  // A session that has the highest assurance may add a second one.
+  await addApp(service, account.token);
+  const { token } = (await post(`${service.base}/auth/refresh`, { refreshToken })).body;
   const responses = await Promise.all(
     [newDevice(), newDevice()].map(async device => device.create(await creationOptions(service, token))),
   );

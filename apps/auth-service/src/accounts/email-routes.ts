@@ -8,7 +8,7 @@ import { isMailAddress } from '../config/mail-address.js';
 import type { MailSettings } from '../config/sections/mail.js';
 import { lockAccount, removeAddress, setAddress } from '../credentials/addresses.js';
 import { foldName } from '../credentials/identifiers.js';
-import { lockSession } from '../credentials/lock-session.js';
+import { lockFreshSession } from '../credentials/lock-session.js';
 import { findPendingEmail, useToken, type ValidToken } from '../credentials/one-time-tokens/stored-tokens.js';
 import { parseToken } from '../credentials/one-time-tokens/token.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
@@ -61,7 +61,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
       const about = { accountId: account.id, username: account.username };
       const origin = originOf(request, `account:${account.id}`);
       const events = await transact(app.pg, async client => {
-        await lockSession(client, request.claims);
+        await lockFreshSession(client, request);
         await mailVerification(app, client, config.appUrl, { ...about, email: body.email });
         const values = noticeOf(account.username, origin);
         const { email } = account;
@@ -82,7 +82,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
     const { account } = request;
     const origin = originOf(request, `account:${account.id}`);
     const removed = await transact(app.pg, async client => {
-      await lockSession(client, request.claims);
+      await lockFreshSession(client, request);
       const change = await removeAddress(client, account.id, origin);
       if (!change) return undefined;
       const { username, email } = change.account;

@@ -30,7 +30,7 @@ declare module 'fastify' {
      */
     requireFresh: preHandlerAsyncHookHandler;
     /** Does what the hook `requireFresh` does, for a handler. */
-    assertFresh(request: FastifyRequest): void;
+    assertFresh(request: Pick<FastifyRequest, 'claims' | 'session'>): void;
     /**
      * Starts a session for a sign-in, and announces it.
      *

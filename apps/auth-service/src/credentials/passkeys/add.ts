@@ -14,12 +14,14 @@ import type { NewPasskey } from './verification.js';
 export const MAX_PASSKEYS = 20;
 
 const DEFAULT_NAME = 'Passkey';
-const USED = 'The options were used already: request new ones.';
+/** Why a registration that was used is refused. */
+export const USED = 'The options were used already: request new ones.';
 const OUTDATED = 'Another passkey was added meanwhile: request new options.';
 const KNOWN = 'The account has that passkey already.';
 
 type Added = Passkey & { events: RecordedEvent[] };
 
+// A sign-in that has begun without the passkey does not go on without it.
 const ADD = statement<Added, NewPasskey & OfAccount & { id: string; name: string; origin: string }>(`
   WITH added AS (
     INSERT INTO auth.passkeys AS p (account_id, id, credential_id, public_key, rp_id, name, sign_count, backup_eligible,
@@ -28,6 +30,8 @@ const ADD = statement<Added, NewPasskey & OfAccount & { id: string; name: string
       $backupEligible::boolean, $backedUp::boolean, $transports::text[]
     WHERE (SELECT count(*) FROM auth.passkeys o WHERE o.account_id = $accountId) < ${MAX_PASSKEYS}
     ON CONFLICT DO NOTHING RETURNING p.*
+  ), versioned AS (
+    UPDATE auth.users SET credential_version = credential_version + 1 WHERE id = $accountId AND EXISTS (SELECT FROM added)
   ), ${recorded({
     event: 'passkey_added',
     from: 'added',

@@ -15,7 +15,7 @@ import { logEvents, originOf } from '../../events/recorder.js';
 import { LastCredentialError, NotFoundError, TooManyPasskeysError } from '../../http/errors.js';
 import { combineAmr, passkeyAmr } from '../../sessions/factors.js';
 import { strengthenSession } from '../../sessions/renew.js';
-import { lockSession } from '../lock-session.js';
+import { lockFreshSession } from '../lock-session.js';
 import { replaceCodes } from '../recovery-codes/stored-codes.js';
 import { addPasskey, MAX_PASSKEYS } from './add.js';
 import { removePasskey, renamePasskey } from './edit.js';
@@ -69,7 +69,7 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
       ...about,
     });
     const { added, events } = await transact(app.pg, async client => {
-      const { amr, highestAcr } = await lockSession(client, claims);
+      const { amr, highestAcr } = await lockFreshSession(client, request);
       const named = { accountId: account.id, registration, name: body.name };
       const { passkey, events } = await addPasskey(client, named, actorOf(request));
       const proved = passkeyAmr(registration.passkey.backupEligible);
@@ -112,9 +112,9 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
     },
   };
   app.delete('/auth/passkeys/:id', { ...signedIn, schema: remove, preHandler: fresh }, async (request, reply) => {
-    const { account, claims, params } = request;
+    const { account, params } = request;
     const events = await transact(app.pg, async client => {
-      await lockSession(client, claims);
+      await lockFreshSession(client, request);
       return removePasskey(client, { accountId: account.id, passkeyId: params.id, rpId }, actorOf(request));
     });
     if (!events) throw new NotFoundError('passkey');

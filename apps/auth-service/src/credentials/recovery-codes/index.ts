@@ -4,7 +4,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { RecoveryCodes } from '@latchkey/user-schema';
 import { logEvents, originOf } from '../../events/recorder.js';
 import { NotFoundError } from '../../http/errors.js';
-import { lockSession } from '../lock-session.js';
+import { lockFreshSession } from '../lock-session.js';
 import { renewCodes } from './stored-codes.js';
 
 /** Recovery codes: what stands for a second factor that is lost. */
@@ -24,7 +24,7 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
   app.post('/auth/recovery-codes', options, async request => {
     const { id } = request.account;
     const { codes, events } = await transact(app.pg, async client => {
-      const { highestAcr } = await lockSession(client, request.claims);
+      const { highestAcr } = await lockFreshSession(client, request);
       if (highestAcr === 'aal1') throw new NotFoundError('second factor, which recovery codes stand for');
       return renewCodes(client, id, originOf(request, `account:${id}`));
     });

@@ -12,7 +12,7 @@ import { AMR, combineAmr } from '../../sessions/factors.js';
 import { strengthenSession } from '../../sessions/renew.js';
 import { acrOf } from '../../tokens/claims.js';
 import { insufficientAuthentication } from '../../tokens/demand.js';
-import { lockSession } from '../lock-session.js';
+import { lockFreshSession, lockSession } from '../lock-session.js';
 import { replaceCodes } from '../recovery-codes/stored-codes.js';
 import { describeSecret, newSecret } from './code.js';
 import { confirmTotp, findPendingStep, removeTotp, resealTotp, startTotp, type TotpStep } from './stored-totp.js';
@@ -40,10 +40,11 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
     summary: 'Make a secret for an authenticator app: it counts when a code of it is confirmed',
     response: { 200: TotpEnrolment, ...problemResponses(401, 503) },
   };
-  app.post('/auth/totp', { ...fresh, schema: start }, async ({ account, claims }) => {
+  app.post('/auth/totp', { ...fresh, schema: start }, async request => {
+    const { account } = request;
     const secret = newSecret();
     await transact(app.pg, async client => {
-      await lockSession(client, claims);
+      await lockFreshSession(client, request);
       await startTotp(client, secrets, account.id, secret);
     });
     const described = describeSecret(secret, config.passkeys.rpName, account.username);
@@ -96,9 +97,9 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
     },
   };
   app.delete('/auth/totp', { ...fresh, schema: remove }, async (request, reply) => {
-    const { account, claims } = request;
+    const { account } = request;
     const events = await transact(app.pg, async client => {
-      await lockSession(client, claims);
+      await lockFreshSession(client, request);
       return removeTotp(client, account.id, originOf(request, `account:${account.id}`));
     });
     logEvents(request, events);
