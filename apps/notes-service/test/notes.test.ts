@@ -98,6 +98,14 @@ t.test('the guard checks offline, the profile asks auth-service', async t => {
   await t.rejects(createAuthClient({ baseUrl: authUrl, timeoutMs: 500 }).me(token), { code: 'network_error' });
 });
 
+t.test('the profile passes on what auth-service demands of the sign-in', async t => {
+  const { notesUrl, signUp } = await startSystem(t, { SECOND_FACTOR: 'required' });
+  const { token } = await signUp();
+  const { status, headers, body } = await call(`${notesUrl}/notes/profile`, token);
+  t.match({ status, body }, { status: 401, body: { code: 'insufficient_user_authentication' } });
+  t.equal(headers.get('www-authenticate'), 'Bearer error="insufficient_user_authentication", acr_values="aal2"');
+});
+
 t.test('bad input is refused', async t => {
   const { notesUrl, signUp } = await startSystem(t);
   const { token } = await signUp();

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import getPort from 'get-port';
-import { type Gateway, placeUpstreams, readConfiguration, run, skipWithout } from './gateway.js';
+import { type Gateway, placeUpstreams, readConfiguration, readStepUp, run, skipWithout } from './gateway.js';
 
 export const envoy: Gateway = {
   name: 'Envoy',
@@ -13,7 +13,7 @@ export const envoy: Gateway = {
 function withStepUp(configuration: string): string {
   const [routes = ''] = /^ +routes:\n/m.exec(configuration) ?? [];
   const indent = ' '.repeat(routes.search(/\S/) + 2);
-  return configuration.replace(routes, routes + readConfiguration('envoy/step-up.yaml').replaceAll(/^(?=.)/gm, indent));
+  return configuration.replace(routes, routes + readStepUp('envoy/step-up.yaml').replaceAll(/^(?=.)/gm, indent));
 }
 
 export async function startEnvoy(...[t, { auth, notes }, configuration]: [...Parameters<Gateway['start']>, string]) {

@@ -15,7 +15,7 @@ export type Upstreams = { auth: string[]; notes: string[] };
  * - `identify` requests by an id of its own
  * - `drop underscores`, that is, header fields with one in their name
  * - `explain` its own refusals as the services do, with a problem
- * - `demand` a second factor before it passes anything on below /vault
+ * - `demand` a second factor before it passes anything on below /notes/vault
  */
 type Feature = 'ask' | 'resend' | 'identify' | 'drop underscores' | 'explain' | 'demand';
 
@@ -42,6 +42,11 @@ export function skipWithout(
 
 export function readConfiguration(path: string): string {
   return readFileSync(fileURLToPath(new URL(`../../../deploy/${path}`, import.meta.url)), 'utf8');
+}
+
+/** The example of a step-up, for paths below others that need only a token: its demand must hold, not theirs. */
+export function readStepUp(path: string): string {
+  return readConfiguration(path).replaceAll('/vault', '/notes/vault');
 }
 
 /** Puts the addresses of the test in the place of those that a configuration has as an example, `auth-1:3000` and so on. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import getPort from 'get-port';
-import { type Gateway, readConfiguration, run, skipWithout } from './gateway.js';
+import { type Gateway, readConfiguration, readStepUp, run, skipWithout } from './gateway.js';
 
 const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${name};`);
 
@@ -24,7 +24,7 @@ export const nginx: Gateway = {
     const dir = t.testdir({
       'nginx.conf': `daemon off; worker_processes 2; pid nginx.pid; error_log error.log;
         events {} http { access_log off; ${TEMPORARY.join('\n')} include server.conf; }`,
-      'step-up.conf': readConfiguration('nginx/step-up.conf'),
+      'step-up.conf': readStepUp('nginx/step-up.conf'),
       'server.conf': template.replace(/\$\{(\w+)\}/g, (_, name) => values[name] ?? `\${${name}}`),
     });
     const parameters = ['-p', dir, '-c', join(dir, 'nginx.conf'), '-e', 'error.log'];

@@ -123,12 +123,12 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     const challenge = 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age=600';
     const forged = { headers: { 'x-auth-acr': 'aal2' } };
     for (const path of [
-      '/vault',
-      '/vault/x',
-      '/vault?acr=aal1',
-      '/vault/x?max_age=1&acr=aal1',
-      '/%76ault',
-      '/notes/../vault',
+      '/notes/vault',
+      '/notes/vault/x',
+      '/notes/vault?acr=aal1',
+      '/notes/vault/x?max_age=1&acr=aal1',
+      '/notes/%76ault',
+      '/notes/../notes/vault',
     ]) {
       const answer = await sendRaw(
         base,
@@ -138,7 +138,7 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       t.match(answer, /"code":"insufficient_user_authentication"/, path);
       t.equal(answer.split(challenge).length - 1, 1, path);
     }
-    const missing = await call(`${base}/vault`, undefined, { method: 'POST', body: { text: 'x' } });
+    const missing = await call(`${base}/notes/vault`, undefined, { method: 'POST', body: { text: 'x' } });
     t.match(missing, { status: 401, body: { code: 'missing_token' } });
     t.equal(missing.headers.get('www-authenticate'), 'Bearer');
     t.equal(notes.seen.length, 0);
@@ -149,9 +149,9 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     await client.confirmTotp(token, { totp: createTestIssuer().totpCode(secret) });
     const strong = await client.refresh(refreshToken);
     const post = { method: 'POST', body: { text: 'x' }, ...forged };
-    t.equal((await call(`${base}/vault/x?y=1`, strong.token, post)).status, 200);
+    t.equal((await call(`${base}/notes/vault/x?y=1`, strong.token, post)).status, 200);
     const [seen] = notes.seen;
-    t.match(seen, { method: 'POST', url: '/vault/x?y=1', body: '{"text":"x"}' });
+    t.match(seen, { method: 'POST', url: '/notes/vault/x?y=1', body: '{"text":"x"}' });
     t.match(seen?.headers, { 'x-auth-acr': 'aal2', 'x-auth-user-id': user.id, 'x-auth-username': user.username });
   },
 

@@ -390,6 +390,8 @@ t.test('a demand that is wrong is found when a route is registered', async t => 
     ...[{ maxAge: 600 }, { acr: 'aal2', max_age: 600 }, { maxAgeS: Number.NaN }],
   ];
   for (const demand of wrong) t.throws(() => app.authenticate(demand as never), TypeError, JSON.stringify(demand));
+  for (const demand of [undefined, null])
+    t.throws(() => app.authenticate(demand as never), { name: 'TypeError', message: /^demand acr/ }, `${demand}`);
   for (const options of [{ acr: 'aal3' }, { acr: undefined }, { maxAgeS: '600' }]) {
     await t.rejects(guardedBy(t, createTestIssuer(), options as never), { name: 'TypeError' }, JSON.stringify(options));
   }

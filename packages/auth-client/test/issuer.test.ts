@@ -108,6 +108,8 @@ t.test('a test chooses the address and the age of a sign-in', async t => {
   t.equal(user.email, 'ada@example.com');
   t.match(await verifier.verify(token), { auth_time: now - 61, amr: ['pwd'], acr: 'aal1' });
   t.throws(() => auth.signIn('bob', { email: 'ADA@example.com' }), TypeError);
+  for (const authTime of [now + 0.5, Date.now(), -1, Number.NaN])
+    t.throws(() => auth.signIn('ada', { authTime }), { message: /^authTime must be whole seconds/ }, `${authTime}`);
   t.equal(auth.signIn('ada', { email: 'ADA@example.com' }).user.email, 'ADA@example.com');
   t.equal(user.email, 'ada@example.com', 'what was returned before is left alone');
 

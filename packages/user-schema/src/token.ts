@@ -71,7 +71,7 @@ export function meetsDemand(
 }
 
 /** The header `WWW-Authenticate` of a response that demands more (RFC 9470 §3). */
-export function demandChallenge({ acr, maxAgeS }: AuthenticationDemand): string {
+export function demandChallenge({ acr, maxAgeS }: { acr?: string | undefined; maxAgeS?: number | undefined }): string {
   const parts = [
     'Bearer error="insufficient_user_authentication"',
     ...(acr === undefined ? [] : [`acr_values="${acr}"`]),

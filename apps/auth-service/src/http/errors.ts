@@ -60,7 +60,7 @@ export const LastCredentialError = define(
 );
 export const KeyNotReadyError = define('service_unavailable', 'The active signing key cannot be opened.', 503);
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
-export const NotFoundError = define('not_found', 'You have no such %s.', 404);
+export const NotFoundError = define('not_found', 'You have no %s.', 404);
 export const OverloadedError = define('hash_lane_full', 'Too many passwords wait to be checked.', 503, BusyError);
 /** A passkey that cannot be added. */
 export const PasskeyRejectedError = define('invalid_passkey', '%s', 400);

@@ -41,7 +41,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
       { reason: 'session_ended' },
       originOf(request, `account:${account.id}`),
     );
-    if (done.ended.length === 0) throw new NotFoundError('session');
+    if (done.ended.length === 0) throw new NotFoundError('such session');
     app.announce(request, done);
     return reply.status(204).send(null);
   });

@@ -24,7 +24,7 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
   /** Options for the passkeys of an account. */
   const optionsOf = async (accountId: string, challenge: string) => {
     const { usable } = await findPasskeys(app.pg, { accountId, rpId });
-    if (usable.length === 0) throw new NotFoundError('passkey');
+    if (usable.length === 0) throw new NotFoundError('passkey of this domain');
     return requestOptions(relyingParty, challenge, usable);
   };
 

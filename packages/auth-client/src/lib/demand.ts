@@ -7,7 +7,8 @@ import { ACRS, type AuthenticationDemand } from '@latchkey/user-schema';
  * @throws TypeError
  */
 export function checkDemand(demand: AuthenticationDemand): AuthenticationDemand {
-  const entries = Object.entries(demand);
+  // From a setting that is missing, for instance.
+  const entries = Object.entries(demand ?? {});
   if (entries.length === 0) throw new TypeError('demand acr, maxAgeS or both');
   for (const [name, value] of entries) {
     if (name === 'acr') {

@@ -42,7 +42,7 @@ export interface TestIssuerOptions {
 export interface TestSignInOptions {
   /** Becomes the account's verified e-mail address. */
   email?: string;
-  /** When the user signed in, the claim `auth_time` of the session's tokens, in seconds since 1970; now by default. */
+  /** When the user signed in, the claim `auth_time` of the session's tokens, in whole seconds since 1970; now by default. */
   authTime?: number;
   /**
    * How the user signed in (RFC 8176), the claim `amr` of the session's tokens; `['pwd']` by default. With `mfa`, the claim `acr`
@@ -106,6 +106,9 @@ export interface TestIssuer {
   close(): Promise<void>;
 }
 
+/** Verifiers reject tokens with fractions, and milliseconds would be a sign-in of the far future, which is never too old. */
+const isSeconds = (time: number) => Number.isSafeInteger(time) && time >= 0 && time < 1e11;
+
 /**
  * Creates an issuer that implements the HTTP contract in memory, with keys of its own, so that consumers are tested without
  * an auth-service:
@@ -161,6 +164,8 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
       });
     },
     signIn(username, { email, authTime, amr = ['pwd'] } = {}) {
+      if (authTime !== undefined && !isSeconds(authTime))
+        throw new TypeError('authTime must be whole seconds since 1970, such as Math.floor(Date.now() / 1000) - 700');
       const account = accounts.find(username) ?? (accounts.add({ username }) as Account);
       if (email !== undefined) {
         if ((accounts.findByEmail(email) ?? account) !== account) throw new TypeError(`Another account has ${email}.`);

@@ -95,7 +95,7 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
   app.patch('/auth/passkeys/:id', { ...signedIn, schema: rename, preHandler: app.requireSession }, async request => {
     const which = { accountId: request.account.id, passkeyId: request.params.id, name: request.body.name };
     const renamed = await renamePasskey(app.pg, which, actorOf(request));
-    if (!renamed) throw new NotFoundError('passkey');
+    if (!renamed) throw new NotFoundError('such passkey');
     logEvents(request, renamed.events);
     return renamed.passkey;
   });
@@ -117,7 +117,7 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
       await lockFreshSession(client, request);
       return removePasskey(client, { accountId: account.id, passkeyId: params.id, rpId }, actorOf(request));
     });
-    if (!events) throw new NotFoundError('passkey');
+    if (!events) throw new NotFoundError('such passkey');
     if (events === 'last') throw new LastCredentialError();
     logEvents(request, events);
     return reply.status(204).send(null);

@@ -25,7 +25,7 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
     const { id } = request.account;
     const { codes, events } = await transact(app.pg, async client => {
       const { highestAcr } = await lockFreshSession(client, request);
-      if (highestAcr === 'aal1') throw new NotFoundError('second factor, which recovery codes stand for');
+      if (highestAcr === 'aal1') throw new NotFoundError('second factor that recovery codes could replace');
       return renewCodes(client, id, originOf(request, `account:${id}`));
     });
     logEvents(request, events);

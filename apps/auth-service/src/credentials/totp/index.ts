@@ -64,7 +64,7 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
     const origin = originOf(request, `account:${account.id}`);
     return app.throttles.totp(request, reply, { username: account.id }, async attempt => {
       const found = await findPendingStep(app.pg, secrets, account.id, body.totp);
-      if (!found) throw new NotFoundError('authenticator app to confirm: make its secret first');
+      if (!found) throw new NotFoundError('authenticator app to confirm: request its secret first');
       if (found.step === undefined) {
         const subject = { userId: account.id, sessionId: claims.sid, details: null };
         logEvents(request, await recordEvent(app.pg, origin, 'totp_confirmation_failed', subject));

@@ -33,7 +33,7 @@ export const factorRoutes: Record<string, Handler> = {
     const { totp: code } = await readBody(request, TotpConfirmation);
     const { factors, user } = account;
     const { pendingTotp: secret } = factors;
-    if (!secret) throw notFound('authenticator app to confirm: make its secret first');
+    if (!secret) throw notFound('authenticator app to confirm: request its secret first');
     const lastStep = state.totpClock.stepOf(secret, code);
     if (lastStep === undefined) throw invalidSecondFactor();
     // The account may have got its first factor after the session made this secret.
@@ -59,7 +59,7 @@ export const factorRoutes: Record<string, Handler> = {
   },
   'POST /auth/recovery-codes': async (state, request) => {
     const { account } = requireFresh(state, currentSession(state, request));
-    if (methodsOf(account.factors).length === 0) throw notFound('second factor, which recovery codes stand for');
+    if (methodsOf(account.factors).length === 0) throw notFound('second factor that recovery codes could replace');
     state.mailbox.sendNotice('recovery-codes-made', account.user.email);
     return json({ recoveryCodes: replaceCodes(account.factors) } satisfies RecoveryCodes);
   },

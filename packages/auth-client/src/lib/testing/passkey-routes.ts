@@ -73,7 +73,7 @@ export function toPasskey({ id, name, createdAt, lastUsedAt, backedUp }: TestPas
 
 function findPasskey({ factors }: Account, id: string): TestPasskey {
   const passkey = factors.passkeys.find(one => one.id === id);
-  if (!passkey) throw notFound('passkey');
+  if (!passkey) throw notFound('such passkey');
   return passkey;
 }
 

@@ -83,7 +83,7 @@ export const invalidSecondFactor = (): ProblemError =>
 export const invalidChallenge = (): ProblemError =>
   new ProblemError(401, 'invalid_challenge', 'The challenge has expired or was used; sign in again.');
 
-export const notFound = (what: string): ProblemError => new ProblemError(404, 'not_found', `You have no such ${what}.`);
+export const notFound = (what: string): ProblemError => new ProblemError(404, 'not_found', `You have no ${what}.`);
 
 export const signUpClosed = (): ProblemError =>
   new ProblemError(403, 'sign_up_closed', 'Ask an operator for an account.');

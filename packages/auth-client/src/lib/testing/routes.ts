@@ -79,7 +79,7 @@ const routes: Record<string, Handler> = {
   'DELETE /auth/sessions/:id': async (state, request, { id }) => {
     const { user } = currentSession(state, request).account;
     if (state.accounts.findSession(id)?.user.id !== user.id) {
-      throw notFound('session');
+      throw notFound('such session');
     }
     state.accounts.endSession(id);
     return empty(204);

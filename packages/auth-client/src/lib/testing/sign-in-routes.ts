@@ -51,7 +51,7 @@ export function startSignIn(
  * @throws ProblemError when the account has none
  */
 export function requestOptions({ rpId }: IssuerState, challenge: string, account?: Account): PasskeyRequestOptions {
-  if (account?.factors.passkeys.length === 0) throw notFound('passkey');
+  if (account?.factors.passkeys.length === 0) throw notFound('passkey of this domain');
   const allowCredentials = account?.factors.passkeys.map(({ credentialId: id }) => ({
     id,
     type: 'public-key' as const,
