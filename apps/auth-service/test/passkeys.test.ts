@@ -230,6 +230,15 @@ t.test('an account is made with a passkey alone', async t => {
   );
   t.equal(answers.filter(({ status }) => status === 201).length, 1, 'of many uses of a registration, one succeeds');
   t.ok(answers.every(({ status }) => status === 201 || status === 409));
+  await service.sql(`UPDATE auth.users SET username = $1 WHERE id = $2`, [
+    newCredentials().username,
+    answers.find(({ status }) => status === 201)?.body.user.id,
+  ]);
+  t.match(
+    await post(`${base}/auth/sign-up/passkey`, { response }),
+    { status: 400, body: { code: 'invalid_passkey' } },
+    'its account has another name',
+  );
 
   for (const closed of ['closed', 'email'] as const) {
     const { base } = await startWithPasskeys(t, { ...service.config, signUp: closed });

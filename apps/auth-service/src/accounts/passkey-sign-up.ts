@@ -1,10 +1,12 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
+import { lockAccount } from '../credentials/addresses.js';
 import { CLAIMED, foldName } from '../credentials/identifiers.js';
-import { addPasskey } from '../credentials/passkeys/add.js';
+import { addPasskey, USED } from '../credentials/passkeys/add.js';
 import type { CheckedRegistration } from '../credentials/passkeys/registration.js';
 import { statement } from '../database/sql.js';
 import type { Origin } from '../events/recorder.js';
+import { PasskeyRejectedError } from '../http/errors.js';
 import { passkeyAmr } from '../sessions/factors.js';
 import { type SessionLimits, type Started, startSession } from '../sessions/start.js';
 import { ACCOUNT } from '../tokens/account.js';
@@ -21,7 +23,7 @@ const INSERT = statement<User, { id: string; name: string; username: string }>(`
  * throws.
  *
  * @returns `undefined` when the username is taken, in whatever case
- * @throws PasskeyRejectedError when the registration was used meanwhile
+ * @throws PasskeyRejectedError when the registration was used
  */
 export async function signUpWithPasskey(
   db: Queryable,
@@ -30,7 +32,11 @@ export async function signUpWithPasskey(
   origin: Origin,
 ): Promise<(Started & { account: User }) | undefined> {
   const { accountId, username } = registration.challenge;
-  const [account] = await INSERT(db, { id: accountId, name: foldName(username), username });
+  const folded = foldName(username);
+  const made = await lockAccount(db, accountId);
+  // It was renamed: its first name is free, and its id is not.
+  if (made && foldName(made.username) !== folded) throw new PasskeyRejectedError(USED);
+  const [account] = await INSERT(db, { id: accountId, name: folded, username });
   if (!account) return undefined;
   const byAccount: Origin = { ...origin, actor: `account:${accountId}` };
   const amr = passkeyAmr(registration.passkey.backupEligible);

@@ -14,7 +14,8 @@ import type { NewPasskey } from './verification.js';
 export const MAX_PASSKEYS = 20;
 
 const DEFAULT_NAME = 'Passkey';
-const USED = 'The options were used already: request new ones.';
+/** Why a registration that was used is refused. */
+export const USED = 'The options were used already: request new ones.';
 const OUTDATED = 'Another passkey was added meanwhile: request new options.';
 const KNOWN = 'The account has that passkey already.';
 
