@@ -229,7 +229,7 @@ t.test('an account is made with a passkey alone', async t => {
     Array.from({ length: 20 }, () => post(`${base}/auth/sign-up/passkey`, { response })),
   );
   t.equal(answers.filter(({ status }) => status === 201).length, 1, 'of many uses of a registration, one succeeds');
-  t.ok(answers.every(({ status }) => [201, 400, 409].includes(status)));
+  t.ok(answers.every(({ status }) => status === 201 || status === 409));
   await service.sql(`UPDATE auth.users SET username = $1 WHERE id = $2`, [
     newCredentials().username,
     answers.find(({ status }) => status === 201)?.body.user.id,

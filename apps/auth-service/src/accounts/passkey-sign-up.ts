@@ -32,9 +32,11 @@ export async function signUpWithPasskey(
   origin: Origin,
 ): Promise<(Started & { account: User }) | undefined> {
   const { accountId, username } = registration.challenge;
-  // It may have another name by now.
-  if (await lockAccount(db, accountId)) throw new PasskeyRejectedError(USED);
-  const [account] = await INSERT(db, { id: accountId, name: foldName(username), username });
+  const folded = foldName(username);
+  const made = await lockAccount(db, accountId);
+  // It was renamed: its first name is free, and its id is not.
+  if (made && foldName(made.username) !== folded) throw new PasskeyRejectedError(USED);
+  const [account] = await INSERT(db, { id: accountId, name: folded, username });
   if (!account) return undefined;
   const byAccount: Origin = { ...origin, actor: `account:${accountId}` };
   const amr = passkeyAmr(registration.passkey.backupEligible);

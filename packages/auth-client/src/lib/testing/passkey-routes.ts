@@ -41,6 +41,7 @@ export const passkeyRoutes: Record<string, Handler> = {
     const recoveryCodes = methodsOf(factors).length === 0 ? replaceCodes(factors) : undefined;
     factors.passkeyHandle ??= challenge.handle;
     factors.passkeys.push(passkey);
+    account.credentialVersion++;
     session.amr = combineAmr(session.amr, passkeyAmr(passkey));
     state.mailbox.sendNotice('passkey-added', user.email);
     return json({ ...toPasskey(passkey), ...(recoveryCodes && { recoveryCodes }) } satisfies AddedPasskey, 201);

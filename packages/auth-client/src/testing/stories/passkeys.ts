@@ -104,6 +104,16 @@ export const passkeyStories: Record<string, Story> = {
     await assert.rejects(client.passkeySignInOptions({ challenge: 'x' }), { code: 'invalid_challenge' });
   },
 
+  'a sign-in does not go on when a passkey was added meanwhile': async target => {
+    const { client } = target;
+    const { credentials, recoveryCodes, signedIn } = await signUpWithDevice(target);
+    const { challenge } = await dueFactor(client.signIn(credentials));
+    const response = deviceOf(target).create(await client.passkeyOptions(signedIn.token));
+    await client.addPasskey(signedIn.token, { response });
+    const stale = client.completeSignIn({ challenge, recoveryCode: recoveryCodes[0] as string });
+    await assert.rejects(stale, { code: 'invalid_challenge' });
+  },
+
   'a passkey steps a session up': async target => {
     const { client } = target;
     const { credentials } = newPerson();
