@@ -230,7 +230,10 @@ t.test('an account is made with a passkey alone', async t => {
   t.equal(answers.filter(({ status }) => status === 201).length, 1, 'of many uses of a registration, one succeeds');
   t.ok(answers.every(({ status }) => status === 201 || status === 409));
 
-  for (const closed of ['closed', 'email'] as const) {
+  for (const [closed, detail] of [
+    ['closed', /those who run/],
+    ['email', /with a password/],
+  ] as const) {
     const { base } = await startWithPasskeys(t, { ...service.config, signUp: closed });
     for (const [path, body] of [
       ['passkey/options', { username: 'somebody' }],
@@ -238,7 +241,7 @@ t.test('an account is made with a passkey alone', async t => {
     ]) {
       t.match(
         await post(`${base}/auth/sign-up/${path}`, body),
-        { status: 403, body: { code: 'sign_up_closed' } },
+        { status: 403, body: { code: 'sign_up_closed', detail } },
         closed,
       );
     }
