@@ -216,6 +216,12 @@ t.test('in docker-compose.yml each service has a role of its own, and none the s
     t.match(example, new RegExp(`^${name}=`, 'm'), `${name} is in .env.example`);
 });
 
+t.test('what .env says of second factors and passkeys reaches auth-service', async t => {
+  const { environment } = services['auth-service'];
+  for (const name of ['SECOND_FACTOR', 'PASSKEY_RP_ID', 'PASSKEY_ORIGINS', 'PASSKEY_RP_NAME'])
+    t.match(environment[name], `\${${name}:-`, name);
+});
+
 t.test('in docker-compose.yml the gateway alone is trusted', async t => {
   const { ipv4_address: address } = services.gateway.networks.default;
   t.equal(services['auth-service'].environment.TRUST_PROXY, address);

@@ -240,7 +240,10 @@ t.test('an account is made with a passkey alone', async t => {
     'its account has another name',
   );
 
-  for (const closed of ['closed', 'email'] as const) {
+  for (const [closed, detail] of [
+    ['closed', /those who run/],
+    ['email', /with a password/],
+  ] as const) {
     const { base } = await startWithPasskeys(t, { ...service.config, signUp: closed });
     for (const [path, body] of [
       ['passkey/options', { username: 'somebody' }],
@@ -248,7 +251,7 @@ t.test('an account is made with a passkey alone', async t => {
     ]) {
       t.match(
         await post(`${base}/auth/sign-up/${path}`, body),
-        { status: 403, body: { code: 'sign_up_closed' } },
+        { status: 403, body: { code: 'sign_up_closed', detail } },
         closed,
       );
     }

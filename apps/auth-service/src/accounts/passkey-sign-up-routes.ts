@@ -16,7 +16,7 @@ import { checkRegistration } from '../credentials/passkeys/registration.js';
 import type { RelyingParty } from '../credentials/passkeys/relying-party.js';
 import { newHandle } from '../credentials/passkeys/user-handle.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { SignUpClosedError, UsernameTakenError } from '../http/errors.js';
+import { PasskeySignUpClosedError, SignUpClosedError, UsernameTakenError } from '../http/errors.js';
 import type { SessionLimits } from '../sessions/start.js';
 import { signUpWithPasskey } from './passkey-sign-up.js';
 import { checkSignUpAddress, mailVerification } from './verification.js';
@@ -27,8 +27,9 @@ export const passkeySignUpRoutes: FastifyPluginAsyncTypebox<{
   relyingParty: RelyingParty;
 }> = async (app, { config, relyingParty }) => {
   const assertOpen = () => {
-    // With SIGN_UP=email an account is made by a link, which a passkey cannot wait for.
-    if (config.signUp !== 'open') throw new SignUpClosedError();
+    if (config.signUp === 'closed') throw new SignUpClosedError();
+    // An account is made by a link, which a passkey cannot wait for.
+    if (config.signUp === 'email') throw new PasskeySignUpClosedError();
   };
 
   const options = {

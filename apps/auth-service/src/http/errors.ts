@@ -62,6 +62,12 @@ export const KeyNotReadyError = define('service_unavailable', 'The active signin
 export const MissingTokenError = define('missing_token', 'Send an access token: Authorization: Bearer …', 401);
 export const NotFoundError = define('not_found', 'You have no %s.', 404);
 export const OverloadedError = define('hash_lane_full', 'Too many passwords wait to be checked.', 503, BusyError);
+/** Where an account needs the link of a mail. */
+export const PasskeySignUpClosedError = define(
+  'sign_up_closed',
+  'Sign up with a password and an e-mail address; add the passkey then.',
+  403,
+);
 /** A passkey that cannot be added. */
 export const PasskeyRejectedError = define('invalid_passkey', '%s', 400);
 export const PasswordRejectedError = define('password_rejected', '%s', 400);
