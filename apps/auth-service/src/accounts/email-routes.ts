@@ -13,16 +13,10 @@ import { findPendingEmail, useToken, type ValidToken } from '../credentials/one-
 import { parseToken } from '../credentials/one-time-tokens/token.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
-import {
-  EmailTakenError,
-  InvalidOneTimeTokenError,
-  InvalidRequestError,
-  TooManyRequestsError,
-} from '../http/errors.js';
+import { EmailTakenError, InvalidOneTimeTokenError, InvalidRequestError } from '../http/errors.js';
+import { tooManyMails } from '../throttles/index.js';
 import { confirmSignUp } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
-
-const RETRY_AFTER_S = 3600;
 
 export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = async (app, { config }) => {
   const common = { tags: ['auth'], security: [{ bearer: [] }] };
@@ -55,9 +49,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
       // Of the account too: otherwise one caller could mail to any number of addresses.
       const isAllowed =
         (await app.throttles.takeMail('change', account.id)) && (await app.throttles.takeMail('verify', body.email));
-      if (!isAllowed) {
-        throw Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': RETRY_AFTER_S } });
-      }
+      if (!isAllowed) throw tooManyMails();
       const about = { accountId: account.id, username: account.username };
       const origin = originOf(request, `account:${account.id}`);
       const events = await transact(app.pg, async client => {

@@ -1,11 +1,17 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import { meetsDemand, type Revocation, type SignedIn, type User } from '@latchkey/user-schema';
-import type { preHandlerAsyncHookHandler } from 'fastify';
+import {
+  type AuthenticationDemand,
+  meetsDemand,
+  type Revocation,
+  type SignedIn,
+  type User,
+} from '@latchkey/user-schema';
+import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import { logEvents, originOf, type RecordedEvent } from '../events/recorder.js';
 import { InvalidTokenError, SecondFactorRequiredError } from '../http/errors.js';
-import { accessTokenClaims } from '../tokens/claims.js';
+import { accessTokenClaims, acrOf } from '../tokens/claims.js';
 import { insufficientAuthentication } from '../tokens/demand.js';
 import { CHALLENGE_TTL_S, type Challenges, createChallenges, deleteOldChallenges } from './challenges.js';
 import { deleteEndedSessions } from './end.js';
@@ -31,6 +37,8 @@ declare module 'fastify' {
     requireFresh: preHandlerAsyncHookHandler;
     /** Does what the hook `requireFresh` does, for a handler. */
     assertFresh(request: Pick<FastifyRequest, 'claims' | 'session'>): void;
+    /** As `assertFresh`, however long ago it was proved. */
+    assertHighest(request: Pick<FastifyRequest, 'claims' | 'session'>): void;
     /**
      * Starts a session for a sign-in, and announces it.
      *
@@ -82,10 +90,19 @@ export default fp<{ config: SecretsSettings & SessionLimits }>(
       request.account = account;
       request.session = session;
     });
-    app.decorate('assertFresh', ({ claims, session }) => {
-      const demand = { acr: session.highestAcr, maxAgeS: config.reauthenticateAfterS };
-      if (!meetsDemand(claims, demand)) throw insufficientAuthentication(demand);
-    });
+    const assertMeets = (
+      { claims, session }: Pick<FastifyRequest, 'claims' | 'session'>,
+      demand: AuthenticationDemand,
+    ) => {
+      // The factor that the token tells of may be gone since.
+      const { acr = 'aal1', ...rest } = claims;
+      const proved = acrOf(session.amr) === 'aal2' ? acr : 'aal1';
+      if (!meetsDemand({ ...rest, acr: proved }, demand)) throw insufficientAuthentication(demand);
+    };
+    app.decorate('assertHighest', asking => assertMeets(asking, { acr: asking.session.highestAcr }));
+    app.decorate('assertFresh', asking =>
+      assertMeets(asking, { acr: asking.session.highestAcr, maxAgeS: config.reauthenticateAfterS }),
+    );
     app.decorate('requireFresh', async request => app.assertFresh(request));
 
     const challenges = createChallenges(config.authSecrets);

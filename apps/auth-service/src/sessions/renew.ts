@@ -1,5 +1,6 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import { statement } from '../database/sql.js';
+import { HAS_FACTOR } from './factors.js';
 import { newSalt } from './refresh-token.js';
 import { IS_LIVE, IS_SESSION, type Lifetimes, type SessionState, STATE } from './session.js';
 
@@ -59,4 +60,17 @@ export async function strengthenSession(
   session: { accountId: string; sessionId: string; amr: string[] },
 ): Promise<void> {
   await STRENGTHEN(db, session);
+}
+
+const WEAKEN = statement<never, { accountId: string }>(`
+  UPDATE auth.sessions s SET amr = CASE WHEN 'pwd' = ANY (s.amr) THEN '{pwd}'::text[] ELSE '{}' END
+  WHERE s.user_id = $accountId AND ${IS_LIVE} AND 'mfa' = ANY (s.amr)
+    AND NOT EXISTS (SELECT FROM auth.users u WHERE u.id = $accountId AND ${HAS_FACTOR})`);
+
+/**
+ * Takes from the sessions of an account what its second factors have proved, when it has none any more: otherwise whoever had added
+ * one, and removed it, would be as trusted as the owner who adds the next. Runs in the transaction that removes a factor, after it.
+ */
+export async function weakenSessions(db: Queryable, accountId: string): Promise<void> {
+  await WEAKEN(db, { accountId });
 }

@@ -35,8 +35,8 @@ type Limited = <T>(
   work: (attempt: Attempt) => Promise<T>,
 ) => Promise<T>;
 
-/** What the link of a mail is for; `change` counts those that an account asks for, by its id. */
-type MailKind = 'change' | 'reset' | 'verify';
+/** What a mail is for; `change` and `codes` count those that an account asks for, by its id. */
+type MailKind = 'change' | 'codes' | 'reset' | 'verify';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -56,7 +56,7 @@ declare module 'fastify' {
       /** Limits guesses at the codes of an account's authenticator app; the subject's `username` is the account's id. */
       totp: Limited;
       /**
-       * Takes one of the mails with a link of a kind that an address may get in an hour; resolves to whether there was one left.
+       * Takes one of the mails of a kind that an address may get in an hour; resolves to whether there was one left.
        * Each kind has its own, so that nobody who signs up with an address keeps its owner from resetting a password.
        */
       takeMail(kind: MailKind, address: string): Promise<boolean>;
@@ -65,6 +65,13 @@ declare module 'fastify' {
 }
 
 const BATCH = 1000;
+const MAILS_AGAIN_S = 3600;
+
+/** The error of a request whose mail `takeMail` has not allowed. */
+export function tooManyMails(): Error {
+  return Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': MAILS_AGAIN_S } });
+}
+
 const UNLIMITED: Attempt = {
   succeeded: async () => undefined,
   failed: async () => undefined,

@@ -14,7 +14,8 @@ import type { FastifyRequest } from 'fastify';
 import { logEvents, originOf } from '../../events/recorder.js';
 import { LastCredentialError, NotFoundError, TooManyPasskeysError } from '../../http/errors.js';
 import { combineAmr, passkeyAmr } from '../../sessions/factors.js';
-import { strengthenSession } from '../../sessions/renew.js';
+import { strengthenSession, weakenSessions } from '../../sessions/renew.js';
+import { beginFactors } from '../first-factor.js';
 import { lockFreshSession } from '../lock-session.js';
 import { replaceCodes } from '../recovery-codes/stored-codes.js';
 import { addPasskey, MAX_PASSKEYS } from './add.js';
@@ -69,12 +70,12 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
       ...about,
     });
     const { added, events } = await transact(app.pg, async client => {
-      const { amr, highestAcr } = await lockFreshSession(client, request);
+      const before = await lockFreshSession(client, request);
       const named = { accountId: account.id, registration, name: body.name };
       const { passkey, events } = await addPasskey(client, named, actorOf(request));
       const proved = passkeyAmr(registration.passkey.backupEligible);
-      await strengthenSession(client, { ...about, amr: combineAmr(amr, proved) });
-      const isFirst = highestAcr === 'aal1';
+      await strengthenSession(client, { ...about, amr: combineAmr(before.amr, proved) });
+      const isFirst = await beginFactors(client, before);
       return {
         added: { ...passkey, ...(isFirst && { recoveryCodes: await replaceCodes(client, account.id) }) },
         events,
@@ -115,7 +116,10 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
     const { account, params } = request;
     const events = await transact(app.pg, async client => {
       await lockFreshSession(client, request);
-      return removePasskey(client, { accountId: account.id, passkeyId: params.id, rpId }, actorOf(request));
+      const which = { accountId: account.id, passkeyId: params.id, rpId };
+      const removed = await removePasskey(client, which, actorOf(request));
+      await weakenSessions(client, account.id);
+      return removed;
     });
     if (!events) throw new NotFoundError('such passkey');
     if (events === 'last') throw new LastCredentialError();

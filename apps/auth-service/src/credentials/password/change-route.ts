@@ -27,6 +27,8 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
   };
   app.put('/auth/password', options, async (request, reply) => {
     const { account, body, claims } = request;
+    // A password alone does not change what proves an account that has a second factor.
+    app.assertHighest(request);
     const about = { accountId: account.id, sessionId: claims.sid };
     const origin = originOf(request, `account:${account.id}`);
     const caller = hashCaller(request, reply, account.username);

@@ -4,6 +4,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { RecoveryCodes } from '@latchkey/user-schema';
 import { logEvents, originOf } from '../../events/recorder.js';
 import { NotFoundError } from '../../http/errors.js';
+import { tooManyMails } from '../../throttles/index.js';
 import { lockFreshSession } from '../lock-session.js';
 import { renewCodes } from './stored-codes.js';
 
@@ -13,7 +14,7 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
     tags: ['auth'],
     summary: 'Make new recovery codes; the old ones are void',
     security: [{ bearer: [] }],
-    response: { 200: RecoveryCodes, ...problemResponses(401, 404, 503) },
+    response: { 200: RecoveryCodes, ...problemResponses(401, 404, 429, 503) },
   };
   const options = {
     config: { audience: 'browsers' as const },
@@ -23,6 +24,8 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
   };
   app.post('/auth/recovery-codes', options, async request => {
     const { id } = request.account;
+    // Its owner is told of each by a mail.
+    if (!(await app.throttles.takeMail('codes', id))) throw tooManyMails();
     const { codes, events } = await transact(app.pg, async client => {
       const { highestAcr } = await lockFreshSession(client, request);
       if (highestAcr === 'aal1') throw new NotFoundError('second factor that recovery codes could replace');

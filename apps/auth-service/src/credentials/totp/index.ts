@@ -9,9 +9,10 @@ import type { SecretsSettings } from '../../config/sections/secrets.js';
 import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
 import { InvalidSecondFactorError, NotFoundError } from '../../http/errors.js';
 import { AMR, combineAmr } from '../../sessions/factors.js';
-import { strengthenSession } from '../../sessions/renew.js';
+import { strengthenSession, weakenSessions } from '../../sessions/renew.js';
 import { acrOf } from '../../tokens/claims.js';
 import { insufficientAuthentication } from '../../tokens/demand.js';
+import { beginFactors } from '../first-factor.js';
 import { lockFreshSession, lockSession } from '../lock-session.js';
 import { replaceCodes } from '../recovery-codes/stored-codes.js';
 import { describeSecret, newSecret } from './code.js';
@@ -72,11 +73,13 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
         throw new InvalidSecondFactorError();
       }
       const [codes, events] = await transact(app.pg, async client => {
-        const { amr, highestAcr } = await lockSession(client, claims);
+        const before = await lockSession(client, claims);
+        const { amr, highestAcr } = before;
         // The account may have got its first factor after the session made this secret.
         if (highestAcr === 'aal2' && acrOf(amr) !== highestAcr) throw insufficientAuthentication({ acr: highestAcr });
         const recorded = await confirmTotp(client, account.id, found as TotpStep, origin);
         if (!recorded) throw new InvalidSecondFactorError();
+        await beginFactors(client, before);
         const session = { accountId: account.id, sessionId: claims.sid };
         await strengthenSession(client, { ...session, amr: combineAmr(amr, AMR.totp) });
         return [await replaceCodes(client, account.id), recorded] as const;
@@ -100,7 +103,9 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
     const { account } = request;
     const events = await transact(app.pg, async client => {
       await lockFreshSession(client, request);
-      return removeTotp(client, account.id, originOf(request, `account:${account.id}`));
+      const removed = await removeTotp(client, account.id, originOf(request, `account:${account.id}`));
+      await weakenSessions(client, account.id);
+      return removed;
     });
     logEvents(request, events);
     return reply.status(204).send(null);

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Session, SignOutScope, User } from '@latchkey/user-schema';
-import { type AccountFactors, noFactors } from './factors.js';
+import { type AccountFactors, highestAcr, noFactors } from './factors.js';
 
 /** A live session, with all its refresh tokens so far, the current one last. */
 export type TestSession = Omit<Session, 'current'> & {
@@ -49,6 +49,8 @@ export type Accounts = {
   /** Ends the sessions of the session's account that the scope names. */
   endSessions(session: TestSession, scope: SignOutScope): void;
   endAllSessions(account: Account): void;
+  /** Takes from the sessions of an account what its second factors have proved, when it has none any more. */
+  weakenSessions(account: Account): void;
 };
 
 /** Now, as the claim `auth_time` has it. */
@@ -133,6 +135,12 @@ export function createAccounts(
     endSessions({ id, user }, scope) {
       for (const other of sessionsOf(user)) {
         if (scope === 'all' || (other.id === id) === (scope === 'current')) endSession(other.id);
+      }
+    },
+    weakenSessions({ user, factors }) {
+      if (highestAcr(factors) === 'aal2') return;
+      for (const session of sessionsOf(user)) {
+        if (session.amr.includes('mfa')) session.amr = session.amr.filter(method => method === 'pwd');
       }
     },
     endAllSessions({ user }) {

@@ -1,6 +1,6 @@
 import { type AccessTokenClaims, type AuthenticationDemand, meetsDemand } from '@latchkey/user-schema';
 import type { Account, TestSession } from './accounts.js';
-import { highestAcr } from './factors.js';
+import { acrOf, highestAcr } from './factors.js';
 import { insufficientAuthentication, invalidToken } from './problems.js';
 import { type IssuerState, readBearer } from './requests.js';
 
@@ -36,7 +36,28 @@ export function currentSession(state: IssuerState, request: Request): Current {
  * @throws ProblemError
  */
 export function requireFresh({ reauthenticateAfterS: maxAgeS }: IssuerState, current: Current): Current {
-  return requireDemand(current, { acr: highestAcr(current.account.factors), maxAgeS });
+  return requireHighest(current, maxAgeS);
+}
+
+/**
+ * Requires that the user of a session has proved as much as the account can.
+ *
+ * @throws ProblemError
+ */
+export function requireHighest(current: Current, maxAgeS?: number): Current {
+  const { account, claims, session } = current;
+  const demand = { acr: highestAcr(account.factors), ...(maxAgeS !== undefined && { maxAgeS }) };
+  // The factor that the token tells of may be gone since.
+  const proved = acrOf(session.amr) === 'aal2' ? (claims.acr ?? 'aal1') : 'aal1';
+  requireDemand({ ...current, claims: { ...claims, acr: proved } }, demand);
+  return current;
+}
+
+/** Voids the links of an account that gets its first factor and has an address; tells whether it is the first. */
+export function beginFactors({ links }: IssuerState, account: Account): boolean {
+  const isFirst = highestAcr(account.factors) === 'aal1';
+  if (isFirst && account.user.email !== null) links.removeAllOf(account);
+  return isFirst;
 }
 
 /** @throws ProblemError */

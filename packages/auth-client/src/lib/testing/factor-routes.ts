@@ -1,5 +1,5 @@
 import { type Factors, type RecoveryCodes, TotpConfirmation, type TotpEnrolment } from '@latchkey/user-schema';
-import { anySession, currentSession, requireFresh } from './current-session.js';
+import { anySession, beginFactors, currentSession, requireFresh } from './current-session.js';
 import { acrOf, combineAmr, dropUselessCodes, highestAcr, methodsOf } from './factors.js';
 import { toPasskey } from './passkey-routes.js';
 import { insufficientAuthentication, invalidSecondFactor, notFound } from './problems.js';
@@ -39,6 +39,7 @@ export const factorRoutes: Record<string, Handler> = {
     // The account may have got its first factor after the session made this secret.
     const acr = highestAcr(factors);
     if (acr === 'aal2' && acrOf(session.amr) !== acr) throw insufficientAuthentication({ acr });
+    beginFactors(state, account);
     factors.totp = { secret, lastStep, createdAt: new Date().toISOString() };
     factors.pendingTotp = undefined;
     account.credentialVersion++;
@@ -55,6 +56,7 @@ export const factorRoutes: Record<string, Handler> = {
     }
     factors.totp = factors.pendingTotp = undefined;
     dropUselessCodes(factors);
+    state.accounts.weakenSessions(account);
     return empty(204);
   },
   'POST /auth/recovery-codes': async (state, request) => {

@@ -1,8 +1,8 @@
 import type { AddedPasskey, Passkey } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { Account } from './accounts.js';
-import { anySession, currentSession, requireFresh } from './current-session.js';
-import { combineAmr, dropUselessCodes, methodsOf, type TestPasskey } from './factors.js';
+import { anySession, beginFactors, currentSession, requireFresh } from './current-session.js';
+import { combineAmr, dropUselessCodes, type TestPasskey } from './factors.js';
 import { notFound, ProblemError } from './problems.js';
 import { passkeyAmr } from './proofs.js';
 import { replaceCodes } from './recovery-codes.js';
@@ -38,7 +38,7 @@ export const passkeyRoutes: Record<string, Handler> = {
     if (isKnown || (factors.passkeyHandle ?? challenge.handle) !== challenge.handle) throw passkeyRejected();
     checkRoom(factors.passkeys);
     state.challenges.use(challenge);
-    const recoveryCodes = methodsOf(factors).length === 0 ? replaceCodes(factors) : undefined;
+    const recoveryCodes = beginFactors(state, account) ? replaceCodes(factors) : undefined;
     factors.passkeyHandle ??= challenge.handle;
     factors.passkeys.push(passkey);
     account.credentialVersion++;
@@ -61,6 +61,7 @@ export const passkeyRoutes: Record<string, Handler> = {
     }
     factors.passkeys.splice(factors.passkeys.indexOf(passkey), 1);
     dropUselessCodes(factors);
+    state.accounts.weakenSessions(account);
     account.credentialVersion++;
     state.mailbox.sendNotice('passkey-removed', user.email);
     return empty(204);

@@ -11,7 +11,7 @@ import {
 import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
 import { nowS } from './accounts.js';
-import { anySession, currentSession, requireDemand, requireFresh } from './current-session.js';
+import { anySession, currentSession, requireDemand, requireFresh, requireHighest } from './current-session.js';
 import { emailRoutes } from './email-routes.js';
 import { factorRoutes } from './factor-routes.js';
 import { acrOf } from './factors.js';
@@ -85,7 +85,7 @@ const routes: Record<string, Handler> = {
     return empty(204);
   },
   'PUT /auth/password': async (state, request) => {
-    const current = currentSession(state, request);
+    const current = requireHighest(currentSession(state, request));
     const { account, session } = current;
     const { currentPassword, newPassword } = await readBody(request, PasswordChange);
     if (currentPassword !== undefined) {

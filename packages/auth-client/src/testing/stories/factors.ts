@@ -4,6 +4,7 @@ import {
   claimsOf,
   dueFactor,
   enrol,
+  linkFor,
   newPerson,
   problemOf,
   resetLinkFor,
@@ -298,6 +299,54 @@ export const factorChangeStories: Record<string, Story> = {
     await client.removeTotp(signedIn.token);
     const { acr, amr } = claimsOf(await client.stepUp(signedIn.token, { password: credentials.password }));
     assert.deepEqual([acr, amr], ['aal1', ['pwd']]);
+  },
+
+  'a session is trusted no longer than the factors that it has proved are there': async target => {
+    const { client, totpCode } = target;
+    const { credentials } = newPerson();
+    const mine = await client.signUp(credentials);
+    const other = await client.signIn(credentials);
+    const { secret } = await enrolIn(target, other.token);
+    const strong = await client.refresh(other.refreshToken);
+    assert.equal(claimsOf(strong).acr, 'aal2');
+    await client.removeTotp(strong.token);
+    const weakened = await client.refresh(strong.refreshToken);
+    const { acr, amr, auth_time: authTime } = claimsOf(weakened);
+    assert.deepEqual([acr, amr, authTime], ['aal1', ['pwd'], claimsOf(strong).auth_time]);
+
+    await enrolIn(target, mine.token);
+    for (const { token } of [strong, weakened]) {
+      await assert.rejects(client.startTotp(token), { ...WEAK, acr: 'aal2' }, 'nor does its token of before do');
+      await assert.rejects(client.stepUp(token, { totp: await totpCode(secret) }), WRONG_CODE, 'nor the removed app');
+    }
+  },
+
+  'a password alone changes no password of an account with a factor': async target => {
+    const { client } = target;
+    const { credentials } = newPerson();
+    const weak = await client.signUp(credentials);
+    const other = await client.signIn(credentials);
+    await enrolIn(target, other.token);
+    const change = { currentPassword: credentials.password, newPassword: NEW_PASSWORD };
+    await assert.rejects(client.changePassword(weak.token, change), { ...WEAK, acr: 'aal2', maxAgeS: undefined });
+    await client.changePassword((await client.refresh(other.refreshToken)).token, change);
+  },
+
+  'a change of the address that a password alone has requested is void with the first factor': async target => {
+    const { client } = target;
+    const { credentials, email, signedIn } = await signUpVerified(target);
+    const thief = await client.signIn(credentials);
+    const { email: foreign } = newPerson();
+    await client.setEmail(thief.token, { email: foreign });
+    const link = await linkFor(target, foreign);
+    await enrolIn(target, signedIn.token);
+    await assert.rejects(client.verifyEmail(link), { code: 'invalid_one_time_token' });
+    assert.equal((await client.getEmail(signedIn.token)).email, email);
+
+    const fresh = newPerson();
+    const { token } = await client.signUp({ ...fresh.credentials, email: fresh.email });
+    await enrolIn(target, token);
+    await client.verifyEmail(await linkFor(target, fresh.email));
   },
 
   'the owner is told of each change, and of each recovery code that is used': async target => {
