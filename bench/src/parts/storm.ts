@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { type Connections, formatRequest, openConnections, sendOk } from '../connections.js';
 import { arrive, type Flood, peak, startFlood, startNeighbour } from '../load.js';
@@ -80,12 +81,22 @@ export const storm: Part = async ({ cost = 10, seconds = 40, rounds = 5 }) => {
       })),
     };
     const title = `Sign-in storms: bcrypt cost ${cost}, medians of ${rounds} rounds of ${seconds} s`;
-    return { title, rows: [capacity, ...rows], plot };
+    const groups: Row = { what: 'autogroups of the kernel', measured: autogroups(), promise: '' };
+    return { title, rows: [groups, capacity, ...rows], plot };
   } finally {
     connections.close();
     await stage.stop();
   }
 };
+
+/** Whether Linux compares priorities within a session only: then PostgreSQL, which has one of its own, waits for the hashes. */
+function autogroups(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/sched_autogroup_enabled', 'utf8').trim() === '1' ? 'on' : 'off';
+  } catch {
+    return 'not known';
+  }
+}
 
 async function measureSituation(
   { factor, hasNeighbour }: Situation,
