@@ -68,8 +68,8 @@ const WEAKEN = statement<never, { accountId: string }>(`
     AND NOT EXISTS (SELECT FROM auth.users u WHERE u.id = $accountId AND ${HAS_FACTOR})`);
 
 /**
- * Takes from the sessions of an account what its second factors have proved, when it has none any more: otherwise whoever had added
- * one, and removed it, would be as trusted as the owner who adds the next. Runs in the transaction that removes a factor, after it.
+ * Removes from the sessions of an account what its second factors have proved, when it has none left. Otherwise a thief who adds a
+ * factor and removes it keeps `aal2`, also after the owner has added one. Runs after the removal, in its transaction.
  */
 export async function weakenSessions(db: Queryable, accountId: string): Promise<void> {
   await WEAKEN(db, { accountId });
