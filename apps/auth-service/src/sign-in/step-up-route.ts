@@ -12,7 +12,7 @@ import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { InvalidCredentialsError } from '../http/errors.js';
 import { AMR, combineAmr } from '../sessions/factors.js';
 import { stepUpSession } from '../sessions/renew.js';
-import type { SessionState } from '../sessions/session.js';
+import type { SessionAccount, SessionState } from '../sessions/session.js';
 import type { SessionLimits } from '../sessions/start.js';
 import { acrOf } from '../tokens/claims.js';
 import { insufficientAuthentication } from '../tokens/demand.js';
@@ -24,15 +24,13 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
 ) => {
   const proveFactor = createProveFactor(app, config);
 
-  const stepUp = async (client: Queryable, request: FastifyRequest, proved: readonly string[]) => {
+  const stepUp = async (
+    client: Queryable,
+    request: FastifyRequest,
+    { credentialVersion }: SessionAccount,
+    amr: string[],
+  ) => {
     const { claims } = request;
-    const { amr: before, credentialVersion, highestAcr } = await lockSession(client, claims);
-    const isPassword = proved === AMR.password;
-    // It would make the proof of the second factor look younger than it is.
-    if (isPassword && highestAcr === 'aal2' && acrOf(before) === 'aal2')
-      throw insufficientAuthentication({ acr: 'aal2' });
-    // Without a factor any more, the session is from now on one of the password.
-    const amr = isPassword && highestAcr === 'aal1' ? [...proved] : combineAmr(before, proved);
     const about = { accountId: claims.id, sessionId: claims.sid };
     const session = await stepUpSession(client, { ...about, credentialVersion, amr }, config);
     const origin = originOf(request, `account:${claims.id}`);
@@ -57,8 +55,12 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
       };
       if (!found || !matches) return refuse(reasonOf(found));
       const done = await transact(app.pg, async client => {
-        const { credentialVersion } = await lockSession(client, claims);
-        return credentialVersion === found.credentialVersion ? stepUp(client, request, AMR.password) : undefined;
+        const current = await lockSession(client, claims);
+        if (current.credentialVersion !== found.credentialVersion) return undefined;
+        assertPasswordDoes(current);
+        // Without a factor any more, the session is from now on one of the password.
+        const before = current.highestAcr === 'aal1' ? [] : current.amr;
+        return stepUp(client, request, current, combineAmr(before, AMR.password));
       });
       if (!done) return refuse('changed_meanwhile');
       await attempt.succeeded();
@@ -99,11 +101,13 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
     };
     const prove = () => {
       if (!('password' in body)) {
-        return proveFactor(request, reply, about, body, (client, proved) => stepUp(client, request, proved));
+        return proveFactor(request, reply, about, body, async (client, proved) => {
+          const current = await lockSession(client, claims);
+          return stepUp(client, request, current, combineAmr(current.amr, proved));
+        });
       }
       // Before the hash. What has changed meanwhile is found when the session is locked.
-      if (current.highestAcr === 'aal2' && acrOf(current.amr) === 'aal2')
-        throw insufficientAuthentication({ acr: 'aal2' });
+      assertPasswordDoes(current);
       return byPassword(request, reply, body.password);
     };
     const { session, events } = await prove();
@@ -111,3 +115,8 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
     return reply.send(app.issueTokens(account, session));
   });
 };
+
+/** A password would make the proof of a second factor look younger than it is. */
+function assertPasswordDoes({ amr, highestAcr }: Pick<SessionAccount, 'amr' | 'highestAcr'>): void {
+  if (highestAcr === 'aal2' && acrOf(amr) === 'aal2') throw insufficientAuthentication({ acr: 'aal2' });
+}
