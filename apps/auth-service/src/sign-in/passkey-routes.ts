@@ -1,16 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { PasskeyOptionsRequest, PasskeyRequestOptions, PasskeySignInRequest, SignedIn } from '@latchkey/user-schema';
-import type { FastifyRequest } from 'fastify';
-import { lockAccount } from '../credentials/addresses.js';
-import type { CheckedPasskey } from '../credentials/passkeys/check.js';
 import { requestOptions } from '../credentials/passkeys/options.js';
 import type { RelyingParty } from '../credentials/passkeys/relying-party.js';
 import { findPasskeys } from '../credentials/passkeys/stored-passkeys.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { InvalidChallengeError, InvalidPasskeyError, NotFoundError } from '../http/errors.js';
-import type { Started } from '../sessions/start.js';
 
 /** Sign-in with a passkey alone, and the options for each use of a passkey. */
 export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
@@ -54,17 +49,6 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
     return optionsOf(account.id, app.challenges.make('passkey-step-up', about));
   });
 
-  /** Uses the passkey up and starts the session; `undefined` when it was used meanwhile, or does not sign in any more. */
-  const start = async (request: FastifyRequest, checked: CheckedPasskey): Promise<Started | undefined> => {
-    const { account, accountId, amr, credentialVersion } = checked;
-    return transact(app.pg, async client => {
-      await lockAccount(client, accountId);
-      const used = await checked.use(client, originOf(request, `account:${accountId}`));
-      if (!used) return undefined;
-      return app.signIn(client, request, { accountId, credentialVersion, amr, username: account.username });
-    });
-  };
-
   const signIn = {
     tags: ['auth'],
     summary: 'Sign in with a passkey, without a username',
@@ -81,10 +65,12 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
       };
       const checked = await app.passkeys.check(request.body.response, { kind: 'passkey-sign-in' });
       if (!checked) return refuse('wrong_passkey');
-      const started = (await start(request, checked)) ?? (await refuse('used_passkey', checked.accountId));
+      const { account, accountId, amr, credentialVersion, useInSignIn: use } = checked;
+      const proof = { accountId, credentialVersion, amr, username: account.username, use };
+      const started = (await app.signIn(app.pg, request, proof)) ?? (await refuse('used_passkey', accountId));
       app.announce(request, started);
       await attempt.succeeded();
-      return app.issueTokens(checked.account, started.session);
+      return app.issueTokens(account, started.session);
     });
     return reply.send(signedIn);
   });
