@@ -21,6 +21,7 @@ const KNOWN = [
   /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py)$/,
   /^deploy\/Dockerfile$/,
   /^deploy\/(\w[\w.-]*\/)+\w[\w.-]*\.(cfg|conf|env|ini|json|md|sh|sql|template|ya?ml)$/,
+  /^docs\/(\.vitepress\/config\.ts|package\.json|pnpm-(lock|workspace)\.yaml)$/,
   /^docs\/(\w[\w.-]*\/)*\w[\w.-]*\.(md|svg)$/,
   /^scripts\/\w[\w-]*\.js$/,
 ];

@@ -47,7 +47,7 @@ t.test('links between the documents lead to files and headings that exist', asyn
   const pages = [
     ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md'],
     ...readdirSync(new URL('docs', ROOT), { recursive: true, encoding: 'utf8' })
-      .filter(name => name.endsWith('.md'))
+      .filter(name => name.endsWith('.md') && !name.startsWith('node_modules'))
       .map(name => `docs/${name}`),
   ];
   for (const page of pages) {
@@ -59,6 +59,15 @@ t.test('links between the documents lead to files and headings that exist', asyn
       t.ok(headings.map(([, heading = '']) => anchorOf(heading)).includes(anchor), `${page}: ${link}`);
     }
   }
+});
+
+t.test('every page has one place in the site', async t => {
+  const pages = readdirSync(new URL('docs', ROOT), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.md') && name !== 'index.md' && !name.startsWith('node_modules'))
+    .map(name => `/${name.replace(/\.md$/, '')}`);
+  const [, sidebar = ''] = /PAGES[^=]*= (.*?)\n\];/s.exec(read('docs/.vitepress/config.ts')) ?? [];
+  const placed = [...sidebar.matchAll(/link: '([^']+)'/g)].map(([, link]) => link);
+  t.same(placed.toSorted(), pages.toSorted());
 });
 
 t.test('the files on the path of a request exist', async t => {
