@@ -493,10 +493,14 @@ t.test('the secret of an app is sealed, and sealed anew by the current secret', 
   }
   // One that belongs to another account cannot be opened, and one of a secret that is not there is left alone.
   await first.sql(`UPDATE auth.totp SET secret_id = 'lost' WHERE account_id = $1`, [eve.id]);
+  const { body: enrolling } = await post(`${first.base}/auth/sign-up`, newCredentials());
+  const { body: pending } = await send(`${first.base}/auth/totp`, 'POST', enrolling.token);
   const next = { id: 'next', key: randomBytes(32) };
   const second = await startService(t, { ...first.config, authSecrets: [next, old] });
   const sealedBy = async () =>
-    (await first.sql('SELECT secret_id FROM auth.totp ORDER BY account_id')).rows.map(({ secret_id }) => secret_id);
+    (await first.sql('SELECT secret_id FROM auth.totp WHERE confirmed_at IS NOT NULL ORDER BY account_id')).rows.map(
+      ({ secret_id }) => secret_id,
+    );
   await until(async () => {
     // One replica at a time cleans up.
     mock.timers.tick(3_600_000);
@@ -508,6 +512,10 @@ t.test('the secret of an app is sealed, and sealed anew by the current secret', 
   await challengeOf(second, eve.credentials);
   const third = await startService(t, { ...first.config, authSecrets: [next] });
   for (const one of [ada, bea]) await signInWithApp(third, one);
+  const confirmed = await send(`${third.base}/auth/totp/confirm`, 'POST', enrolling.token, {
+    totp: codeOf(pending.secret),
+  });
+  t.same(codesOf(confirmed), [404, 'not_found'], 'an enrolment begins again');
   const challenge = await challengeOf(third, eve.credentials);
   t.equal((await complete(third, challenge, { totp: codeOf(eve.secret) })).status, 500);
   t.match(third.logs.join(''), /is sealed by the secret \\"lost\\", which is not in AUTH_SECRETS/);
