@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { COUNTERS, HISTOGRAMS, type Labels } from './definitions.js';
+import { COUNTERS, GAUGES, HISTOGRAMS, type Labels } from './definitions.js';
 
 /** Makes what holds all metrics. */
 export function createRegistry(version: string) {
@@ -26,10 +26,10 @@ export function createRegistry(version: string) {
     registry,
     count: (what: keyof typeof COUNTERS, labels: Labels = {}, by = 1) => counters.get(what)?.inc(labels, by),
     observe: (what: keyof typeof HISTOGRAMS, seconds: number) => histograms.get(what)?.observe(seconds),
-    gauge(name: string, help: string, read: () => number | undefined) {
+    gauge(name: keyof typeof GAUGES, read: () => number | undefined) {
       new Gauge({
         name,
-        help,
+        help: GAUGES[name].help,
         registers,
         collect() {
           const value = read();
