@@ -111,7 +111,9 @@ t.test('lint refuses tracked files that belong to nothing', async t => {
   t.equal(stderr.trim().split('\n').length, strays.length);
 });
 
-t.test('the page of settings is what the service says of them', async t => {
-  const { stdout } = await latchkey(authSettings(), 'settings --markdown');
-  t.equal(read('docs/settings.md'), stdout, 'make it with: latchkey settings --markdown > docs/settings.md');
+t.test('the pages of the reference are what the service says of itself', async t => {
+  for (const page of ['commands', 'events', 'metrics', 'settings']) {
+    const { stdout } = await latchkey(authSettings(), `reference ${page}`);
+    t.equal(read(`docs/${page}.md`), stdout, `make it with: latchkey reference ${page} > docs/${page}.md`);
+  }
 });

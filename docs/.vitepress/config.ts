@@ -37,6 +37,9 @@ const PAGES: DefaultTheme.SidebarItem[] = [
     items: [
       { text: 'HTTP API', link: '/http-api' },
       { text: 'Settings', link: '/settings' },
+      { text: 'Commands', link: '/commands' },
+      { text: 'Audit events', link: '/events' },
+      { text: 'Metrics', link: '/metrics' },
     ],
   },
   {

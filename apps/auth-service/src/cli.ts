@@ -8,6 +8,7 @@ import { keyCommands } from './cli/keys.js';
 import { mailCommands } from './cli/mail.js';
 import { migrateCommand } from './cli/migrate.js';
 import { passwordCommands } from './cli/passwords.js';
+import { referenceCommand } from './cli/reference.js';
 import { settingsCommand } from './cli/settings.js';
 import { userCommands } from './cli/users.js';
 import { ROLE_ADVICE } from './database/privileges.js';
@@ -34,6 +35,7 @@ const program = new Command('latchkey')
   .addCommand(migrateCommand())
   .addCommand(settingsCommand())
   .addCommand(doctorCommand());
+program.addCommand(referenceCommand(program));
 
 try {
   await program.parseAsync();

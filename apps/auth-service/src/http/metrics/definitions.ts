@@ -76,5 +76,17 @@ export const HISTOGRAMS = {
   },
 } as const;
 
+/** What `request-durations.ts` counts by hand. */
+export const REQUEST_DURATIONS = {
+  latchkey_http_request_duration_seconds: {
+    help: 'How long responses took; the route is its pattern, or `unknown`',
+    labels: ['method', 'route', 'status'],
+  },
+} as const;
+
+export const BUILD_INFO = {
+  latchkey_build_info: { help: 'Always 1; tells the version', labels: ['version'] },
+} as const;
+
 /** Names and values of labels. */
 export type Labels = Record<string, string | number>;
