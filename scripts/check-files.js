@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 const KNOWN = [
-  /^(\.dockerignore|\.editorconfig|\.env\.example|\.gitignore|\.taprc|LICENSE)$/,
+  /^(\.dockerignore|\.editorconfig|(auth-service)?\.env\.example|\.gitignore|\.taprc|LICENSE)$/,
   /^(CONTRIBUTING|README|SECURITY)\.md$/,
   /^\.dependency-cruiser\.cjs$/,
   /^(biome|package|turbo|tsconfig|tsconfig\.base)\.json$/,

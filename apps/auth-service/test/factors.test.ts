@@ -15,6 +15,7 @@ import {
   signUpWithApp,
   wrongCodeOf,
 } from './authenticator-app.js';
+import { commandLine } from './command-line.js';
 import {
   createDatabase,
   get,
@@ -247,6 +248,24 @@ t.test('five tries a challenge, and a limit for the account over challenges', as
   const fourth = await challengeOf(service, ada.credentials, address);
   await sleep(2200);
   t.equal((await complete(service, fourth, { totp: await newCode(service, ada.secret) }, address)).status, 200);
+});
+
+t.test('the operator unlocks an authenticator app', async t => {
+  const service = await startThrottled(t);
+  const ada = await signUpWithApp(service);
+  const wrong = { totp: wrongCodeOf(ada.secret) };
+  for (let i = 0; i < 2; i++) {
+    const challenge = await challengeOf(service, ada.credentials);
+    for (let j = 0; j < 5; j++) t.same(codesOf(await complete(service, challenge, wrong)), WRONG);
+  }
+  const challenge = await challengeOf(service, ada.credentials);
+  t.equal((await complete(service, challenge, { totp: await newCode(service, ada.secret) })).status, 429);
+  const { stderr } = await commandLine(service)(`users unlock ${ada.credentials.username}`);
+  t.match(stderr, /codes of the authenticator app: 10 failed, blocked for 900 s/);
+  await until(
+    async () => (await complete(service, challenge, { totp: await newCode(service, ada.secret) })).status === 200,
+    'its codes are accepted again',
+  );
 });
 
 t.test('the failures of a password are forgiven by the whole sign-in only', async t => {

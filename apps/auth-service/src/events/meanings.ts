@@ -55,12 +55,18 @@ export const EVENT_MEANINGS: Record<EventName, { meaning: string; details?: stri
   },
   client_created: { meaning: 'A client was made; the column `client_id` has it.', details: '`scopes`' },
   client_secret_rotated: { meaning: 'A client has got a new secret.' },
+  client_scopes_changed: { meaning: 'A client was given other scopes.', details: '`scopes`' },
+  client_deleted: { meaning: 'A client was deleted.' },
   client_disabled: { meaning: 'A client was disabled.' },
   client_enabled: { meaning: 'A client was enabled again.' },
   user_disabled: { meaning: 'The operator disabled an account.', details: ENDED },
   user_enabled: { meaning: 'The operator enabled an account again.' },
   user_renamed: { meaning: 'The operator renamed an account.' },
   user_deleted: { meaning: 'The operator deleted an account.', details: ENDED },
+  user_unlocked: {
+    meaning: 'The operator forgave the failed attempts at an account.',
+    details: '`counters`: how many had failures',
+  },
   user_invited: { meaning: 'The operator made an account, and a link to set its password.' },
   users_imported: {
     meaning: 'Accounts were imported.',
