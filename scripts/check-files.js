@@ -23,6 +23,9 @@ const KNOWN = [
   /^deploy\/(\w[\w.-]*\/)+\w[\w.-]*\.(cfg|conf|env|ini|json|md|sh|sql|template|ya?ml)$/,
   /^docs\/(\.vitepress\/config\.ts|package\.json|pnpm-(lock|workspace)\.yaml)$/,
   /^docs\/(\w[\w.-]*\/)*\w[\w.-]*\.(md|svg)$/,
+  /^examples\/README\.md$/,
+  /^examples\/\w[\w-]*\/(package\.json|server\.js|requirements\.txt|\w+\.py|go\.(mod|sum)|\w+\.go|pom\.xml)$/,
+  /^examples\/\w[\w-]*\/src\/main\/java\/com\/example\/\w+\.java$/,
   /^scripts\/\w[\w-]*\.js$/,
 ];
 

@@ -45,7 +45,7 @@ t.test('the ASVS table names each requirement once, in order, and tests that the
 
 t.test('links between the documents lead to files and headings that exist', async t => {
   const pages = [
-    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md'],
+    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md', 'examples/README.md'],
     ...readdirSync(new URL('docs', ROOT), { recursive: true, encoding: 'utf8' })
       .filter(name => name.endsWith('.md') && !name.startsWith('node_modules'))
       .map(name => `docs/${name}`),

@@ -89,7 +89,8 @@ t.test('HSTS is for who is behind TLS', async t => {
 
 t.test('what is public may be read and kept by everybody', async t => {
   const { base } = await startService(t);
-  for (const path of ['/.well-known/jwks.json', '/.well-known/oauth-authorization-server']) {
+  for (const name of ['jwks.json', 'oauth-authorization-server', 'openid-configuration']) {
+    const path = `/.well-known/${name}`;
     const { headers } = await call(base + path, { headers: { origin: 'https://anybody.example' } });
     t.equal(headers.get('access-control-allow-origin'), '*', path);
     t.equal(headers.get('cross-origin-resource-policy'), 'cross-origin', path);

@@ -2,6 +2,8 @@ import {
   ACRS,
   MAX_REVOCATIONS_WAIT_S,
   MAX_SESSIONS_PAGE,
+  metadataOf,
+  openIdConfigurationOf,
   REVOCATIONS_SCOPE,
   RefreshRequest,
   SessionsQuery,
@@ -117,6 +119,8 @@ const routes: Record<string, Handler> = {
     return new Response(null, { headers: { ...headers, 'x-auth-acr': current.claims.acr ?? LEAST_ACR } });
   },
   'GET /.well-known/jwks.json': async ({ tokens }) => json(tokens.jwks(), 200, { 'cache-control': 'max-age=300' }),
+  'GET /.well-known/oauth-authorization-server': async ({ tokens }) => json(metadataOf(tokens.issuer)),
+  'GET /.well-known/openid-configuration': async ({ tokens }) => json(openIdConfigurationOf(tokens.issuer)),
   'POST /oauth/token': async ({ clients, tokens }, request) => {
     const form = new URLSearchParams(await request.text());
     const { id, scope } = clients.grant(form, request.headers.get('authorization'));
