@@ -40,7 +40,7 @@ const preflight = ({ base }: Service, path: string, method: string, origin = APP
   });
 
 t.test('every answer tells browsers to neither render, frame, sniff nor keep it', async t => {
-  const service = await startService(t);
+  const service = await startService(t, { corsOrigins: [] });
   const { base } = service;
   const credentials = newCredentials();
   const { body } = await post(`${base}/auth/sign-up`, credentials);
@@ -246,8 +246,20 @@ t.test('an origin that is not listed gets no CORS headers', async t => {
   }
 });
 
+t.test('in development, pages of any port of the machine are listed, and no others', async t => {
+  const service = await startService(t, { corsOrigins: ['http://localhost:*'] });
+  const allowed = async (origin: string) =>
+    (await call(`${service.base}/auth/me`, { headers: { origin } })).headers.get('access-control-allow-origin');
+  for (const origin of ['http://localhost:5173', 'http://localhost']) t.equal(await allowed(origin), origin);
+  for (const origin of [
+    ...['https://localhost:5173', 'http://localhost.example:5173', 'http://localhost:5173.example', 'null'],
+    ...['http://127.0.0.1:5173', 'http://localhost:*', 'http://a.localhost:1', 'http://localhost:123456'],
+  ])
+    t.equal(await allowed(origin), null, origin);
+});
+
 t.test('without a list nobody is listed', async t => {
-  const service = await startService(t);
+  const service = await startService(t, { corsOrigins: [] });
   const asked = await preflight(service, '/auth/sign-in', 'POST');
   t.equal(asked.status, 405);
   t.same(corsHeaders(asked), []);
