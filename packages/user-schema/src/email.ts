@@ -9,11 +9,15 @@ export const EMAIL_FORM = "[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+";
 /** The largest length of an e-mail address: SMTP allows 256 octets with the angle brackets (RFC 5321 §4.5.3.1.3). */
 export const MAX_EMAIL_LENGTH = 254;
 
+/** What a form can show where an e-mail address is not valid. */
+export const NO_EMAIL_ADDRESS = 'An e-mail address, such as ada@example.com.';
+
 /** An e-mail address as received: ASCII, an internationalized domain as punycode. */
 export const EmailAddress = Type.String({
   minLength: 3,
   maxLength: MAX_EMAIL_LENGTH,
   pattern: `^${EMAIL_FORM}$`,
+  'x-message': NO_EMAIL_ADDRESS,
   description: 'Kept as typed; unique among verified addresses, and matched without regard to case.',
   examples: ['ada@example.com'],
 });

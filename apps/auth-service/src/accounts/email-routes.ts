@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
+import { EmailState, NO_EMAIL_ADDRESS, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { isMailAddress } from '../config/mail-address.js';
@@ -13,7 +13,7 @@ import { findPendingEmail, useToken, type ValidToken } from '../credentials/one-
 import { parseToken } from '../credentials/one-time-tokens/token.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
-import { EmailTakenError, InvalidOneTimeTokenError, InvalidRequestError } from '../http/errors.js';
+import { EmailTakenError, InvalidOneTimeTokenError, invalidMember } from '../http/errors.js';
 import { tooManyMails } from '../throttles/index.js';
 import { confirmSignUp } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
@@ -45,7 +45,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
   if (app.mail.isAvailable) {
     app.put('/auth/email', { ...fresh, schema: set }, async (request, reply) => {
       const { account, body } = request;
-      if (!isMailAddress(body.email)) throw new InvalidRequestError('/email is not an e-mail address.');
+      if (!isMailAddress(body.email)) throw invalidMember('/email', 'pattern', NO_EMAIL_ADDRESS);
       // Of the account too: otherwise one caller could mail to any number of addresses.
       const isAllowed =
         (await app.throttles.takeMail('change', account.id)) && (await app.throttles.takeMail('verify', body.email));

@@ -9,12 +9,7 @@ import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
-import {
-  IdempotencyKeyReusedError,
-  InvalidRequestError,
-  SignUpClosedError,
-  UsernameTakenError,
-} from '../http/errors.js';
+import { IdempotencyKeyReusedError, invalidMember, SignUpClosedError, UsernameTakenError } from '../http/errors.js';
 import { AMR } from '../sessions/factors.js';
 import type { SessionLimits } from '../sessions/start.js';
 import type { Attempt } from '../throttles/index.js';
@@ -113,7 +108,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
       });
     if (config.signUp === 'email') {
       if (email === undefined)
-        throw new InvalidRequestError('/email is required: the account is made by a link in a mail.');
+        throw invalidMember('/email', 'required', 'This is required: a link in a mail makes the account.');
       await signUpByEmail(email);
       return reply.status(202).send(undefined);
     }

@@ -1,10 +1,9 @@
 import type { Queryable } from '@latchkey/service-kit/database';
+import { NO_EMAIL_ADDRESS } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
 import { isMailAddress } from '../config/mail-address.js';
 import { makeToken } from '../credentials/one-time-tokens/stored-tokens.js';
-import { InvalidRequestError } from '../http/errors.js';
-
-const NO_ADDRESS = '/email is not an e-mail address, or this service sends no mails.';
+import { invalidMember } from '../http/errors.js';
 
 /**
  * Checks whether a link can be mailed to the address of a sign-up, when it has one.
@@ -12,7 +11,9 @@ const NO_ADDRESS = '/email is not an e-mail address, or this service sends no ma
  * @throws InvalidRequestError
  */
 export function checkSignUpAddress({ mail }: Pick<FastifyInstance, 'mail'>, email: string | undefined): void {
-  if (email !== undefined && !(mail.isAvailable && isMailAddress(email))) throw new InvalidRequestError(NO_ADDRESS);
+  if (email === undefined) return;
+  if (!mail.isAvailable) throw invalidMember('/email', 'not_allowed', 'This service sends no mails.');
+  if (!isMailAddress(email)) throw invalidMember('/email', 'pattern', NO_EMAIL_ADDRESS);
 }
 
 /** The link that verifies an address with a token. */

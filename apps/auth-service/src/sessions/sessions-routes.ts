@@ -1,13 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
+import { IdParams, MAX_SESSIONS_PAGE, Sessions, SessionsQuery } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { originOf } from '../events/recorder.js';
 import { NotFoundError } from '../http/errors.js';
 import { endSessions } from './end.js';
 import { listSessions } from './list.js';
-
-const SessionId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
 export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   app.addHook('onRequest', app.authenticate);
@@ -29,7 +27,7 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   const end = {
     ...common,
     summary: 'End a session',
-    params: SessionId,
+    params: IdParams,
     response: { 204: Type.Null({ description: 'The session is ended' }), ...problemResponses(400, 401, 404, 503) },
   };
   app.delete('/auth/sessions/:id', { config: { audience: 'browsers' }, schema: end }, async (request, reply) => {

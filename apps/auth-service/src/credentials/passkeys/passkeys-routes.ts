@@ -4,10 +4,10 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import {
   AddedPasskey,
   AddPasskeyRequest,
+  IdParams,
   Passkey,
   PasskeyCreationOptions,
   RenamePasskeyRequest,
-  UUID_PATTERN,
 } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
@@ -25,8 +25,6 @@ import { checkRegistration } from './registration.js';
 import type { RelyingParty } from './relying-party.js';
 import { findPasskeys } from './stored-passkeys.js';
 import { newHandle } from './user-handle.js';
-
-const PasskeyId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
 /** How owners add, rename and remove passkeys. */
 export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
@@ -88,7 +86,7 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
   const rename = {
     ...common,
     summary: 'Rename a passkey',
-    params: PasskeyId,
+    params: IdParams,
     body: RenamePasskeyRequest,
     response: { 200: Passkey, ...problemResponses(400, 401, 404, 413, 415, 503) },
   };
@@ -106,7 +104,7 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
     summary: 'Remove a passkey',
     description:
       'Without another second factor, the recovery codes are void too. The last way to sign in cannot be removed.',
-    params: PasskeyId,
+    params: IdParams,
     response: {
       204: Type.Null({ description: 'The account has that passkey no more' }),
       ...problemResponses(400, 401, 404, 409, 503),

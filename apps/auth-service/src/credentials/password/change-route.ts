@@ -3,7 +3,7 @@ import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
 import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
-import { InvalidCredentialsError, InvalidRequestError } from '../../http/errors.js';
+import { InvalidCredentialsError, invalidMember } from '../../http/errors.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
 import { hashCaller } from './hashing-plugin.js';
@@ -38,7 +38,7 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
       const found = await findPasswordOf(app.pg, account.id);
       if (body.currentPassword === undefined) {
         if (found?.passwordHash)
-          throw new InvalidRequestError('/currentPassword is required: the account has a password.');
+          throw invalidMember('/currentPassword', 'required', 'This is required: the account has a password.');
         app.assertFresh(request);
       }
       const isProved =

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { inTransaction, transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { ForgotPasswordRequest, ResetPasswordRequest } from '@latchkey/user-schema';
+import { ForgotPasswordRequest, NO_EMAIL_ADDRESS, ResetPasswordRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { isMailAddress } from '../../config/mail-address.js';
 import type { MailSettings } from '../../config/sections/mail.js';
 import { originOf, recordEvent, SERVICE_ORIGIN } from '../../events/recorder.js';
 import { empty } from '../../http/empty.js';
-import { InvalidOneTimeTokenError, InvalidRequestError } from '../../http/errors.js';
+import { InvalidOneTimeTokenError, invalidMember } from '../../http/errors.js';
 import { findByAddress, lockAccount } from '../addresses.js';
 import { findToken } from '../one-time-tokens/stored-tokens.js';
 import { hashCaller } from './hashing-plugin.js';
@@ -48,7 +48,7 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
   if (app.mail.isAvailable) {
     app.post('/auth/password/forgot', { config: { audience }, schema: forgot }, async (request, reply) => {
       const { email } = request.body;
-      if (!isMailAddress(email)) throw new InvalidRequestError('/email is not an e-mail address.');
+      if (!isMailAddress(email)) throw invalidMember('/email', 'pattern', NO_EMAIL_ADDRESS);
       await app.throttles.forgotten(request, reply, { username: email }, async attempt => {
         if (await app.throttles.takeMail('reset', email)) {
           await app.mail.request(app.pg, { request: RESET_REQUEST, to: email, values: {} });
