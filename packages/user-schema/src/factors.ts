@@ -179,7 +179,7 @@ export type TotpConfirmation = Static<typeof TotpConfirmation>;
 /** The body that adds a passkey. */
 export const AddPasskeyRequest = Type.Object(
   { response: PasskeyRegistration, name: Type.Optional(PasskeyName) },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'The passkey to add' },
 );
 export type AddPasskeyRequest = Static<typeof AddPasskeyRequest>;
 
@@ -263,7 +263,7 @@ export type PasskeySignUpOptionsRequest = Static<typeof PasskeySignUpOptionsRequ
 /** The body of a sign-up with a passkey, without a password. The username is that of its options. */
 export const PasskeySignUpRequest = Type.Object(
   { response: PasskeyRegistration, name: Type.Optional(PasskeyName) },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'The passkey of the new account; the username is that of its options' },
 );
 export type PasskeySignUpRequest = Static<typeof PasskeySignUpRequest>;
 

@@ -14,7 +14,10 @@ export const VerifyEmailRequest = Type.Object({ token: OneTimeToken }, { additio
 export type VerifyEmailRequest = Static<typeof VerifyEmailRequest>;
 
 /** The body of a request for a link that resets a forgotten password. */
-export const ForgotPasswordRequest = Type.Object({ email: EmailAddress }, { additionalProperties: false });
+export const ForgotPasswordRequest = Type.Object(
+  { email: EmailAddress },
+  { additionalProperties: false, description: 'The address that the account has verified' },
+);
 export type ForgotPasswordRequest = Static<typeof ForgotPasswordRequest>;
 
 /** The body of a password reset. */

@@ -9,7 +9,15 @@ import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { reasonOf } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
-import { IdempotencyKeyReusedError, invalidMember, SignUpClosedError, UsernameTakenError } from '../http/errors.js';
+import {
+  IdempotencyKeyReusedError,
+  invalidMember,
+  PasswordRejectedError,
+  SecondFactorRequiredError,
+  SignUpClosedError,
+  TooManyRequestsError,
+  UsernameTakenError,
+} from '../http/errors.js';
 import { AMR } from '../sessions/factors.js';
 import type { SessionLimits } from '../sessions/start.js';
 import type { Attempt } from '../throttles/index.js';
@@ -23,6 +31,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
 }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
+    operationId: 'signUp',
     summary: 'Sign up',
     description:
       'With an `Idempotency-Key` the call may be repeated when its response was lost, for 24 hours: the same username and password are then answered 201 with the same account, and with the same session and refresh token unless that session has been refreshed or has ended, when a new one begins. Another password is answered 422. Another username makes it another key.',
@@ -31,7 +40,14 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
     response: {
       201: SignedIn,
       202: empty('With `SIGN_UP=email`: a mail is sent, and its link makes the account'),
-      ...problemResponses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+      ...problemResponses(
+        IdempotencyKeyReusedError,
+        PasswordRejectedError,
+        SecondFactorRequiredError,
+        SignUpClosedError,
+        TooManyRequestsError,
+        UsernameTakenError,
+      ),
     },
   };
   const preHandler = app.admitHash(({ body }) => (body as SignUpRequest).username);

@@ -1,7 +1,5 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import { NO_EMAIL_ADDRESS } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
-import { isMailAddress } from '../config/mail-address.js';
 import { makeToken } from '../credentials/one-time-tokens/stored-tokens.js';
 import { invalidMember } from '../http/errors.js';
 
@@ -11,9 +9,9 @@ import { invalidMember } from '../http/errors.js';
  * @throws InvalidRequestError
  */
 export function checkSignUpAddress({ mail }: Pick<FastifyInstance, 'mail'>, email: string | undefined): void {
-  if (email === undefined) return;
-  if (!mail.isAvailable) throw invalidMember('/email', 'not_allowed', 'This service sends no mails.');
-  if (!isMailAddress(email)) throw invalidMember('/email', 'pattern', NO_EMAIL_ADDRESS);
+  if (email !== undefined && !mail.isAvailable) {
+    throw invalidMember('/email', 'not_allowed', 'This service sends no mails.');
+  }
 }
 
 /** The link that verifies an address with a token. */

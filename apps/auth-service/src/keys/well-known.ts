@@ -13,6 +13,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
 
   const jwks = {
     tags: ['gateway'],
+    operationId: 'getJwks',
     summary: 'Public keys that verify access tokens (RFC 7517)',
     response: { 200: Jwks },
   };
@@ -37,6 +38,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
   };
   const server = {
     tags: ['services'],
+    operationId: 'getAuthorizationServerMetadata',
     summary: 'What this authorization server offers (RFC 8414)',
     response: { 200: AuthorizationServerMetadata },
   };

@@ -31,11 +31,12 @@ const PREFERS_PACKED = new RegExp(`(?:^|,)\\s*${PREFER_PACKED}\\s*(?:[,;=]|$)`, 
 export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['services'],
+    operationId: 'readRevocations',
     summary: 'Sessions that ended while access tokens of them live',
     description: `A page at a time: while \`more\` is true, read on from the cursor at once. Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
     security: [{ service: [REVOCATIONS_SCOPE] }],
     querystring: Query,
-    response: { 200: Revocations, ...problemResponses(400, 401, 403, 503) },
+    response: { 200: Revocations, ...problemResponses() },
   };
   const options = {
     config: { audience: 'services' as const },

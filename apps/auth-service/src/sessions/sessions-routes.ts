@@ -3,7 +3,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { IdParams, MAX_SESSIONS_PAGE, Sessions, SessionsQuery } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { originOf } from '../events/recorder.js';
-import { NotFoundError } from '../http/errors.js';
+import { InsufficientAuthenticationError, NotFoundError } from '../http/errors.js';
 import { endSessions } from './end.js';
 import { listSessions } from './list.js';
 
@@ -14,9 +14,10 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const list = {
     ...common,
+    operationId: 'listSessions',
     summary: 'List sessions, the newest first, in pages',
     querystring: SessionsQuery,
-    response: { 200: Sessions, ...problemResponses(400, 401, 503) },
+    response: { 200: Sessions, ...problemResponses(InsufficientAuthenticationError) },
   };
   app.get('/auth/sessions', { config: { audience: 'browsers' }, schema: list }, async request => {
     const { after, limit = MAX_SESSIONS_PAGE } = request.query;
@@ -26,9 +27,13 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const end = {
     ...common,
+    operationId: 'endSession',
     summary: 'End a session',
     params: IdParams,
-    response: { 204: Type.Null({ description: 'The session is ended' }), ...problemResponses(400, 401, 404, 503) },
+    response: {
+      204: Type.Null({ description: 'The session is ended' }),
+      ...problemResponses(InsufficientAuthenticationError, NotFoundError),
+    },
   };
   app.delete('/auth/sessions/:id', { config: { audience: 'browsers' }, schema: end }, async (request, reply) => {
     const { account, params } = request;

@@ -1,6 +1,6 @@
 import ajvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler';
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
-import { PROBLEM } from './problems.js';
+import { PROBLEM } from './problem-responses.js';
 import { describeFaults, type ValidationError } from './validation-faults.js';
 
 type BuildSerializer = ReturnType<typeof SerializerSelector>;

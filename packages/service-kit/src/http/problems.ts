@@ -88,18 +88,3 @@ function challenge(code: string): string {
   // RFC 6750 §3: no error code when the request carried no token.
   return code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
 }
-
-type ProblemStatus = 400 | 401 | 403 | 404 | 409 | 413 | 415 | 422 | 429 | 503;
-
-/** The schema of every problem in the responses of routes. */
-export const PROBLEM: { $ref: string } = { $ref: 'Problem#' };
-type ProblemResponse = { description: string; content: Record<'application/problem+json', { schema: typeof PROBLEM }> };
-const PROBLEM_RESPONSE: ProblemResponse = {
-  description: 'Problem (RFC 9457)',
-  content: { 'application/problem+json': { schema: PROBLEM } },
-};
-
-/** Declares the problem responses of a route, by status. */
-export function problemResponses(...statuses: ProblemStatus[]): Record<string, ProblemResponse> {
-  return Object.fromEntries(['5xx', ...statuses].map(status => [status, PROBLEM_RESPONSE]));
-}
