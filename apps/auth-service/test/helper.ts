@@ -109,7 +109,7 @@ export async function call(url: string, init: RequestInit = {}): Promise<Answer>
   const text = await response.text();
   const { status, headers } = response;
   const body = /json/.test(headers.get('content-type') ?? '') ? JSON.parse(text) : undefined;
-  if (status >= 400) await assertDocumented(url, init.method ?? 'GET', status, body?.code);
+  if (status >= 400) await assertDocumented(url, init.method ?? 'GET', status, body ?? {});
   return { status, headers, text, body };
 }
 

@@ -82,13 +82,13 @@ t.test('each example is the problem that the service responds with', async t => 
 
 t.test('a response with a code that the document does not have fails a test', async t => {
   const { base } = await startService(t);
-  await assertDocumented(`${base}/auth/sign-in`, 'POST', 401, 'invalid_credentials');
-  await assertDocumented(`${base}/nothing`, 'GET', 404, 'not_found');
+  await assertDocumented(`${base}/auth/sign-in`, 'POST', 401, { code: 'invalid_credentials' });
+  await assertDocumented(`${base}/nothing`, 'GET', 404, { code: 'not_found' });
   for (const [status, code] of [
     [400, 'invalid_credentials'],
     [401, 'invalid_passkey'],
     [404, 'not_found'],
   ] as const) {
-    await t.rejects(assertDocumented(`${base}/auth/sign-in`, 'POST', status, code));
+    await t.rejects(assertDocumented(`${base}/auth/sign-in`, 'POST', status, { code }));
   }
 });

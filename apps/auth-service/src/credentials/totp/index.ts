@@ -67,7 +67,12 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
     body: TotpConfirmation,
     response: {
       200: RecoveryCodes,
-      ...problemResponses(InvalidSecondFactorError, NotFoundError, TooManyRequestsError),
+      ...problemResponses(
+        InsufficientAuthenticationError,
+        InvalidSecondFactorError,
+        NotFoundError,
+        TooManyRequestsError,
+      ),
     },
   };
   app.post('/auth/totp/confirm', { ...signedIn, schema: confirm }, async (request, reply) => {
