@@ -8,7 +8,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const KNOWN = [
   /^(\.dockerignore|\.editorconfig|(auth-service)?\.env\.example|\.gitignore|\.taprc|LICENSE)$/,
   /^(CONTRIBUTING|README|SECURITY)\.md$/,
-  /^\.dependency-cruiser\.cjs$/,
+  /^\.(dependency-cruiser\.cjs|redocly\.yaml|spectral\.yaml)$/,
   /^(biome|package|turbo|tsconfig|tsconfig\.base)\.json$/,
   /^(docker-compose|pnpm-lock|pnpm-workspace)\.ya?ml$/,
   /^\.ci\/run$/,
@@ -18,7 +18,7 @@ const KNOWN = [
   /^apps\/\w[\w-]*\/migrations\/\d{3}_\w+\.sql$/,
   /^apps\/\w[\w-]*\/mail-templates\/[a-z][a-z-]*\.(html|txt)$/,
   /^packages\/\w[\w-]*\/bin\/\w[\w-]*\.js$/,
-  /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py)$/,
+  /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py|toml)$/,
   /^deploy\/Dockerfile$/,
   /^deploy\/(\w[\w.-]*\/)+\w[\w.-]*\.(cfg|conf|env|ini|json|md|sh|sql|template|ya?ml)$/,
   /^docs\/(\.vitepress\/config\.ts|package\.json|pnpm-(lock|workspace)\.yaml)$/,

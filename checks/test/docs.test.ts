@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { PROBLEM_REASONS } from '@latchkey/user-schema';
 import t from 'tap';
 import { authSettings, latchkey } from './services.js';
 
@@ -41,6 +42,12 @@ t.test('the ASVS table names each requirement once, in order, and tests that the
     const source = read(`${FOLDERS[folder]}/test/${file?.includes('/') ? file : `${file}.test`}.ts`);
     t.ok(source.includes(`'${title}'`), all);
   }
+});
+
+t.test('the page of the HTTP API names every reason of a fault', async t => {
+  const [, table = ''] = read('docs/http-api.md').split('| reason ');
+  const named = [...(table.split('\n\n')[0]?.matchAll(/`(\w+)`/g) ?? [])].map(([, reason]) => reason);
+  t.same(named.sort(), [...PROBLEM_REASONS].sort());
 });
 
 t.test('links between the documents lead to files and headings that exist', async t => {

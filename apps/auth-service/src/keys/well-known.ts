@@ -19,6 +19,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
 
   const jwks = {
     tags: ['gateway'],
+    operationId: 'getJwks',
     summary: 'Public keys that verify access tokens (RFC 7517)',
     response: { 200: Jwks },
   };
@@ -28,6 +29,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
 
   const server = {
     tags: ['services'],
+    operationId: 'getAuthorizationServerMetadata',
     summary: 'What this authorization server offers (RFC 8414)',
     response: { 200: AuthorizationServerMetadata },
   };
@@ -38,6 +40,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
   // Libraries that were made for OpenID Connect ask here, and often nowhere else.
   const discovery = {
     tags: ['services'],
+    operationId: 'getOpenIdConfiguration',
     summary: 'The same, for clients that look for it here, with the algorithms of access tokens',
     response: { 200: OpenIdConfiguration },
   };

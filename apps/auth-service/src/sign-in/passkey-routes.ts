@@ -5,7 +5,7 @@ import { requestOptions } from '../credentials/passkeys/options.js';
 import type { RelyingParty } from '../credentials/passkeys/relying-party.js';
 import { findPasskeys } from '../credentials/passkeys/stored-passkeys.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { InvalidChallengeError, InvalidPasskeyError, NotFoundError } from '../http/errors.js';
+import { InvalidChallengeError, InvalidPasskeyError, NotFoundError, TooManyRequestsError } from '../http/errors.js';
 
 /** Sign-in with a passkey alone, and the options for each use of a passkey. */
 export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
@@ -24,9 +24,9 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
   };
 
   const options = {
-    ...{ tags: ['auth'], summary, body: PasskeyOptionsRequest },
+    ...{ operationId: 'createPasskeySignInOptions', tags: ['auth'], summary, body: PasskeyOptionsRequest },
     description: 'With the `challenge` of a sign-in that waits for a second factor, of the passkeys of that account.',
-    response: { 200: PasskeyRequestOptions, ...problemResponses(400, 401, 404, 413, 415, 503) },
+    response: { 200: PasskeyRequestOptions, ...problemResponses(InvalidChallengeError, NotFoundError) },
   };
   app.post('/auth/sign-in/passkey/options', { config, schema: options }, async ({ body }) => {
     if (body.challenge === undefined) {
@@ -39,9 +39,9 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
   });
 
   const stepUp = {
-    ...{ tags: ['auth'], summary, security: [{ bearer: [] }] },
+    ...{ operationId: 'createPasskeyStepUpOptions', tags: ['auth'], summary, security: [{ bearer: [] }] },
     description: 'For `POST /auth/step-up`, of the passkeys of the account.',
-    response: { 200: PasskeyRequestOptions, ...problemResponses(401, 404, 503) },
+    response: { 200: PasskeyRequestOptions, ...problemResponses(NotFoundError) },
   };
   const signedIn = { config, onRequest: app.authenticateAny, preHandler: app.requireSession };
   app.post('/auth/step-up/passkey/options', { ...signedIn, schema: stepUp }, async ({ account, claims }) => {
@@ -51,9 +51,10 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
 
   const signIn = {
     tags: ['auth'],
+    operationId: 'signInWithPasskey',
     summary: 'Sign in with a passkey, without a username',
     body: PasskeySignInRequest,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
+    response: { 200: SignedIn, ...problemResponses(InvalidPasskeyError, TooManyRequestsError) },
   };
   app.post('/auth/sign-in/passkey', { config, schema: signIn }, async (request, reply) => {
     const signedIn = await app.throttles.passkey(request, reply, { username: '' }, async attempt => {
