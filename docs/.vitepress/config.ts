@@ -10,6 +10,7 @@ const PAGES: DefaultTheme.SidebarItem[] = [
     text: 'How to: use it',
     items: [
       { text: 'From a service', link: '/client' },
+      { text: 'In a browser', link: '/browser' },
       { text: 'Second factors and passkeys', link: '/second-factors' },
       { text: 'Addresses and forgotten passwords', link: '/recovery' },
       {

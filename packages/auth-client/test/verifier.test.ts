@@ -5,7 +5,7 @@ import { createTestIssuer, type TestIssuer } from '#src/testing/index.js';
 
 const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
 
-type Fetch = TestIssuer['fetch'];
+type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 const now = () => Math.floor(Date.now() / 1000);
