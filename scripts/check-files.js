@@ -12,6 +12,7 @@ const KNOWN = [
   /^(biome|package|turbo|tsconfig|tsconfig\.base)\.json$/,
   /^(docker-compose|pnpm-lock|pnpm-workspace)\.ya?ml$/,
   /^\.ci\/run$/,
+  /^\.changeset\/[\w-]+\.(json|md)$/,
   /^\.github\/workflows\/\w[\w-]*\.yml$/,
   /^((apps|packages)\/\w[\w-]*|bench|checks)\/((package|tsconfig|tsconfig\.build)\.json|\.taprc|README\.md)$/,
   /^((apps|packages)\/\w[\w-]*\/(src|test)|checks\/test)\/(\w[\w.-]*\/)*\w[\w.-]*\.ts$/,
@@ -27,6 +28,7 @@ const KNOWN = [
   /^examples\/\w[\w-]*\/(package\.json|server\.js|requirements\.txt|\w+\.py|go\.(mod|sum)|\w+\.go|pom\.xml)$/,
   /^examples\/\w[\w-]*\/src\/main\/java\/com\/example\/\w+\.java$/,
   /^scripts\/\w[\w-]*\.js$/,
+  /^scripts\/new-service\/template\/(package\.json|\.taprc|tsconfig(\.build)?\.json|(src|test)\/[\w.-]+\.ts)$/,
 ];
 
 const strays = listFiles().filter(file => !KNOWN.some(pattern => pattern.test(file)));

@@ -9,6 +9,7 @@ const PAGES: DefaultTheme.SidebarItem[] = [
   {
     text: 'How to: use it',
     items: [
+      { text: 'A new service', link: '/new-service' },
       { text: 'From a service', link: '/client' },
       { text: 'In a browser', link: '/browser' },
       { text: 'Second factors and passkeys', link: '/second-factors' },

@@ -10,6 +10,7 @@ import {
   type VerifierOptions,
 } from '@latchkey/auth-client';
 import { createTestIssuer } from '@latchkey/auth-client/testing';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import {
   addressStories,
   closedSignUpStories,
@@ -29,7 +30,6 @@ import { hashClientSecret } from '#src/clients/secret.js';
 import { insertClient } from '#src/clients/stored-clients.js';
 import type { Config } from '#src/config/settings.js';
 import { newCredentials, segment, startService } from './helper.js';
-import { readMailbox } from './mailbox.js';
 
 /** Something that answers the contract. */
 type Target = {

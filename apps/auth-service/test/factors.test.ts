@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mock } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import t from 'tap';
 import { stepOf } from '#src/credentials/totp/code.js';
 import { createChallenges } from '#src/sessions/challenges.js';
@@ -27,7 +28,6 @@ import {
   startService,
   until,
 } from './helper.js';
-import { readMailbox } from './mailbox.js';
 import { addPasskey, newDevice } from './passkey-helper.js';
 import { from, guess, newAddress, signIn, startReplica, startThrottled, times } from './throttled.js';
 

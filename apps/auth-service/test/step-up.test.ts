@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import t from 'tap';
 import {
   addApp,
@@ -22,7 +23,6 @@ import {
   send,
   startService,
 } from './helper.js';
-import { readMailbox } from './mailbox.js';
 import { from, guess, newAddress, startThrottled } from './throttled.js';
 
 const INSUFFICIENT = 'insufficient_user_authentication';

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import { transact, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
@@ -12,7 +13,6 @@ import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { addApp, challengeOf, complete, newCode, signInWithApp, signUpWithApp } from './authenticator-app.js';
 import { CLI, commandLine, environment } from './command-line.js';
 import { createDatabase, get, newCredentials, post, type Service, send, startService, until } from './helper.js';
-import { readMailbox } from './mailbox.js';
 
 const BCRYPT = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
 
