@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { PROBLEM_REASONS } from '@latchkey/user-schema';
 import t from 'tap';
 import { authSettings, latchkey } from './services.js';
@@ -119,8 +120,12 @@ t.test('lint refuses tracked files that belong to nothing', async t => {
 });
 
 t.test('the pages of the reference are what the service says of itself', async t => {
-  for (const page of ['commands', 'events', 'metrics', 'settings']) {
-    const { stdout } = await latchkey(authSettings(), `reference ${page}`);
+  const postgres = await startThrowawayPostgres();
+  t.teardown(() => postgres.stop());
+  // With all operations, also those that need a mail server in production.
+  const settings = { ...authSettings(), NODE_ENV: 'development', DATABASE_URL: postgres.url };
+  for (const page of ['api', 'commands', 'events', 'metrics', 'problems', 'settings']) {
+    const { stdout } = await latchkey(settings, `reference ${page}`);
     t.equal(read(`docs/${page}.md`), stdout, `make it with: latchkey reference ${page} > docs/${page}.md`);
   }
 });

@@ -38,6 +38,8 @@ const PAGES: DefaultTheme.SidebarItem[] = [
     text: 'Reference',
     items: [
       { text: 'HTTP API', link: '/http-api' },
+      { text: 'API', link: '/api' },
+      { text: 'Problem codes', link: '/problems' },
       { text: 'Settings', link: '/settings' },
       { text: 'Commands', link: '/commands' },
       { text: 'Audit events', link: '/events' },
@@ -76,6 +78,8 @@ export default defineConfig({
   base: process.env['DOCS_BASE'] ?? '/',
   markdown: {
     anchor: { slugify },
+    // Braces are of paths and JSON.
+    attrs: { disable: true },
     config(md) {
       // Placeholders of mail templates are not those of Vue.
       md.renderer.rules.code_inline = (tokens, i) =>

@@ -37,7 +37,18 @@ const program = new Command('latchkey')
   .addCommand(migrateCommand())
   .addCommand(settingsCommand())
   .addCommand(doctorCommand());
-program.addCommand(referenceCommand(program));
+program.addCommand(
+  referenceCommand(program, async ({ metricsPort: _, ...config }) => {
+    // No other command needs the service.
+    const { buildApp } = await import('./app.js');
+    const app = await buildApp({ ...config, logLevel: 'silent' });
+    try {
+      return (await app.inject('/openapi.json')).json();
+    } finally {
+      await app.close();
+    }
+  }),
+);
 
 try {
   await program.parseAsync();
