@@ -489,6 +489,21 @@ t.test('pages of which origins may use passkeys', async t => {
   }
 });
 
+t.test('an account changes its factors thirty times an hour', async t => {
+  const service = await startWithPasskeys(t, { throttle: DEFAULTS });
+  // Which has added one.
+  const { passkey, token } = await signUpWithDevice(service);
+  const rename = (i: number) =>
+    send(`${service.base}/auth/passkeys/${passkey.id}`, 'PATCH', token, { name: `Phone ${i}` });
+  for (let i = 1; i < 30; i++) t.equal((await rename(i)).status, 200);
+  const refused = await rename(30);
+  t.match(refused, { status: 429, body: { code: 'too_many_requests' } });
+  t.equal(refused.headers.get('retry-after'), '3600');
+  t.equal((await send(`${service.base}/auth/passkeys/${passkey.id}`, 'DELETE', token)).status, 429);
+  const { rows } = await service.sql(`SELECT count(*)::int FROM auth.audit_events WHERE event = 'passkey_renamed'`);
+  t.same(rows, [{ count: 29 }]);
+});
+
 t.test('the invalid passkeys of an address are limited, and valid ones count for nothing', async t => {
   const service = await startWithPasskeys(t, {
     throttle: { ...DEFAULTS, passkey: { quota: 3, windowS: 60 } },

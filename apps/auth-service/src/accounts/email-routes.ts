@@ -19,7 +19,7 @@ import {
   TooManyRequestsError,
   UsernameTakenError,
 } from '../http/errors.js';
-import { tooManyMails } from '../throttles/index.js';
+import { tooManyInAnHour } from '../throttles/index.js';
 import { confirmSignUp } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
 
@@ -55,7 +55,7 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
       // Of the account too: otherwise one caller could mail to any number of addresses.
       const isAllowed =
         (await app.throttles.takeMail('change', account.id)) && (await app.throttles.takeMail('verify', body.email));
-      if (!isAllowed) throw tooManyMails();
+      if (!isAllowed) throw tooManyInAnHour();
       const about = { accountId: account.id, username: account.username };
       const origin = originOf(request, `account:${account.id}`);
       const events = await transact(app.pg, async client => {

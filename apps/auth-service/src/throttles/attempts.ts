@@ -39,7 +39,7 @@ export type Throttle = {
 export type AttemptedAccount = { id: string; names: string[]; addresses: string[] };
 
 type Throttles = Record<
-  'challenge' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp',
+  'challenge' | 'factors' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp',
   Throttle
 > & {
   /** What forgives the failures at an account: of its password, by anybody and from the addresses, and of its authenticator app. */
@@ -111,7 +111,7 @@ export function createThrottles(
     keyOf: caller => hash(nameOf(caller)),
     onSuccess: claim => [{ ...claim, forgiven: true }],
   };
-  const simple = (name: 'forgotten' | 'link' | 'mail' | 'passkey', keyOf: Limit['keyOf']): Throttle => {
+  const simple = (name: 'factors' | 'forgotten' | 'link' | 'mail' | 'passkey', keyOf: Limit['keyOf']): Throttle => {
     const limit: Limit = { refusals: createRefusals(), policy: { name, ...settings[name] }, keyOf };
     return createThrottle([limit], leaseS, store, settlements);
   };
@@ -122,6 +122,7 @@ export function createThrottles(
     challenge: createThrottle([challenge], leaseS, store, settlements),
     totp: createThrottle([totp], leaseS, store, settlements),
     mail: simple('mail', caller => hash(nameOf(caller))),
+    factors: simple('factors', caller => hash(nameOf(caller))),
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),

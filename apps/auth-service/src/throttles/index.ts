@@ -60,16 +60,22 @@ declare module 'fastify' {
        * Each kind has its own, so that nobody who signs up with an address keeps its owner from resetting a password.
        */
       takeMail(kind: MailKind, address: string): Promise<boolean>;
+      /**
+       * Counts a change of an account's factors, of which each records an event and mails a notice.
+       *
+       * @throws TooManyRequestsError when there were too many in this hour
+       */
+      spendFactorChange(accountId: string): Promise<void>;
     };
   }
 }
 
 const BATCH = 1000;
-const MAILS_AGAIN_S = 3600;
+const AGAIN_S = 3600;
 
-/** The error of a request whose mail `takeMail` has not allowed. */
-export function tooManyMails(): Error {
-  return Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': MAILS_AGAIN_S } });
+/** The error of a request of which an account or an address may make few in an hour, such as one whose mail `takeMail` has not allowed. */
+export function tooManyInAnHour(): Error {
+  return Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': AGAIN_S } });
 }
 
 const UNLIMITED: Attempt = {
@@ -88,6 +94,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
         ...{ guess: unlimited, signUp: unlimited, forgotten: unlimited, link: unlimited },
         ...{ passkey: unlimited, challenge: unlimited, totp: unlimited },
         takeMail: async () => true,
+        spendFactorChange: async () => undefined,
       });
       return;
     }
@@ -129,21 +136,27 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
       };
     };
 
+    /** Takes one of those that a key may have in an hour; resolves to whether there was one left. */
+    const takeOne = async ({ take }: Throttle, limit: 'factors' | 'mail', key: string): Promise<boolean> => {
+      const taken = await take({ username: key, address: '' }).catch(cause => {
+        throw new ThrottleStoreError({ cause });
+      });
+      const decision = 'until' in taken ? 'refused' : 'allowed';
+      app.count('latchkey_throttle_decisions_total', { limit, decision });
+      if ('until' in taken) return false;
+      await taken.settle('failed', () => app.count('latchkey_throttle_blocks_total', { limit }));
+      return true;
+    };
+
     const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
-    const { mail, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
+    const { factors, mail, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
     const { guess, signUp, forgotten, link, passkey, challenge, totp } = throttles;
     app.decorate('throttles', {
       ...{ guess: limited(guess), signUp: limited(signUp), forgotten: limited(forgotten), link: limited(link) },
       ...{ passkey: limited(passkey), challenge: limited(challenge), totp: limited(totp) },
-      async takeMail(kind, address) {
-        const taken = await mail.take({ username: `${kind} ${address}`, address: '' }).catch(cause => {
-          throw new ThrottleStoreError({ cause });
-        });
-        const decision = 'until' in taken ? 'refused' : 'allowed';
-        app.count('latchkey_throttle_decisions_total', { limit: 'mail', decision });
-        if ('until' in taken) return false;
-        await taken.settle('failed', () => app.count('latchkey_throttle_blocks_total', { limit: 'mail' }));
-        return true;
+      takeMail: (kind, address) => takeOne(mail, 'mail', `${kind} ${address}`),
+      async spendFactorChange(accountId) {
+        if (!(await takeOne(factors, 'factors', accountId))) throw tooManyInAnHour();
       },
     });
   },

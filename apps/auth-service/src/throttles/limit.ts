@@ -2,7 +2,18 @@ import type { Settlement } from './store.js';
 
 /** As many failures as the quota within a window, which begins with the first of them. */
 export type Policy = {
-  name: 'account' | 'address' | 'challenge' | 'forgotten' | 'link' | 'mail' | 'pair' | 'passkey' | 'sign-up' | 'totp';
+  name:
+    | 'account'
+    | 'address'
+    | 'challenge'
+    | 'factors'
+    | 'forgotten'
+    | 'link'
+    | 'mail'
+    | 'pair'
+    | 'passkey'
+    | 'sign-up'
+    | 'totp';
   quota: number;
   windowS: number;
   /**

@@ -7,6 +7,7 @@ const LEASE_S = 30;
 const HOUR_S = 3600;
 const CHALLENGE_TRIES = 5;
 const CHALLENGE_S = 300;
+const FACTOR_CHANGES = 30;
 
 const failures = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 1_000_000, description });
@@ -77,6 +78,8 @@ export const throttles = section(
       passkey: { quota: values.throttlePasskeys, windowS: HOUR_S },
       /** Tries at the second factor of one sign-in, for as long as its challenge is good. */
       challenge: { quota: CHALLENGE_TRIES, windowS: CHALLENGE_S },
+      /** Passkeys and apps that an account adds, renames and removes. */
+      factors: { quota: FACTOR_CHANGES, windowS: HOUR_S },
       totp: { quota: values.throttleTotpFailures, windowS: values.throttleTotpWaitS },
       maxWaitS: values.throttleMaxWaitS,
       knownAddressDays: values.throttleKnownAddressDays,

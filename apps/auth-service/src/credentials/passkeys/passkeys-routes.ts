@@ -18,6 +18,7 @@ import {
   NotFoundError,
   PasskeyRejectedError,
   TooManyPasskeysError,
+  TooManyRequestsError,
 } from '../../http/errors.js';
 import { combineAmr, passkeyAmr } from '../../sessions/factors.js';
 import { strengthenSession, weakenSessions } from '../../sessions/renew.js';
@@ -71,7 +72,12 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
     body: AddPasskeyRequest,
     response: {
       201: AddedPasskey,
-      ...problemResponses(InsufficientAuthenticationError, PasskeyRejectedError, TooManyPasskeysError),
+      ...problemResponses(
+        InsufficientAuthenticationError,
+        PasskeyRejectedError,
+        TooManyPasskeysError,
+        TooManyRequestsError,
+      ),
     },
   };
   app.post('/auth/passkeys', { ...enrolling, schema: add }, async (request, reply) => {
@@ -81,6 +87,7 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
       kind: 'passkey-registration',
       ...about,
     });
+    await app.throttles.spendFactorChange(account.id);
     const { added, events } = await transact(app.pg, async client => {
       const before = await lockFreshSession(client, request);
       const named = { accountId: account.id, registration, name: body.name };
@@ -103,11 +110,15 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
     summary: 'Rename a passkey',
     params: IdParams,
     body: RenamePasskeyRequest,
-    response: { 200: Passkey, ...problemResponses(InsufficientAuthenticationError, NotFoundError) },
+    response: {
+      200: Passkey,
+      ...problemResponses(InsufficientAuthenticationError, NotFoundError, TooManyRequestsError),
+    },
   };
   const signedIn = { config, onRequest: app.authenticate };
   app.patch('/auth/passkeys/:id', { ...signedIn, schema: rename, preHandler: app.requireSession }, async request => {
     const which = { accountId: request.account.id, passkeyId: request.params.id, name: request.body.name };
+    await app.throttles.spendFactorChange(request.account.id);
     const renamed = await renamePasskey(app.pg, which, actorOf(request));
     if (!renamed) throw new NotFoundError('such passkey');
     logEvents(request, renamed.events);
@@ -123,11 +134,12 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
     params: IdParams,
     response: {
       204: Type.Null({ description: 'The account has that passkey no more' }),
-      ...problemResponses(InsufficientAuthenticationError, LastCredentialError, NotFoundError),
+      ...problemResponses(InsufficientAuthenticationError, LastCredentialError, NotFoundError, TooManyRequestsError),
     },
   };
   app.delete('/auth/passkeys/:id', { ...signedIn, schema: remove, preHandler: fresh }, async (request, reply) => {
     const { account, params } = request;
+    await app.throttles.spendFactorChange(account.id);
     const events = await transact(app.pg, async client => {
       await lockFreshSession(client, request);
       const which = { accountId: account.id, passkeyId: params.id, rpId };

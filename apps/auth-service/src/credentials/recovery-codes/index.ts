@@ -4,7 +4,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { RecoveryCodes } from '@latchkey/user-schema';
 import { logEvents, originOf } from '../../events/recorder.js';
 import { InsufficientAuthenticationError, NotFoundError, TooManyRequestsError } from '../../http/errors.js';
-import { tooManyMails } from '../../throttles/index.js';
+import { tooManyInAnHour } from '../../throttles/index.js';
 import { lockFreshSession } from '../lock-session.js';
 import { renewCodes } from './stored-codes.js';
 
@@ -29,7 +29,7 @@ export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
   app.post('/auth/recovery-codes', options, async request => {
     const { id } = request.account;
     // Its owner is told of each by a mail.
-    if (!(await app.throttles.takeMail('codes', id))) throw tooManyMails();
+    if (!(await app.throttles.takeMail('codes', id))) throw tooManyInAnHour();
     const { codes, events } = await transact(app.pg, async client => {
       const { highestAcr } = await lockFreshSession(client, request);
       if (highestAcr === 'aal1') throw new NotFoundError('second factor that recovery codes could replace');

@@ -87,6 +87,7 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
         await attempt.failed();
         throw new InvalidSecondFactorError();
       }
+      await app.throttles.spendFactorChange(account.id);
       const [codes, events] = await transact(app.pg, async client => {
         const before = await lockSession(client, claims);
         const { amr, highestAcr } = before;
@@ -112,11 +113,12 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
     description: 'Without a passkey, the recovery codes are void too.',
     response: {
       204: Type.Null({ description: 'The account has no authenticator app' }),
-      ...problemResponses(InsufficientAuthenticationError),
+      ...problemResponses(InsufficientAuthenticationError, TooManyRequestsError),
     },
   };
   app.delete('/auth/totp', { ...fresh, schema: remove }, async (request, reply) => {
     const { account } = request;
+    await app.throttles.spendFactorChange(account.id);
     const events = await transact(app.pg, async client => {
       await lockFreshSession(client, request);
       const removed = await removeTotp(client, account.id, originOf(request, `account:${account.id}`));

@@ -5,7 +5,9 @@ type Definition = {
   from?: readonly Record<string, string>[];
 };
 
-const LIMITS = ['account', 'address', 'forgotten', 'link', 'mail', 'pair', 'sign-up'].map(limit => ({ limit }));
+const LIMITS = ['account', 'address', 'factors', 'forgotten', 'link', 'mail', 'pair', 'sign-up'].map(limit => ({
+  limit,
+}));
 const FAILURES = ['wrong_password', 'unknown_account', 'disabled', 'no_password'];
 
 /** What is counted. */
