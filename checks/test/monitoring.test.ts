@@ -35,7 +35,7 @@ t.test('dashboard, alerts and documentation ask for what is told', async t => {
   const asked = {
     dashboard: namesIn(expressions.join('\n')),
     alerts: namesIn(readFileSync(ALERTS, 'utf8')),
-    documentation: namesIn(readFileSync(join(ROOT, 'docs/operating.md'), 'utf8').split('## Watch it')[1] as string),
+    documentation: namesIn(readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8')),
     scaling: namesIn(readFileSync(join(ROOT, 'docs/scaling.md'), 'utf8')),
   };
   for (const [where, names] of Object.entries(asked)) {

@@ -115,6 +115,7 @@ export const AUTH0 = [
     _id: { $oid: '60425dc43519d90068f82973' },
     email: 'ada@example.com',
     email_verified: true,
+    created_at: { $date: '2024-05-06T07:08:09.000Z' },
     tenant: 'x',
     connection: 'x',
   },

@@ -99,6 +99,12 @@ t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t =
     odd('{"hashIterations":1,"algorithm":"sha512","additionalParameters":{}}'),
     odd('{"hashIterations":900000000,"algorithm":"pbkdf2","additionalParameters":{}}'),
     odd('not JSON'),
+    {
+      ...first,
+      id: undefined,
+      username: 'odd',
+      credentials: [{ ...first.credentials[0], secretData: '{"value":"eA=="}' }],
+    },
     { ...first, id: '11111111-2222-4333-8444-666666666666', username: 'other' },
   ]);
   const { code, stderr } = await latchkey('users import - --from keycloak', mistakes);
@@ -106,7 +112,8 @@ t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t =
   t.match(stderr, /Line 1 has a passwordHash that is of no form that is known here: it begins with \{sha512\}\./);
   t.match(stderr, /Line 2 has .* takes longer than bcrypt of cost 14/);
   t.match(stderr, /Line 3 has a passwordHash that is of no form/);
-  t.match(stderr, /Line 4 has the email of another account/);
+  t.match(stderr, /Line 4 has a passwordHash that is of no form/, 'without a salt');
+  t.match(stderr, /Line 5 has the email of another account/);
 });
 
 t.test('rows that are not valid accounts are reported by line and reason, without their content', async t => {

@@ -27,7 +27,8 @@ function readAuth0({
     username: username || email,
     email: isVerified === true ? email : null,
     passwordHash: passwordHash ?? null,
-    createdAt: at ?? null,
+    // Of MongoDB, in its own JSON.
+    createdAt: (at as { $date?: string } | undefined)?.$date ?? at ?? null,
     disabled: blocked ?? false,
   };
 }
@@ -59,7 +60,7 @@ function readKeycloak(row: Members): Members {
 /** What is not understood is passed on, and refused with its name. */
 function keycloakHash({ secretData, credentialData }: Members): unknown {
   const [secret, settings] = [parse(secretData), parse(credentialData)];
-  const [salt, key] = [Buffer.from(String(secret['salt']), 'base64'), Buffer.from(String(secret['value']), 'base64')];
+  const [salt, key] = [bytesOf(secret['salt']), bytesOf(secret['value'])];
   const algorithm = String(settings['algorithm']);
   const iterations = Number(settings['hashIterations']);
   const digest = KEYCLOAK_PBKDF2[algorithm];
@@ -69,6 +70,9 @@ function keycloakHash({ secretData, credentialData }: Members): unknown {
   const [plainSalt, plainKey] = [salt, key].map(bytes => bytes.toString('base64').replace(/=+$/, ''));
   return `$argon2${of('type')}$v=19$m=${of('memory')},t=${iterations},p=${of('parallelism')}$${plainSalt}$${plainKey}`;
 }
+
+/** None at all when there are none, which makes a hash of no known form. */
+const bytesOf = (base64: unknown) => Buffer.from(typeof base64 === 'string' ? base64 : '', 'base64');
 
 function parse(json: unknown): Members {
   try {
