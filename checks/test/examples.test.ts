@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { createAuthClient, createServiceTokens } from '@latchkey/auth-client';
@@ -51,6 +51,10 @@ const EXAMPLE: Record<string, Example & { folder?: string }> = {
     ...python('fastapi,uvicorn,jwt,cryptography', port => ['uvicorn', 'fastapi_app:app', '--port', port]),
     folder: 'python',
   },
+  'the tutorial': {
+    ...python('flask,jwt,cryptography', port => ['flask', '--app', 'app', 'run', '--port', port]),
+    folder: t.testdir({ 'app.py': readTutorial() }),
+  },
   go: built('go', folder => {
     run(folder, 'go', 'build', '-o', 'target/', '.');
     return { program: join(folder, 'target/latchkey-example'), args: [] };
@@ -65,6 +69,12 @@ const EXAMPLE: Record<string, Example & { folder?: string }> = {
   }),
 };
 
+/** The service at the end of the tutorial. */
+function readTutorial(): string {
+  const page = readFileSync(new URL('../../docs/tutorial.md', import.meta.url), 'utf8');
+  return /^```python\n# app\.py\n(.*?)^```$/ms.exec(page)?.[1] ?? '';
+}
+
 function withoutPython(modules: string): false | string {
   const missing = !existsSync(PYTHON) || spawnSync(PYTHON, ['-c', `import ${modules}`]).status !== 0;
   if (missing && process.env['CI']) t.fail(`${PYTHON} lacks one of ${modules}, and in CI it must have them`);
@@ -74,7 +84,7 @@ function withoutPython(modules: string): false | string {
 async function start(t: Test, name: string, env: Record<string, string>): Promise<string> {
   const { prepare, folder = name } = EXAMPLE[name] as (typeof EXAMPLE)[string];
   const port = String(await getPort({ host: '127.0.0.1' }));
-  const cwd = join(EXAMPLES, folder);
+  const cwd = resolve(EXAMPLES, folder);
   const { program, args } = prepare(cwd, port);
   const child = spawn(program, args, { cwd, env: { ...process.env, ...PLAIN, ...env, PORT: port }, stdio: 'ignore' });
   t.teardown(() => child.kill('SIGKILL'));
