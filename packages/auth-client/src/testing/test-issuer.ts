@@ -12,7 +12,6 @@ import type { IssuerState } from '../lib/testing/requests.js';
 import { handleRequest } from '../lib/testing/routes.js';
 import { createTestTokens } from '../lib/testing/tokens.js';
 import { createTotpClock, decodeBase32 } from '../lib/testing/totp.js';
-import type { Fetch } from '../request-options.js';
 
 /** Options of {@link createTestIssuer}. */
 export interface TestIssuerOptions {
@@ -57,8 +56,11 @@ export interface TestIssuer {
   audience: string;
   /** Credentials of a service with the scope `revocations:read`, for the option `client` of the verifier and the guard. */
   client: ServiceCredentials;
-  /** Responds in process, whatever the origin of the URL. For the option `fetch` of client, verifier and guard. */
-  fetch: Fetch;
+  /**
+   * Responds in process, whatever the origin of the URL. For the option `fetch` of client, verifier and guard, and for other
+   * code that takes a `fetch`.
+   */
+  fetch: typeof fetch;
   /** Creates a client of a service. An existing client gets a new secret and these scopes. */
   addClient(id: string, scopes: string[]): ServiceCredentials;
   /**
@@ -151,15 +153,15 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     audience,
     client: clients.add('test-service', [REVOCATIONS_SCOPE]),
     addClient: clients.add,
-    async fetch(url, init) {
-      init.signal?.throwIfAborted();
+    async fetch(input, init = {}) {
+      const { signal = input instanceof Request ? input.signal : null, ...rest } = init;
+      signal?.throwIfAborted();
       if (closing.signal.aborted) throw new TypeError('fetch failed');
       const ended = new AbortController();
-      const abort = () => ended.abort(init.signal?.reason ?? new TypeError('fetch failed'));
-      const signals = [closing.signal, ...(init.signal ? [init.signal] : [])];
+      const abort = () => ended.abort(signal?.reason ?? new TypeError('fetch failed'));
+      const signals = [closing.signal, ...(signal ? [signal] : [])];
       for (const signal of signals) signal.addEventListener('abort', abort);
-      const { signal: _, ...rest } = init;
-      return handleRequest(state, new Request(url, rest), ended.signal).finally(() => {
+      return handleRequest(state, new Request(input, rest), ended.signal).finally(() => {
         for (const signal of signals) signal.removeEventListener('abort', abort);
       });
     },
