@@ -6,23 +6,29 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 const KNOWN = [
-  /^(\.dockerignore|\.editorconfig|\.env\.example|\.gitignore|\.taprc|LICENSE)$/,
+  /^(\.dockerignore|\.editorconfig|(auth-service)?\.env\.example|\.gitignore|\.taprc|LICENSE)$/,
   /^(CONTRIBUTING|README|SECURITY)\.md$/,
-  /^\.dependency-cruiser\.cjs$/,
+  /^\.(dependency-cruiser\.cjs|redocly\.yaml|spectral\.yaml)$/,
   /^(biome|package|turbo|tsconfig|tsconfig\.base)\.json$/,
   /^(docker-compose|pnpm-lock|pnpm-workspace)\.ya?ml$/,
   /^\.ci\/run$/,
+  /^\.changeset\/[\w-]+\.(json|md)$/,
   /^\.github\/workflows\/\w[\w-]*\.yml$/,
   /^((apps|packages)\/\w[\w-]*|bench|checks)\/((package|tsconfig|tsconfig\.build)\.json|\.taprc|README\.md)$/,
   /^((apps|packages)\/\w[\w-]*\/(src|test)|checks\/test)\/(\w[\w.-]*\/)*\w[\w.-]*\.ts$/,
   /^apps\/\w[\w-]*\/migrations\/\d{3}_\w+\.sql$/,
   /^apps\/\w[\w-]*\/mail-templates\/[a-z][a-z-]*\.(html|txt)$/,
   /^packages\/\w[\w-]*\/bin\/\w[\w-]*\.js$/,
-  /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py)$/,
+  /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py|toml)$/,
   /^deploy\/Dockerfile$/,
   /^deploy\/(\w[\w.-]*\/)+\w[\w.-]*\.(cfg|conf|env|ini|json|md|sh|sql|template|ya?ml)$/,
+  /^docs\/(\.vitepress\/config\.ts|package\.json|pnpm-(lock|workspace)\.yaml)$/,
   /^docs\/(\w[\w.-]*\/)*\w[\w.-]*\.(md|svg)$/,
+  /^examples\/README\.md$/,
+  /^examples\/\w[\w-]*\/(package\.json|server\.js|requirements\.txt|\w+\.py|go\.(mod|sum)|\w+\.go|pom\.xml)$/,
+  /^examples\/\w[\w-]*\/src\/main\/java\/com\/example\/\w+\.java$/,
   /^scripts\/\w[\w-]*\.js$/,
+  /^scripts\/new-service\/template\/(package\.json|\.taprc|tsconfig(\.build)?\.json|(src|test)\/[\w.-]+\.ts)$/,
 ];
 
 const strays = listFiles().filter(file => !KNOWN.some(pattern => pattern.test(file)));

@@ -1,5 +1,6 @@
-// `pnpm start`: auth-service and notes-service, side by side on one embedded PostgreSQL.
+// `pnpm start`: auth-service and the other services in apps/, side by side on one embedded PostgreSQL.
 import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import getPort, { portNumbers } from 'get-port';
 import pretty from 'pino-pretty';
@@ -7,7 +8,7 @@ import { build } from './build.js';
 
 const HELP = `Usage: pnpm start
 
-Starts auth-service and notes-service for development, on an embedded PostgreSQL whose data are kept in .data.
+Starts auth-service and the other services in apps/ for development, on an embedded PostgreSQL whose data are kept in .data.
 
 Environment: PORT    port of auth-service; when not set, 3000 or the next one that is free
              and every other setting of auth-service in the README's table`;
@@ -37,23 +38,34 @@ if (asked && !(/^\d+$/.test(asked) && Number(asked) >= 1 && Number(asked) <= 655
   process.exit(1);
 }
 const authPort = Number(asked) || (await getPort({ port: portNumbers(DEFAULT_PORT, DEFAULT_PORT + 99) }));
-const notesPort = await getPort({ port: portNumbers(DEFAULT_PORT + 1, DEFAULT_PORT + 99), exclude: [authPort] });
+/** @type {{ name: string, port: number }[]} */
+const others = [];
+for (const name of listOthers()) {
+  const exclude = [authPort, ...others.map(({ port }) => port)];
+  others.push({ name, port: await getPort({ port: portNumbers(DEFAULT_PORT + 1, DEFAULT_PORT + 99), exclude }) });
+}
 if (authPort !== DEFAULT_PORT && !asked) {
   console.log(`Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}.`);
 }
 const authUrl = process.env['PUBLIC_URL'] || `http://localhost:${authPort}`;
-const notesUrl = `http://localhost:${notesPort}`;
 
 /** @type {number | undefined} */
 let stoppingSince;
 const services = [
   launch('auth-service', { PORT: `${authPort}` }),
-  launch('notes-service', { PORT: `${notesPort}`, AUTH_URL: `http://localhost:${authPort}`, AUTH_ISSUER: authUrl }),
+  ...others.map(({ name, port }) =>
+    launch(name, { PORT: `${port}`, AUTH_URL: `http://localhost:${authPort}`, AUTH_ISSUER: authUrl }),
+  ),
 ];
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
 
 await Promise.all(services.map(service => service.ready));
 if (!stoppingSince) announce();
+
+/** The services in apps/ beside auth-service, which can be started. */
+function listOthers() {
+  return readdirSync('apps').filter(name => name !== 'auth-service' && existsSync(`apps/${name}/dist/server.js`));
+}
 
 /**
  * Runs a service as a process of its own.
@@ -98,7 +110,7 @@ Latchkey is ready.
 
   auth-service   ${authUrl}
   documentation  ${authUrl}/docs${mailbox}
-  notes-service  ${notesUrl}
+${others.map(({ name, port }) => `  ${name.padEnd(13)}  http://localhost:${port}`).join('\n')}
 
 Sign up, then sign in:
 

@@ -1,8 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseEnv } from 'node:util';
 import { Environment, loadSettings } from '@latchkey/auth-service/settings';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { trustedProxies } from '@latchkey/service-kit';
@@ -193,7 +195,10 @@ t.test('the orchestrator gives the service the time to close', async t => {
 });
 
 t.test('in docker-compose.yml each service has a role of its own, and none the superuser', async t => {
-  const { postgres, gateway, ...users } = services;
+  const { postgres, gateway, ...others } = services;
+  const users = Object.fromEntries(
+    Object.entries<any>(others).filter(([, { environment }]) => 'DATABASE_URL' in environment),
+  );
   const superuser = new RegExp(`POSTGRES_PASSWORD|//${postgres.environment.POSTGRES_USER}\\b`);
   t.match(JSON.stringify(postgres), superuser);
   for (const [name, service] of Object.entries({ gateway, ...users }))
@@ -216,10 +221,46 @@ t.test('in docker-compose.yml each service has a role of its own, and none the s
     t.match(example, new RegExp(`^${name}=`, 'm'), `${name} is in .env.example`);
 });
 
-t.test('what .env says of second factors and passkeys reaches auth-service', async t => {
-  const { environment } = services['auth-service'];
-  for (const name of ['SECOND_FACTOR', 'PASSKEY_RP_ID', 'PASSKEY_ORIGINS', 'PASSKEY_RP_NAME'])
-    t.match(environment[name], `\${${name}:-`, name);
+t.test('every setting reaches the services from a file, except those that docker-compose.yml sets', async t => {
+  for (const name of ['auth-service', 'notes-service'])
+    t.same(services[name].env_file, [{ path: `${name}.env`, required: false }]);
+  const file = readFileSync(join(root, 'auth-service.env.example'), 'utf8');
+  // With the examples in comments as well.
+  const given = parseEnv(file.replaceAll(/^#(?=[A-Z_]+=)/gm, ''));
+  t.same(
+    Object.keys(given).filter(name => name in services['auth-service'].environment),
+    [],
+    'docker-compose.yml would win',
+  );
+  const set = {
+    DATABASE_URL: 'postgresql://database/latchkey',
+    AUTH_SECRETS: `1:${randomBytes(32).toString('base64')}`,
+  };
+  const environment = { ...set, NODE_ENV: 'production', PUBLIC_URL: 'https://app.example.com' };
+  t.match(loadSettings({ ...environment, ...given }), { signUp: 'open', corsOrigins: ['https://app.example.com'] });
+  const plain = loadSettings({ ...environment, ...parseEnv(file) });
+  t.same(plain, loadSettings(environment), 'without them they are the defaults');
+});
+
+t.test('.env is written with secrets that the services take, and is not written again', async t => {
+  const folder = t.testdir();
+  const file = join(folder, '.env');
+  const write = () => spawnSync(process.execPath, [join(root, 'scripts/compose-env.js'), file], { encoding: 'utf8' });
+  t.match(write(), { status: 0, stderr: '' });
+  const text = readFileSync(file, 'utf8');
+  t.notMatch(text, /random/);
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  const { AUTH_SECRETS, PUBLIC_URL, ...others } = parseEnv(text);
+  t.match(
+    loadSettings({ NODE_ENV: 'production', DATABASE_URL: 'postgresql://db/latchkey', AUTH_SECRETS, PUBLIC_URL }),
+    {
+      authSecrets: [{ id: '1' }],
+    },
+  );
+  const secrets = Object.entries(others).filter(([name]) => /PASSWORD|SECRET/.test(name));
+  t.equal(new Set(secrets.map(([, value]) => value)).size, 4);
+  t.match(write(), { status: 1, stderr: /its secrets are in use/ });
+  t.equal(readFileSync(file, 'utf8'), text);
 });
 
 t.test('in docker-compose.yml the gateway alone is trusted', async t => {

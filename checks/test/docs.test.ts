@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { PROBLEM_REASONS } from '@latchkey/user-schema';
 import t from 'tap';
 import { authSettings, latchkey } from './services.js';
 
@@ -43,11 +44,17 @@ t.test('the ASVS table names each requirement once, in order, and tests that the
   }
 });
 
+t.test('the page of the HTTP API names every reason of a fault', async t => {
+  const [, table = ''] = read('docs/http-api.md').split('| reason ');
+  const named = [...(table.split('\n\n')[0]?.matchAll(/`(\w+)`/g) ?? [])].map(([, reason]) => reason);
+  t.same(named.sort(), [...PROBLEM_REASONS].sort());
+});
+
 t.test('links between the documents lead to files and headings that exist', async t => {
   const pages = [
-    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md'],
+    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md', 'examples/README.md'],
     ...readdirSync(new URL('docs', ROOT), { recursive: true, encoding: 'utf8' })
-      .filter(name => name.endsWith('.md'))
+      .filter(name => name.endsWith('.md') && !name.startsWith('node_modules'))
       .map(name => `docs/${name}`),
   ];
   for (const page of pages) {
@@ -59,6 +66,15 @@ t.test('links between the documents lead to files and headings that exist', asyn
       t.ok(headings.map(([, heading = '']) => anchorOf(heading)).includes(anchor), `${page}: ${link}`);
     }
   }
+});
+
+t.test('every page has one place in the site', async t => {
+  const pages = readdirSync(new URL('docs', ROOT), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.md') && name !== 'index.md' && !name.startsWith('node_modules'))
+    .map(name => `/${name.replace(/\.md$/, '')}`);
+  const [, sidebar = ''] = /PAGES[^=]*= (.*?)\n\];/s.exec(read('docs/.vitepress/config.ts')) ?? [];
+  const placed = [...sidebar.matchAll(/link: '([^']+)'/g)].map(([, link]) => link);
+  t.same(placed.toSorted(), pages.toSorted());
 });
 
 t.test('the files on the path of a request exist', async t => {
@@ -102,7 +118,9 @@ t.test('lint refuses tracked files that belong to nothing', async t => {
   t.equal(stderr.trim().split('\n').length, strays.length);
 });
 
-t.test('the page of settings is what the service says of them', async t => {
-  const { stdout } = await latchkey(authSettings(), 'settings --markdown');
-  t.equal(read('docs/settings.md'), stdout, 'make it with: latchkey settings --markdown > docs/settings.md');
+t.test('the pages of the reference are what the service says of itself', async t => {
+  for (const page of ['commands', 'events', 'metrics', 'settings']) {
+    const { stdout } = await latchkey(authSettings(), `reference ${page}`);
+    t.equal(read(`docs/${page}.md`), stdout, `make it with: latchkey reference ${page} > docs/${page}.md`);
+  }
 });

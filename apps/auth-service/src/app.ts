@@ -9,7 +9,7 @@ import password from './credentials/password/index.js';
 import database from './database/index.js';
 import events from './events/index.js';
 import metrics from './http/metrics/index.js';
-import openapi from './http/openapi.js';
+import openapi from './http/openapi/index.js';
 import keys from './keys/index.js';
 import mail from './mail/index.js';
 import revocations from './revocations/index.js';

@@ -8,8 +8,10 @@ import { keyCommands } from './cli/keys.js';
 import { mailCommands } from './cli/mail.js';
 import { migrateCommand } from './cli/migrate.js';
 import { passwordCommands } from './cli/passwords.js';
+import { referenceCommand } from './cli/reference.js';
 import { settingsCommand } from './cli/settings.js';
 import { userCommands } from './cli/users.js';
+import { VERSION } from './config/version.js';
 import { ROLE_ADVICE } from './database/privileges.js';
 
 const complain = (error: unknown) => console.error(`latchkey: ${explain(error, undefined, ROLE_ADVICE)}`);
@@ -25,6 +27,7 @@ const program = new Command('latchkey')
   .description(
     'Operates the auth-service: signing keys, clients, users, passwords, mails, audit events, migrations and checks. Takes the same environment variables as the service.',
   )
+  .version(VERSION)
   .addCommand(keyCommands())
   .addCommand(clientCommands())
   .addCommand(userCommands())
@@ -34,6 +37,7 @@ const program = new Command('latchkey')
   .addCommand(migrateCommand())
   .addCommand(settingsCommand())
   .addCommand(doctorCommand());
+program.addCommand(referenceCommand(program));
 
 try {
   await program.parseAsync();

@@ -82,12 +82,44 @@ for (const path of ['/auth/sign-up', '/auth/sign-in']) {
 t.test('says what is wrong, and where', async t => {
   const { body } = await post(`${service.base}/auth/sign-up`, { username: 'a b', 'x/y~z': 1 });
   t.match(body.detail, /^body/);
-  const byPointer = Object.fromEntries(
-    body.errors.map((e: { pointer: string; detail: string }) => [e.pointer, e.detail]),
-  );
-  t.equal(byPointer['/password'], 'is required');
-  t.equal(byPointer['/x~1y~0z'], 'is not a known member');
-  t.match(byPointer['/username'], /must match pattern/);
+  t.same(body.errors, [
+    { pointer: '/password', reason: 'required', detail: 'This is required.' },
+    { pointer: '/x~1y~0z', reason: 'unknown_member', detail: 'This is not a known member.' },
+    { pointer: '/username', reason: 'pattern', detail: '3 to 64 characters: letters, digits and . _ @ + -' },
+  ]);
+});
+
+t.test('each fault has a reason, and a sentence that a form can show', async t => {
+  const username = '3 to 64 characters: letters, digits and . _ @ + -';
+  const key = { 'idempotency-key': 'é' };
+  const faults: [path: string, body: unknown, pointer: string, reason: string, detail: string, headers?: object][] = [
+    ['sign-up', { username: 'ab' }, '/username', 'too_short', username],
+    ['sign-up', { username: 'a'.repeat(65) }, '/username', 'too_long', username],
+    ['sign-up', { username: 12345 }, '/username', 'type', username],
+    ['sign-up', { email: 'ada' }, '/email', 'pattern', 'An e-mail address, such as ada@example.com.'],
+    ['sign-up', { email: 'ada@x@y' }, '/email', 'pattern', 'An e-mail address, such as ada@example.com.'],
+    ['sign-up', { email: 'ada@-.example' }, '/email', 'pattern', 'An e-mail address, such as ada@example.com.'],
+    ['sign-up', { password: 'x'.repeat(7) }, '/password', 'too_short', 'The password needs at least 8 characters.'],
+    ['sign-up', {}, '/idempotency-key', 'pattern', '1 to 255 visible ASCII characters, quoted or not.', key],
+    ['sign-in', { username: 'a b' }, '/username', 'pattern', 'A username or an e-mail address.'],
+    ['sign-in', [], '', 'type', 'This must be of type object.'],
+    ['refresh', { refreshToken: 'x'.repeat(257) }, '/refreshToken', 'too_long', 'At most 256 characters.'],
+    ['refresh', { refreshToken: null }, '/refreshToken', 'type', 'This must be of type string.'],
+    ['sign-in/second-factor', { challenge: 'x', totp: '1' }, '/totp', 'pattern', 'Six digits.'],
+    ...[{ challenge: 'x' }, { challenge: 'x', totp: '123456', recoveryCode: 'x' }].map((body, i) => {
+      const detail = 'Send challenge, and one of totp, recoveryCode and passkey.';
+      return ['sign-in/second-factor', body, '', i === 0 ? 'too_few' : 'too_many', detail] as never;
+    }),
+    ['sign-in/passkey', { response: { type: 'key' } }, '/response/type', 'not_allowed', 'This must be public-key.'],
+  ];
+  for (const [path, members, pointer, reason, detail, headers = {}] of faults) {
+    const needsCredentials = !Array.isArray(members) && /^sign-(up|in)$/.test(path);
+    const body = needsCredentials ? { ...newCredentials(), ...(members as object) } : members;
+    const answer = await post(`${service.base}/auth/${path}`, body, headers as Record<string, string>);
+    t.equal(answer.status, 400);
+    const item = answer.body.errors.find((e: { pointer: string }) => e.pointer === pointer);
+    t.same(item, { pointer, reason, detail }, `${path} ${JSON.stringify(members).slice(0, 40)}`);
+  }
 });
 
 t.test('however much is wrong with a request, the answer is short', async t => {

@@ -40,7 +40,7 @@ const preflight = ({ base }: Service, path: string, method: string, origin = APP
   });
 
 t.test('every answer tells browsers to neither render, frame, sniff nor keep it', async t => {
-  const service = await startService(t);
+  const service = await startService(t, { corsOrigins: [] });
   const { base } = service;
   const credentials = newCredentials();
   const { body } = await post(`${base}/auth/sign-up`, credentials);
@@ -89,7 +89,8 @@ t.test('HSTS is for who is behind TLS', async t => {
 
 t.test('what is public may be read and kept by everybody', async t => {
   const { base } = await startService(t);
-  for (const path of ['/.well-known/jwks.json', '/.well-known/oauth-authorization-server']) {
+  for (const name of ['jwks.json', 'oauth-authorization-server', 'openid-configuration']) {
+    const path = `/.well-known/${name}`;
     const { headers } = await call(base + path, { headers: { origin: 'https://anybody.example' } });
     t.equal(headers.get('access-control-allow-origin'), '*', path);
     t.equal(headers.get('cross-origin-resource-policy'), 'cross-origin', path);
@@ -245,8 +246,20 @@ t.test('an origin that is not listed gets no CORS headers', async t => {
   }
 });
 
+t.test('in development, pages of any port of the machine are listed, and no others', async t => {
+  const service = await startService(t, { corsOrigins: ['http://localhost:*'] });
+  const allowed = async (origin: string) =>
+    (await call(`${service.base}/auth/me`, { headers: { origin } })).headers.get('access-control-allow-origin');
+  for (const origin of ['http://localhost:5173', 'http://localhost']) t.equal(await allowed(origin), origin);
+  for (const origin of [
+    ...['https://localhost:5173', 'http://localhost.example:5173', 'http://localhost:5173.example', 'null'],
+    ...['http://127.0.0.1:5173', 'http://localhost:*', 'http://a.localhost:1', 'http://localhost:123456'],
+  ])
+    t.equal(await allowed(origin), null, origin);
+});
+
 t.test('without a list nobody is listed', async t => {
-  const service = await startService(t);
+  const service = await startService(t, { corsOrigins: [] });
   const asked = await preflight(service, '/auth/sign-in', 'POST');
   t.equal(asked.status, 405);
   t.same(corsHeaders(asked), []);

@@ -1,3 +1,4 @@
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import { inTransaction, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
@@ -10,7 +11,6 @@ import { resetFactors } from '#src/credentials/reset-factors.js';
 import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { signUpWithApp, useApp } from './authenticator-app.js';
 import { call, createDatabase, get, newCredentials, post, startService, until } from './helper.js';
-import { readMailbox } from './mailbox.js';
 import { usePasskeys } from './passkey-helper.js';
 import { PLACES } from './places.js';
 import { findForms } from './statement-forms.js';

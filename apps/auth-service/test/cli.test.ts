@@ -4,14 +4,14 @@ import t from 'tap';
 import { CLI, commandLine, environment } from './command-line.js';
 import { call, get, newCredentials, post, type Service, startService, until } from './helper.js';
 
-const grant = ({ base }: Service, id: string, secret: string) =>
+const grant = ({ base }: Service, id: string, secret: string, scope = '') =>
   call(`${base}/oauth/token`, {
     method: 'POST',
     headers: {
       'content-type': 'application/x-www-form-urlencoded',
       authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
     },
-    body: 'grant_type=client_credentials',
+    body: new URLSearchParams({ grant_type: 'client_credentials', ...(scope && { scope }) }).toString(),
   });
 
 t.test('clients are created, listed, given other secrets, disabled', async t => {
@@ -81,14 +81,18 @@ t.test(
       stderr: /another secret.*latchkey clients rotate notes --secret-file/s,
     });
     const wrongScopes = await create(' --scope a', mine);
-    t.match(wrongScopes, { code: 1, stdout: '', stderr: /scopes "a b".*, not "a".*UPDATE auth\.clients SET scopes/s });
+    t.match(wrongScopes, {
+      code: 1,
+      stdout: '',
+      stderr: /scopes "a b".*, not "a".*latchkey clients scopes notes --remove b/s,
+    });
     const both = await create(' --scope a', other);
     t.match(both, { code: 1, stderr: /another secret.*the scopes "a b"/s });
     for (const { stderr } of [wrongSecret, wrongScopes, both]) t.notMatch(stderr, /from a vault/);
 
     t.equal((await grant(service, 'notes', mine)).status, 200, 'it is as it was');
-    const [, sql = ''] = /(UPDATE .*)/.exec(wrongScopes.stderr) ?? [];
-    await service.sql(sql);
+    const [, cure = ''] = /latchkey (clients scopes .*)/.exec(wrongScopes.stderr) ?? [];
+    t.match(await latchkey(cure), { code: 0 });
     t.match(await create(' --scope a', mine), { code: 0 }, 'the cure cures');
     await latchkey('clients rotate notes --secret-file -', other);
     t.match(await create('', other), { code: 0 });
@@ -167,7 +171,8 @@ t.test('a secret that cannot be shown is not set', { skip: process.platform !== 
 });
 
 t.test('mistakes are explained', async t => {
-  const latchkey = commandLine(await startService(t));
+  const service = await startService(t);
+  const latchkey = commandLine(service);
   const cases: [args: string, message: RegExp, env?: Record<string, string>][] = [
     ['nonsense', /unknown command 'nonsense'/],
     ['keys rotate --lead soon', /must be a whole number of seconds/],
@@ -176,7 +181,7 @@ t.test('mistakes are explained', async t => {
     ['clients create notes --secret-file -', /must have 32 to 256 characters/],
     ['clients create notes --secret-file /nowhere', /no such file/],
     ['events --limit 0', /must be a whole number from 1 to 10000/],
-    ['events --user nobody-here', /There is no account nobody-here\./],
+    ['events --user nobody-here', /There is no account nobody-here \(database/],
     ['clients rotate nobody', /There is no client nobody/],
     ['clients disable nobody', /There is no client nobody/],
     ['keys list', /AUTH_SECRETS is required in production/, { AUTH_SECRETS: '' }],
@@ -190,4 +195,51 @@ t.test('mistakes are explained', async t => {
     t.notMatch(stderr, /canary|^ +at /m, args);
   }
   t.match(await latchkey('--help'), { code: 0, stdout: /keys .*clients /s });
+  t.match(await latchkey('--version'), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' });
+  const { pathname } = new URL(service.config.databaseUrl);
+  const { stderr } = await latchkey('users show nobody');
+  t.match(stderr, `There is no account nobody (database ${pathname.slice(1)} at 127.0.0.1:`);
+});
+
+t.test('scopes of a client are shown and changed, and clients are deleted', async t => {
+  const service = await startService(t);
+  const latchkey = commandLine(service);
+  const { clientSecret } = JSON.parse((await latchkey('clients create billing --scope a --scope b --json')).stdout);
+  const ask = (scope: string) => grant(service, 'billing', clientSecret, scope);
+  t.match(await latchkey('clients scopes billing'), { code: 0, stdout: 'a\nb\n' });
+  t.same(JSON.parse((await latchkey('clients scopes billing --add c --remove a --json')).stdout), {
+    ...{ clientId: 'billing', scopes: ['b', 'c'], changed: true },
+  });
+  t.equal((await ask('c')).status, 200);
+  t.match(await ask('a'), { status: 400, body: { error: 'invalid_scope' } });
+  t.match(JSON.parse((await latchkey('clients scopes billing --add c --json')).stdout), { changed: false });
+  t.match(await latchkey('clients scopes billing --remove a'), { code: 1, stderr: /does not have the scope a/ });
+  t.match(await latchkey('clients scopes billing --add a"b'), { code: 1, stderr: /is not a scope/ });
+  t.match(await latchkey('clients scopes nobody'), { code: 1, stderr: /There is no client nobody/ });
+  t.match(await latchkey('clients scopes billing --remove b --remove c'), { code: 0, stdout: 'It has no scopes.\n' });
+
+  t.match(await latchkey('clients delete billing'), { code: 1, stderr: /add --yes, or run it on a terminal/ });
+  t.match(await latchkey('clients delete billing --yes'), { code: 0, stderr: 'The client billing is deleted.\n' });
+  t.match(await ask('c'), { status: 401, body: { error: 'invalid_client' } });
+  t.match(await latchkey('clients delete billing --yes'), { code: 1, stderr: /There is no client billing/ });
+  const { rows } = await service.sql(
+    `SELECT event, details FROM auth.audit_events WHERE client_id = 'billing' ORDER BY id`,
+  );
+  t.same(
+    rows.map(({ event, details }) => [event, details]),
+    [
+      ['client_created', { scopes: ['a', 'b'] }],
+      ['client_scopes_changed', { scopes: ['b', 'c'] }],
+      ['client_scopes_changed', { scopes: [] }],
+      ['client_deleted', null],
+    ],
+  );
+});
+
+t.test('every command prints JSON, but for those that print a page or a file', async t => {
+  const { stdout } = await commandLine(await startService(t))('reference commands');
+  const [, ...commands] = stdout.split(/^## latchkey /m);
+  t.ok(commands.length > 30);
+  const without = commands.filter(command => !command.includes('`--json`')).map(command => command.split('\n')[0]);
+  t.same(without, ['users export', 'reference']);
 });

@@ -47,7 +47,12 @@ t.test('takes the origins of front ends as browsers write them', async t => {
     'http://[::1]:5173',
   ];
   t.same(loadSettings({ CORS_ORIGINS: origins.join(', ') }).corsOrigins, origins);
-  t.same(loadSettings({}).corsOrigins, []);
+  t.same(loadSettings({}).corsOrigins, ['http://localhost:*'], 'any port of the machine of a developer');
+  t.same(loadSettings(production).corsOrigins, []);
+  t.throws(
+    () => loadSettings({ ...production, CORS_ORIGINS: 'http://localhost:*' }),
+    /has a wildcard|is not an origin/,
+  );
 });
 
 t.test('takes the domain and the origins of passkeys', async t => {

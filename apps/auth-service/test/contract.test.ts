@@ -10,6 +10,7 @@ import {
   type VerifierOptions,
 } from '@latchkey/auth-client';
 import { createTestIssuer } from '@latchkey/auth-client/testing';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import {
   addressStories,
   closedSignUpStories,
@@ -29,7 +30,6 @@ import { hashClientSecret } from '#src/clients/secret.js';
 import { insertClient } from '#src/clients/stored-clients.js';
 import type { Config } from '#src/config/settings.js';
 import { newCredentials, segment, startService } from './helper.js';
-import { readMailbox } from './mailbox.js';
 
 /** Something that answers the contract. */
 type Target = {
@@ -126,11 +126,25 @@ const stories: Record<string, (t: Test, target: Target) => Promise<void>> = {
       code: 'password_rejected',
       problem: { errors: [{ pointer: '/password', reason: 'too_short' }] },
     });
-    await t.rejects(client.signUp({ ...credentials, username: 'x' }), { code: 'invalid_request' });
+    const sentence = '3 to 64 characters: letters, digits and . _ @ + -';
+    const refused = (reason: string, pointer = '/username', detail = sentence) => ({
+      code: 'invalid_request',
+      message: `body${pointer.replaceAll('/', '.')}: ${detail}`,
+      problem: { errors: [{ pointer, reason, detail }] },
+    });
+    await t.rejects(client.signUp({ ...credentials, username: 'x' }), refused('too_short'));
+    await t.rejects(client.signUp({ ...credentials, username: 'a b c' }), refused('pattern'));
+    await t.rejects(
+      client.signUp({ username: 'nobody' } as never),
+      refused('required', '/password', 'This is required.'),
+    );
+    const email = refused('pattern', '/email', 'An e-mail address, such as ada@example.com.');
+    await t.rejects(client.signUp({ ...newCredentials(), email: 'ada@-' }), email);
     await t.rejects(client.signUp({ ...newCredentials(), password: `\ud800${'x'.repeat(9)}` }), {
       code: 'invalid_request',
     });
-    await t.rejects(client.signUp({ ...newCredentials(), more: 1 } as never), { code: 'invalid_request' });
+    const unknown = refused('unknown_member', '/more', 'This is not a known member.');
+    await t.rejects(client.signUp({ ...newCredentials(), more: 1 } as never), unknown);
     await t.rejects(client.me('a.b.c'), { code: 'invalid_token', problem: { status: 401 } });
   },
 

@@ -607,8 +607,14 @@ t.test('in development, nothing is made', async t => {
   t.match(named(fresh, 'secrets')[0], { detail: /there is none yet/ });
   t.same(readdirSync(folder), []);
 
-  const keys = spawn(process.execPath, [CLI, 'keys', 'list'], { env: { PATH: process.env['PATH'], DATA_DIR: folder } });
-  await once(keys, 'close');
+  const env = { PATH: process.env['PATH'], DATA_DIR: folder };
+  const [missing, migrated, listed] = [['keys', 'list'], ['migrate'], ['keys', 'list']].map(args =>
+    spawnSync(process.execPath, [CLI, ...args], { env, encoding: 'utf8' }),
+  );
+  t.match(missing, { status: 1, stderr: `There is no database in ${folder}. Run the command in the folder where` });
+  t.match([migrated?.status, listed?.status], [0, 0]);
+  const nobody = spawnSync(process.execPath, [CLI, 'users', 'show', 'nobody'], { env, encoding: 'utf8' });
+  t.match(nobody, { status: 1, stderr: `There is no account nobody (embedded database in ${folder}).` });
   const found = await doctor(t, { DATA_DIR: folder });
   t.equal(found.code, 0, found.output);
   t.match(named(found, 'database'), [{ status: 'ok', detail: /^PostgreSQL 18\.\d+, embedded/ }]);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mock } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import t from 'tap';
 import { stepOf } from '#src/credentials/totp/code.js';
 import { createChallenges } from '#src/sessions/challenges.js';
@@ -15,6 +16,7 @@ import {
   signUpWithApp,
   wrongCodeOf,
 } from './authenticator-app.js';
+import { commandLine } from './command-line.js';
 import {
   createDatabase,
   get,
@@ -26,7 +28,6 @@ import {
   startService,
   until,
 } from './helper.js';
-import { readMailbox } from './mailbox.js';
 import { addPasskey, newDevice } from './passkey-helper.js';
 import { from, guess, newAddress, signIn, startReplica, startThrottled, times } from './throttled.js';
 
@@ -247,6 +248,24 @@ t.test('five tries a challenge, and a limit for the account over challenges', as
   const fourth = await challengeOf(service, ada.credentials, address);
   await sleep(2200);
   t.equal((await complete(service, fourth, { totp: await newCode(service, ada.secret) }, address)).status, 200);
+});
+
+t.test('the operator unlocks an authenticator app', async t => {
+  const service = await startThrottled(t);
+  const ada = await signUpWithApp(service);
+  const wrong = { totp: wrongCodeOf(ada.secret) };
+  for (let i = 0; i < 2; i++) {
+    const challenge = await challengeOf(service, ada.credentials);
+    for (let j = 0; j < 5; j++) t.same(codesOf(await complete(service, challenge, wrong)), WRONG);
+  }
+  const challenge = await challengeOf(service, ada.credentials);
+  t.equal((await complete(service, challenge, { totp: await newCode(service, ada.secret) })).status, 429);
+  const { stderr } = await commandLine(service)(`users unlock ${ada.credentials.username}`);
+  t.match(stderr, /codes of the authenticator app: 10 failed, blocked for 900 s/);
+  await until(
+    async () => (await complete(service, challenge, { totp: await newCode(service, ada.secret) })).status === 200,
+    'its codes are accepted again',
+  );
 });
 
 t.test('the failures of a password are forgiven by the whole sign-in only', async t => {
@@ -493,10 +512,14 @@ t.test('the secret of an app is sealed, and sealed anew by the current secret', 
   }
   // One that belongs to another account cannot be opened, and one of a secret that is not there is left alone.
   await first.sql(`UPDATE auth.totp SET secret_id = 'lost' WHERE account_id = $1`, [eve.id]);
+  const { body: enrolling } = await post(`${first.base}/auth/sign-up`, newCredentials());
+  const { body: pending } = await send(`${first.base}/auth/totp`, 'POST', enrolling.token);
   const next = { id: 'next', key: randomBytes(32) };
   const second = await startService(t, { ...first.config, authSecrets: [next, old] });
   const sealedBy = async () =>
-    (await first.sql('SELECT secret_id FROM auth.totp ORDER BY account_id')).rows.map(({ secret_id }) => secret_id);
+    (await first.sql('SELECT secret_id FROM auth.totp WHERE confirmed_at IS NOT NULL ORDER BY account_id')).rows.map(
+      ({ secret_id }) => secret_id,
+    );
   await until(async () => {
     // One replica at a time cleans up.
     mock.timers.tick(3_600_000);
@@ -508,6 +531,10 @@ t.test('the secret of an app is sealed, and sealed anew by the current secret', 
   await challengeOf(second, eve.credentials);
   const third = await startService(t, { ...first.config, authSecrets: [next] });
   for (const one of [ada, bea]) await signInWithApp(third, one);
+  const confirmed = await send(`${third.base}/auth/totp/confirm`, 'POST', enrolling.token, {
+    totp: codeOf(pending.secret),
+  });
+  t.same(codesOf(confirmed), [404, 'not_found'], 'an enrolment begins again');
   const challenge = await challengeOf(third, eve.credentials);
   t.equal((await complete(third, challenge, { totp: codeOf(eve.secret) })).status, 500);
   t.match(third.logs.join(''), /is sealed by the secret \\"lost\\", which is not in AUTH_SECRETS/);

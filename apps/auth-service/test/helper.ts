@@ -10,6 +10,7 @@ import type { Test } from 'tap';
 import { buildApp } from '#src/app.js';
 import { type Config, loadSettings } from '#src/config/settings.js';
 import { migrator } from '#src/database/migrate.js';
+import { assertDocumented, describeBy } from './documented.js';
 
 /** The throw-away server that `with-postgres` started for this run. */
 export function serverUrl(): string {
@@ -89,6 +90,7 @@ export async function startService(t: Test, overrides: Partial<Config> = {}): Pr
   const logs: string[] = [];
   const app = await buildApp(config, { write: line => void logs.push(line) });
   t.teardown(() => app.close());
+  describeBy(app);
   await app.listen({ host: config.host, port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return {
@@ -105,12 +107,10 @@ export type Answer = { status: number; headers: Headers; body: any; text: string
 export async function call(url: string, init: RequestInit = {}): Promise<Answer> {
   const response = await fetch(url, init);
   const text = await response.text();
-  return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    body: /json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : undefined,
-  };
+  const { status, headers } = response;
+  const body = /json/.test(headers.get('content-type') ?? '') ? JSON.parse(text) : undefined;
+  if (status >= 400) await assertDocumented(url, init.method ?? 'GET', status, body ?? {});
+  return { status, headers, text, body };
 }
 
 export const post = (url: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> =>

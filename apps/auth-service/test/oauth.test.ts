@@ -226,6 +226,13 @@ t.test('the server tells what it offers (RFC 8414)', async t => {
     t.not((await call(base + pathname)).status, 404, name);
   }
   t.same(body.grant_types_supported, ['client_credentials']);
+  t.same(body.response_types_supported, ['none'], 'clients want one');
+  const discovery = (await get(`${base}/.well-known/openid-configuration`)).body;
+  const { subject_types_supported, id_token_signing_alg_values_supported, ...same } = discovery;
+  t.same(same, body);
+  t.same(subject_types_supported, ['public']);
+  t.ok(id_token_signing_alg_values_supported.includes('ES256'));
+  t.notOk('authorization_endpoint' in discovery, 'there is none');
 });
 
 t.test('the feed tells whose sessions have ended, on every replica', async t => {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import { isoBase64URL, isoCBOR } from '@simplewebauthn/server/helpers';
 import t from 'tap';
 import { addApp } from './authenticator-app.js';
 import { get, newCredentials, post, type Service, segment, send, startService } from './helper.js';
-import { readMailbox } from './mailbox.js';
 import {
   addPasskey,
   creationOptions,

@@ -1,4 +1,5 @@
 import { createAuthClient } from '@latchkey/auth-client';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import { inTransaction, withClient } from '@latchkey/service-kit/database';
 import t, { type Test } from 'tap';
 import { deleteAccount } from '#src/accounts/delete.js';
@@ -18,7 +19,6 @@ import {
   startService,
   until,
 } from './helper.js';
-import { readMailbox } from './mailbox.js';
 import { DEFAULTS, from, newAddress } from './throttled.js';
 
 const NEW_PASSWORD = 'brand new and 42 long';

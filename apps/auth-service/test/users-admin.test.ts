@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { readMailbox } from '@latchkey/auth-client/testing/service';
 import { transact, withClient } from '@latchkey/service-kit/database';
 import pg from 'pg';
 import t from 'tap';
@@ -12,7 +13,6 @@ import { SERVICE_ORIGIN } from '#src/events/recorder.js';
 import { addApp, challengeOf, complete, newCode, signInWithApp, signUpWithApp } from './authenticator-app.js';
 import { CLI, commandLine, environment } from './command-line.js';
 import { createDatabase, get, newCredentials, post, type Service, send, startService, until } from './helper.js';
-import { readMailbox } from './mailbox.js';
 
 const BCRYPT = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
 
@@ -165,6 +165,7 @@ t.test('an account is shown by its name or its id, without its hash', async t =>
     ...{ id: user.id, username: user.username, createdAt: user.createdAt, disabled: false, disabledAt: null },
     password: { scheme: 'bcrypt-hmac-sha384', cost: 5, secret: 'one', state: 'current' },
     factors: { totp: false, passkeys: 0, recoveryCodes: 0 },
+    failedAttempts: [],
   };
   const shown = await show(user.username.toUpperCase());
   t.match(shown, { ...own, sessions: 2, lastSignInAt: /Z$/ });
@@ -180,7 +181,10 @@ t.test('an account is shown by its name or its id, without its hash', async t =>
   const text = await latchkey(`users show ${user.username}`);
   t.match(text.stdout, new RegExp(`^id +${user.id}\nusername +${user.username}\n`));
   t.match(text.stdout, /\ndisabled +true\n/);
-  t.match(text.stdout, /\npassword +bcrypt-hmac-sha384, cost 5, secret "one": current\nfactors +none\n$/);
+  t.match(
+    text.stdout,
+    /\npassword +bcrypt-hmac-sha384, cost 5, secret "one": current\nfactors +none\nfailedAttempts +none\n$/,
+  );
   const [{ hash }] = (await service.sql('SELECT password_hash AS hash FROM auth.users WHERE id = $1', [user.id])).rows;
   t.notOk(text.stdout.includes(hash.slice(-53)) || JSON.stringify(shown).includes(hash.slice(-53)));
 
@@ -191,10 +195,14 @@ t.test('an account is shown by its name or its id, without its hash', async t =>
   await latchkey('users import -', rows.map(row => `${JSON.stringify(row)}\n`).join(''));
   t.match(
     (await latchkey('users show without')).stdout,
-    /\nsessions +0\nlastSignInAt\npassword +no password\nfactors +none\n$/,
+    /\nsessions +0\nlastSignInAt\npassword +no password\nfactors +none\nfailedAttempts +none\n$/,
   );
   t.equal((await show(user.id)).username, user.username, 'a username that looks like an id hides no account');
-  t.match(await latchkey('users show nobody'), { code: 1, stdout: '', stderr: /There is no account nobody\./ });
+  t.match(await latchkey('users show nobody'), {
+    code: 1,
+    stdout: '',
+    stderr: /There is no account nobody \(database/,
+  });
   const unknown = '00000000-0000-4000-8000-000000000001';
   t.match(await latchkey(`users show ${unknown}`), { code: 1, stdout: '', stderr: /There is no account 0000/ });
 });
@@ -274,7 +282,7 @@ t.test(
         shown += chunk;
       });
       const ended = once(child, 'close');
-      await until(async () => /Type the username to delete it: /.test(shown), 'the question');
+      await until(async () => /Type \S+ to delete it: /.test(shown), 'the question');
       child.stdin.write(text);
       const [code] = await ended;
       return { shown, code };
@@ -282,7 +290,7 @@ t.test(
     for (const text of ['y\n', `${another}\n`, '\n', '\x03', '\x04']) {
       const { shown, code } = await answer(text);
       t.match(shown, /The account helloworld \([0-9a-f-]{36}\) of 20.*Z has 0 live sessions\./);
-      t.match(shown, /This is not its username: nothing was deleted\./, JSON.stringify(text));
+      t.match(shown, /This is not \S+: nothing was deleted\./, JSON.stringify(text));
       t.equal(code, 1);
       t.same(await names(), [username, another]);
     }
@@ -334,7 +342,7 @@ t.test('an operator resets the factors of an owner who has lost them', async t =
   );
   const { token } = await signInWithApp(service, ada);
   const shown = await latchkey(`users show ${username}`);
-  t.match(shown.stdout, /\nfactors +authenticator app, 2 passkeys, 10 recovery codes\n$/);
+  t.match(shown.stdout, /\nfactors +authenticator app, 2 passkeys, 10 recovery codes\n/);
   t.same(JSON.parse((await latchkey(`users show ${email} --json`)).stdout).factors, {
     ...{ totp: true, passkeys: 2, recoveryCodes: 10 },
   });

@@ -3,7 +3,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commandLine, startLatchkey } from './command-line.js';
-import { FIREBASE, FOREIGN, PASSWORD } from './foreign-hashes.js';
+import { AUTH0, FIREBASE, FOREIGN, KEYCLOAK, PASSWORD } from './foreign-hashes.js';
 import { get, newCredentials, post, type Service, startService, until } from './helper.js';
 
 const BCRYPT = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
@@ -27,8 +27,9 @@ t.test('accounts of other software move in, sign in, and are upgraded by it', as
   t.match(imported, { code: 0, stderr: '' });
   t.match(JSON.parse(imported.stdout), { rows: rows.length, added: rows.length, rejected: 0, conflicts: 0 });
   for (const { username, passwordHash } of rows) {
+    const before = await hashOf(service, username);
     t.equal((await signIn(service, username, 'wrong password')).status, 401, passwordHash);
-    t.equal(await hashOf(service, username), passwordHash, 'a wrong password changes nothing');
+    t.equal(await hashOf(service, username), before, 'a wrong password changes nothing');
     t.equal((await signIn(service, username, PASSWORD)).status, 200, passwordHash);
     const upgraded = await hashOf(service, username);
     t.match(upgraded, /^\$bcrypt-hmac-sha384\$k=one\$2b\$05\$/);
@@ -54,6 +55,58 @@ t.test('Firebase accounts move in with the parameters of their project', async t
   t.equal((await signIn(service, 'firebase@example.com', 'wrong password')).status, 401);
   t.equal((await signIn(service, 'firebase@example.com', password)).status, 200);
   t.match(await hashOf(service, 'firebase@example.com'), /^\$bcrypt-hmac-sha384/);
+});
+
+t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t => {
+  const service = await startService(t, { bcryptCost: 5 });
+  const latchkey = commandLine(service);
+  const me = async (username: string, password: string) => (await signIn(service, username, password)).body.user;
+
+  t.match(await latchkey('users import - --from keycloak', toNdjson(KEYCLOAK)), { code: 0, stderr: '' });
+  for (const [i, { id, username }] of KEYCLOAK.entries()) {
+    const { status, body } = await signIn(service, username, PASSWORD);
+    t.equal(status, i === 1 ? 401 : 200, `${username} is ${i === 1 ? 'disabled' : 'enabled'}`);
+    if (i !== 1) t.match(body.user, { id, email: i === 0 ? 'keycloak-0@example.com' : null, createdAt: /^2024-05-06/ });
+  }
+  t.match(await me('keycloak-0@example.com', PASSWORD), { username: 'keycloak-0' }, 'a verified address signs in');
+  t.equal((await signIn(service, 'keycloak-2@example.com', PASSWORD)).status, 401, 'one that is not does not');
+
+  const bcrypt = (FOREIGN.find(([, hash]) => hash.startsWith('bcrypt$')) as [string, string])[1].slice(
+    'bcrypt$'.length,
+  );
+  const auth0 = toNdjson(AUTH0.map(row => ({ ...row, passwordHash: bcrypt })));
+  t.match(await latchkey('users import - --from auth0', auth0), { code: 0, stderr: '' });
+  t.match(await me('ada@example.com', PASSWORD), { username: 'ada@example.com', email: 'ada@example.com' });
+  t.match(await me('bea@example.com', PASSWORD), { username: 'bea@example.com', email: null });
+
+  const supabase = [
+    'instance_id,id,aud,email,encrypted_password,email_confirmed_at,created_at,banned_until,deleted_at',
+    `0,843f3935-9ccc-4c5f-9040-2d374bf61e9e,authenticated,eve@example.com,${bcrypt},2024-05-06 07:08:09+00,2024-05-06 07:08:09+00,,`,
+    `0,843f3935-9ccc-4c5f-9040-2d374bf61e9f,authenticated,fay@example.com,${bcrypt},,2024-05-06 07:08:09+00,9999-05-06 07:08:09+00,`,
+  ].join('\n');
+  t.match(await latchkey('users import - --format csv --from supabase', supabase), { code: 0, stderr: '' });
+  t.match(await me('eve@example.com', PASSWORD), {
+    ...{ id: '843f3935-9ccc-4c5f-9040-2d374bf61e9e', email: 'eve@example.com' },
+  });
+  t.equal((await signIn(service, 'fay@example.com', PASSWORD)).status, 401, 'who is banned stays so');
+
+  const [first] = KEYCLOAK as [(typeof KEYCLOAK)[number]];
+  const odd = (credentialData: string) => ({
+    ...first,
+    ...{ id: undefined, username: 'odd', credentials: [{ ...first.credentials[0], credentialData }] },
+  });
+  const mistakes = toNdjson([
+    odd('{"hashIterations":1,"algorithm":"sha512","additionalParameters":{}}'),
+    odd('{"hashIterations":900000000,"algorithm":"pbkdf2","additionalParameters":{}}'),
+    odd('not JSON'),
+    { ...first, id: '11111111-2222-4333-8444-666666666666', username: 'other' },
+  ]);
+  const { code, stderr } = await latchkey('users import - --from keycloak', mistakes);
+  t.equal(code, 1);
+  t.match(stderr, /Line 1 has a passwordHash that is of no form that is known here: it begins with \{sha512\}\./);
+  t.match(stderr, /Line 2 has .* takes longer than bcrypt of cost 14/);
+  t.match(stderr, /Line 3 has a passwordHash that is of no form/);
+  t.match(stderr, /Line 4 has the email of another account/);
 });
 
 t.test('rows that are not valid accounts are reported by line and reason, without their content', async t => {
@@ -90,7 +143,20 @@ t.test('rows that are not valid accounts are reported by line and reason, withou
     [user('ada', { createdAt: '2024-02-30T00:00:00Z' }), /has a createdAt that is not an RFC 3339 time/],
     [user('ada', { createdAt: 'soon' }), /has a createdAt that is not an RFC 3339 time/],
     [user('ada', { disabled: 'perhaps' }), /has a "disabled" that is neither/],
-    [user('ada', { email: 'ada@example.com' }), /has an unknown member: email/],
+    [user('ada', { email: 'ada' }), /has an email that is no e-mail address/],
+    [user('ada', { phone: '555' }), /has an unknown member: phone/],
+    [
+      user('ada', { passwordHash: `$6$salt$${'x'.repeat(86)}` }),
+      /is of no form that is known here: it begins with \$6\$\./,
+    ],
+    [user('ada', { passwordHash: '{noop}canary' }), /it begins with \{noop\}\./],
+    [user('ada', { passwordHash: '{pbkdf2}canary' }), /it begins with \{pbkdf2\}\./],
+    [user('ada', { passwordHash: 'scrypt$1000$salt$8$1$YWJjZGVmZ2hpamtsbW5vcA==' }), /is of no form/],
+    [user('ada', { passwordHash: '$scrypt$ln=20,r=8,p=1$c2FsdA$YWJjZGVmZ2hpamtsbW5vcA' }), /needs more than 128 MiB/],
+    [
+      user('ada', { passwordHash: '$bcrypt-sha256$2b,31$kW3YG9W9MjOo2U.tVhcDL.$5KJeqKfOtAaJN3zAObC1.NtimExwZQu' }),
+      /takes longer/,
+    ],
     [['ada', BCRYPT], /is not a JSON object/],
     [user('long', { passwordHash: 'a'.repeat(1_000_000) }), /is longer than 65536 bytes/],
     [user('fine.2', { passwordHash: null, disabled: true, createdAt: '2024-05-06 07:08:09.123456+02' }), undefined],

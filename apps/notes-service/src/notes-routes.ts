@@ -24,7 +24,7 @@ const NoteId = Type.Object({ id: Type.String({ pattern: UUID }) });
 export const notesRoutes: FastifyPluginAsyncTypebox = async app => {
   app.addHook('onRequest', app.authenticate);
 
-  const create = { body: Draft, response: { 201: Note, ...problemResponses(400, 401, 413, 415) } };
+  const create = { body: Draft, response: { 201: Note, ...problemResponses() } };
   app.post('/notes', { schema: create }, async (request, reply) => {
     const { text } = request.body;
     reply.status(201);
@@ -33,13 +33,13 @@ export const notesRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const list = {
     querystring: Page,
-    response: { 200: Type.Object({ notes: Type.Array(Note) }), ...problemResponses(400, 401) },
+    response: { 200: Type.Object({ notes: Type.Array(Note) }), ...problemResponses() },
   };
   app.get('/notes', { schema: list }, async request => {
     return { notes: await listNotes(app.pg, request.user.id, request.query.before) };
   });
 
-  const remove = { params: NoteId, response: { 204: Type.Null(), ...problemResponses(400, 401, 404) } };
+  const remove = { params: NoteId, response: { 204: Type.Null(), ...problemResponses(NoteNotFoundError) } };
   app.delete('/notes/:id', { schema: remove }, async (request, reply) => {
     if (!(await deleteNote(app.pg, request.user.id, request.params.id))) throw new NoteNotFoundError();
     return reply.status(204).send(null);

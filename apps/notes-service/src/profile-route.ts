@@ -24,7 +24,7 @@ function describeRefusal(cause: AuthProblemError): Error {
 export const profileRoute: FastifyPluginAsyncTypebox<WithConfig> = async (app, { config }) => {
   const auth = createAuthClient({ baseUrl: config.authUrl, timeoutMs: 3000 });
 
-  const schema = { response: { 200: Profile, ...problemResponses(401) } };
+  const schema = { response: { 200: Profile, ...problemResponses(AuthUnavailableError) } };
   app.get('/notes/profile', { schema, onRequest: app.authenticate }, async request => {
     const token = request.headers.authorization?.slice('Bearer '.length).trim() ?? '';
     const [user, noteCount] = await Promise.all([

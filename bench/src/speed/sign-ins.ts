@@ -1,8 +1,9 @@
+import type { SignedIn } from '@latchkey/auth-client';
 import bcrypt from 'bcrypt';
 import { HAS_LEDGER } from '../cpu.js';
 import { type LoadGenerator, peak } from '../load.js';
 import { median, progress, type Row, round } from '../report.js';
-import { clientOf, setStage, signUp } from '../stage.js';
+import { clientOf, forEach, setStage, signUp } from '../stage.js';
 import { type Cost, describeCosts, openLedger } from './ledger.js';
 
 // As many hashes at once as libuv's pool has threads, in the reference and in the service.
@@ -12,8 +13,10 @@ const WARM_UP_REFRESHES = 10_000;
 // Two hundred sign-ins at cost 10, in rounds of bcrypt.
 const WARM_UP_ROUNDS = 200 * 2 ** 10;
 const PASSWORD = 'open sesame 42';
+// The sessions of one account would become more than an account has.
+const ACCOUNTS = 16;
 
-/** Sign-ins of one account, and the raw hash beside them. */
+/** Sign-ins, and the raw hash beside them. */
 type SignIns = { signIns: Cost[]; hashes: { perSecond: number; cpuMs: number }[] };
 
 type Options = { cost: number; isThrottled: boolean; seconds: number; rounds: number };
@@ -29,9 +32,11 @@ export async function measureSignIns(generator: LoadGenerator, options: Options)
   try {
     const service = await stage.start();
     const ledger = await openLedger(stage.postgres.url, generator);
-    const { user, refreshToken } = await signUp(clientOf(service));
-    const credentials = { username: user.username, password: PASSWORD };
-    const load = { path: '/auth/sign-in', connections: IN_FLIGHT, bodies: [credentials] };
+    const accounts: SignedIn[] = [];
+    await forEach(ACCOUNTS, IN_FLIGHT, async () => void accounts.push(await signUp(clientOf(service))));
+    const bodies = accounts.map(({ user: { username } }) => ({ username, password: PASSWORD }));
+    const load = { path: '/auth/sign-in', connections: IN_FLIGHT, bodies };
+    const [{ refreshToken }] = accounts as [SignedIn];
     progress(`sign-ins of cost ${cost}, throttles ${isThrottled ? 'on' : 'off'}: warm-up`);
     const refresh = { path: '/auth/refresh', connections: 1, bodies: [{ refreshToken }], follows: 'refreshToken' };
     await ledger.warmUp(service, refresh, WARM_UP_REFRESHES);

@@ -29,7 +29,8 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
     const { token, user } = (await call(`${base}/auth/sign-in`, undefined, { method: 'POST', body: credentials })).body;
     t.same((await call(`${base}/auth/me`, token)).body, user);
     t.equal((await call(`${base}/.well-known/jwks.json`)).body.keys.length, 1);
-    t.equal((await call(`${base}/.well-known/oauth-authorization-server`)).body.issuer, authUrl);
+    for (const name of ['oauth-authorization-server', 'openid-configuration'])
+      t.equal((await call(`${base}/.well-known/${name}`)).body.issuer, authUrl, name);
     t.equal((await call(`${base}/oauth/token`, undefined, { method: 'POST' })).status, 400);
 
     const note = await call(`${base}/notes`, token, { method: 'POST', body: { text: 'through the gateway' } });
@@ -208,7 +209,8 @@ const stories: Record<string, (t: Test, gateway: Gateway, system: System) => Pro
       const head = `GET ${target} HTTP/1.1${CRLF}Host: gateway${CRLF}Authorization: Bearer ${token}${CRLF}`;
       const answer = await sendRaw(base, `${head}Connection: close${CRLF}${CRLF}`);
       const urls = auth.seen.map(({ url }) => url).filter(url => url !== '/auth/verify');
-      for (const url of urls) t.match(url, /^\/(auth\/|oauth\/|\.well-known\/(jwks\.json|oauth-|webauthn$))/, target);
+      for (const url of urls)
+        t.match(url, /^\/(auth\/|oauth\/|\.well-known\/(jwks\.json|oauth-|openid-configuration$|webauthn$))/, target);
       for (const { url } of notes.seen) t.match(url, /^\/notes(\/|\?|$)/, target);
       for (const url of urls) t.notMatch(url.split('?', 1)[0], /\/\/|\/\.\.?(\/|$)|%2e|%2f|%5c/i, `${target}: ${url}`);
       t.notMatch(answer, /swagger|openapi|process_cpu|"status":"ok"/, target);

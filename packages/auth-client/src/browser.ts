@@ -1,56 +1,15 @@
-export type {
-  AddedPasskey,
-  AddPasskeyRequest,
-  Credentials,
-  EmailState,
-  Factors,
-  ForgotPasswordRequest,
-  Passkey,
-  PasskeyAssertion,
-  PasskeyCreationOptions,
-  PasskeyOptionsRequest,
-  PasskeyRegistration,
-  PasskeyRequestOptions,
-  PasskeySignInRequest,
-  PasskeySignUpOptionsRequest,
-  PasskeySignUpRequest,
-  PasswordChange,
-  PendingEmail,
-  Problem,
-  ProblemCode,
-  ProblemItem,
-  RecoveryCodes,
-  RenamePasskeyRequest,
-  ResetPasswordRequest,
-  Revocations,
-  SecondFactor,
-  SecondFactorProof,
-  SecondFactorRequest,
-  ServiceToken,
-  Session,
-  SetEmailRequest,
-  SignedIn,
-  SignInRequest,
-  SignOutScope,
-  SignUpRequest,
-  StepUpProof,
-  TotpConfirmation,
-  TotpEnrolment,
-  User,
-  VerifyEmailRequest,
-} from '@latchkey/user-schema';
-export { type AuthClient, createAuthClient, type ServiceCredentials, type SignUpOptions } from './client.js';
-export {
-  type AuthClientError,
-  AuthProblemError,
-  type AuthTransportCode,
-  AuthTransportError,
-  isAuthClientError,
-  SecondFactorRequiredError,
-  SignedOutError,
-  SignUpPendingError,
-} from './errors.js';
-export type { AuthClientOptions, Fetch, RequestOptions } from './request-options.js';
-export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';
-export type { SessionLock, SessionStore, StoredSession } from './session-store.js';
-export { createUserSession, type UserSession, type UserSessionOptions } from './user-session.js';
+import { forServices } from './lib/for-services.js';
+import type { createServiceTokens as CreateServiceTokens } from './service-tokens.js';
+import type { createVerifier as CreateVerifier } from './verifier.js';
+
+// What browsers get of the package.
+export * from './shared.js';
+
+export const createServiceTokens: typeof CreateServiceTokens = forServices(
+  'createServiceTokens',
+  'It needs the secret of a client, which every visitor could read. Use createUserSession.',
+);
+export const createVerifier: typeof CreateVerifier = forServices(
+  'createVerifier',
+  'A page sends tokens, and the services that it calls verify them. Use createUserSession.',
+);

@@ -26,7 +26,10 @@ export interface AuthClient
     EmailMethods,
     FactorMethods,
     PasskeyMethods,
-    ServiceMethods {}
+    ServiceMethods {
+  /** URL of the auth-service, as given, without a slash at its end. */
+  readonly baseUrl: string;
+}
 
 /**
  * Creates a client of the auth-service.
@@ -41,6 +44,7 @@ export interface AuthClient
 export function createAuthClient(options: AuthClientOptions): AuthClient {
   const requests = createClientRequests(options);
   return {
+    baseUrl: String(options.baseUrl).replace(/\/+$/, ''),
     ...signUpMethods(requests),
     ...signInMethods(requests),
     ...sessionMethods(requests),

@@ -1,6 +1,6 @@
 export type { AccessTokenClaims, ServiceTokenClaims } from '@latchkey/user-schema';
-// What browsers get; the verifier is for services.
-export * from './browser.js';
+export { createServiceTokens, type ServiceTokens, type ServiceTokensOptions } from './service-tokens.js';
+export * from './shared.js';
 export { createVerifier, type Verifier, type VerifierOptions } from './verifier.js';
 export {
   type TokenRejectedCode,

@@ -18,8 +18,10 @@ import { SignUpPendingError } from './errors.js';
 import type { AuthenticationNeeded } from './lib/challenge.js';
 import { createKeptSession } from './lib/kept-session.js';
 import { createMemoryStore, createReliableStore } from './lib/reliable-store.js';
+import { createSessionChanges, type SessionListener } from './lib/session-changes.js';
+import { createSessionFetch, pageOrigin } from './lib/session-fetch.js';
 import { createStepUpOnce } from './lib/step-up-once.js';
-import { lockOfStore, queueOfStore } from './lib/store-lock.js';
+import { lockOfStore, nameOfStore, queueOfStore } from './lib/store-lock.js';
 import type { SessionLock, SessionStore } from './session-store.js';
 
 /** Options of {@link createUserSession}. */
@@ -52,6 +54,13 @@ export interface UserSessionOptions {
   onStepUp?: (needed: { acr?: string; maxAgeS?: number }) => Promise<StepUpProof | undefined> | StepUpProof | undefined;
   /** Called with the store's error when it fails to save; the session is then kept in memory. */
   onWarning?: (error: unknown) => void;
+  /**
+   * Origins of services that {@link UserSession.fetch} may send the token to, such as `https://api.example.com`, beside the page's
+   * own and that of the auth-service.
+   */
+  origins?: readonly string[];
+  /** Replaces the global `fetch` in {@link UserSession.fetch}. */
+  fetch?: typeof globalThis.fetch;
 }
 
 /**
@@ -140,6 +149,25 @@ export interface UserSession {
    */
   withToken<T>(request: (token: string) => Promise<T>): Promise<T>;
   /**
+   * As the global `fetch`, with the token of the session. A response 401 makes it refresh the session once, and send the request
+   * once more with the new token; one that needs a stronger or younger sign-in steps up as {@link UserSession.withToken} does. A
+   * request whose `init.body` is a stream is sent once.
+   *
+   * @throws SignedOutError when the user is not signed in, or the session has ended
+   * @throws TypeError when the origin is neither the page's, nor the auth-service's, nor one of `origins`: the token would be
+   *   sent to somebody else; and whenever `fetch` does
+   * @throws AuthProblemError of the step-up, such as `invalid_second_factor`
+   */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+  /**
+   * Calls a listener whenever another user is signed in, or nobody is any more: by this session, or by another tab on the same
+   * store (by a BroadcastChannel, which carries no tokens). Not called for a refresh, nor with the user of now: see
+   * {@link UserSession.user}.
+   *
+   * @returns what ends that
+   */
+  onChange(listener: SessionListener): () => void;
+  /**
    * Confirms an authenticator app, as {@link AuthClient.confirmTotp}, and refreshes: the next token has `acr` `aal2`.
    *
    * @returns ten recovery codes, to be shown once
@@ -187,9 +215,17 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
   const { store = createMemoryStore(), minValidityMs = 30_000, onSignedOut } = options;
   // No other tab can use the store in memory, so a lock across tabs would only delay them.
   const lock = options.lock ?? (options.store ? lockOfStore(store) : queueOfStore(store));
+  // In a microtask: an error that a callback throws is the application's, and must not fail the request.
+  const reliable = createReliableStore(store, error => queueMicrotask(() => options.onWarning?.(error)));
+  const changes = createSessionChanges({ load: reliable.load, channelName: options.store && nameOfStore(store) });
   const kept = createKeptSession({
-    // In a microtask: an error that a callback throws is the application's, and must not fail the request.
-    store: createReliableStore(store, error => queueMicrotask(() => options.onWarning?.(error))),
+    store: {
+      load: reliable.load,
+      async save(session) {
+        await reliable.save(session);
+        changes.saved(session);
+      },
+    },
     ...{ lock, minValidityMs, onSignedOut },
     refresh: refreshToken => client.refresh(refreshToken),
   });
@@ -202,9 +238,17 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
   };
   const withToken = createStepUpOnce({ token, stepUp: stepUpFor });
 
+  const origins = () => [new URL(client.baseUrl).origin, pageOrigin(), ...(options.origins ?? [])].filter(isGiven);
+  const sessionFetch = createSessionFetch({
+    ...{ token, withToken, origins, invalidate: kept.invalidate },
+    fetch: (input, init) => (options.fetch ?? globalThis.fetch)(input, init),
+  });
+
   return {
     token,
     withToken,
+    fetch: sessionFetch,
+    onChange: changes.subscribe,
     invalidate: kept.invalidate,
     user: async () => (await kept.load())?.user,
     signUp: async (account, options) => (await kept.start(() => client.signUp(account, options))).user,
@@ -227,3 +271,5 @@ export function createUserSession(client: AuthClient, options: UserSessionOption
     addPasskey: passkey => kept.change(token => client.addPasskey(token, passkey)),
   };
 }
+
+const isGiven = (origin: string | undefined) => origin !== undefined;

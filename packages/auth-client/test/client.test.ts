@@ -74,6 +74,16 @@ t.test('sends what the contract says', async t => {
   t.match(seen, { method: 'POST', url: '/prefix/auth/refresh', body: '{"refreshToken":"s.0.m"}' });
 });
 
+t.test('a service of the version before does not say the reason of a fault', async t => {
+  const errors = [{ pointer: '/username', detail: 'must match a pattern' }];
+  const body = { type: 'x', title: 'x', status: 400, detail: 'x', code: 'invalid_request', requestId: 'r1', errors };
+  const { baseUrl } = await peer(t, (_, response) => json(response, 400, body));
+  t.match(await failure(createAuthClient({ baseUrl }).signIn(credentials)), {
+    name: 'AuthProblemError',
+    problem: { errors },
+  });
+});
+
 t.test('rejects with the problem', async t => {
   const { baseUrl, requests } = await peer(t, (_, response) => problem(response, 401, 'invalid_credentials'));
   const error = await failure(createAuthClient({ baseUrl }).signIn(credentials));

@@ -1,15 +1,11 @@
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
 import t, { type Test } from 'tap';
-import {
-  createVerifier,
-  type Fetch,
-  type ServiceCredentials,
-  type Verifier,
-  type VerifierOptions,
-} from '#src/index.js';
+import { createVerifier, type ServiceCredentials, type Verifier, type VerifierOptions } from '#src/index.js';
 import { createTestIssuer, type TestIssuer } from '#src/testing/index.js';
 
 const sessionId = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
+
+type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 const now = () => Math.floor(Date.now() / 1000);

@@ -1,4 +1,5 @@
 export { BusyError } from './errors.js';
+export { ANY_LOCALHOST, isOriginAllowed } from './http/origins.js';
 export { explain } from './process/explain.js';
 export { provideDatabase } from './process/provide-database.js';
 export { type Prepared, runService } from './process/run-service.js';

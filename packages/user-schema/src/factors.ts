@@ -10,6 +10,7 @@ export const SecondFactor = Type.Unsafe<SecondFactor>(Type.String({ enum: [...SE
 /** A code of an authenticator app (RFC 6238): six digits. */
 export const TotpCode = Type.String({
   pattern: '^[0-9]{6}$',
+  'x-message': 'Six digits.',
   description: 'The six digits that the authenticator app shows; good for one use',
   examples: ['492039'],
 });
@@ -122,6 +123,7 @@ export const PasskeyName = Type.String({
   maxLength: 64,
   // No control characters, and no lone surrogates, which have no UTF-8 form.
   pattern: '^[^\\p{Cc}\\p{Surrogate}]*$',
+  'x-message': '1 to 64 characters, and no control characters.',
   examples: ['Ada’s laptop'],
 });
 export type PasskeyName = Static<typeof PasskeyName>;
@@ -177,7 +179,7 @@ export type TotpConfirmation = Static<typeof TotpConfirmation>;
 /** The body that adds a passkey. */
 export const AddPasskeyRequest = Type.Object(
   { response: PasskeyRegistration, name: Type.Optional(PasskeyName) },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'The passkey to add' },
 );
 export type AddPasskeyRequest = Static<typeof AddPasskeyRequest>;
 
@@ -213,6 +215,7 @@ export const SecondFactorRequest = Type.Unsafe<{ challenge: string } & SecondFac
       minProperties: 2,
       maxProperties: 2,
       description: '`challenge`, and one of `totp`, `recoveryCode` and `passkey`',
+      'x-message': 'Send challenge, and one of totp, recoveryCode and passkey.',
     },
   ),
 );
@@ -230,6 +233,7 @@ export const StepUpRequest = Type.Unsafe<StepUpProof>(
       minProperties: 1,
       maxProperties: 1,
       description: 'One of `password`, `totp`, `recoveryCode` and `passkey`',
+      'x-message': 'Send one of password, totp, recoveryCode and passkey.',
     },
   ),
 );
@@ -259,7 +263,7 @@ export type PasskeySignUpOptionsRequest = Static<typeof PasskeySignUpOptionsRequ
 /** The body of a sign-up with a passkey, without a password. The username is that of its options. */
 export const PasskeySignUpRequest = Type.Object(
   { response: PasskeyRegistration, name: Type.Optional(PasskeyName) },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'The passkey of the new account; the username is that of its options' },
 );
 export type PasskeySignUpRequest = Static<typeof PasskeySignUpRequest>;
 

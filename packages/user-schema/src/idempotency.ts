@@ -10,6 +10,7 @@ const BARE = String.raw`[!#-+\--:<-\[\]-~]{1,255}`;
  */
 export const IdempotencyKey = Type.String({
   pattern: `^(?:${QUOTED}|${BARE})$`,
+  'x-message': '1 to 255 visible ASCII characters, quoted or not.',
   description:
     'A value that nobody else would choose, such as a UUID, quoted or not; 1 to 255 visible ASCII characters. The same key with the same credentials gives the same account and session again, for 24 hours.',
   examples: ['"0b3f5a5e-2f0c-4a53-9d0f-6a1f5f6f2c1e"'],

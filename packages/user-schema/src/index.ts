@@ -1,5 +1,6 @@
 export * from './email.js';
 export * from './factors.js';
+export * from './faults.js';
 export * from './idempotency.js';
 export * from './oauth.js';
 export * from './problem.js';

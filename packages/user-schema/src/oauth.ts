@@ -1,5 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Problem } from './problem.js';
+import { REVOCATIONS_SCOPE } from './revocation.js';
+import { SIGNING_ALGORITHMS } from './token.js';
 
 // In place of HTTP Basic (RFC 6749 §2.3.1).
 const clientAuthentication = {
@@ -64,6 +66,50 @@ export const AuthorizationServerMetadata = Type.Object({
   revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
 });
 export type AuthorizationServerMetadata = Static<typeof AuthorizationServerMetadata>;
+
+/**
+ * What clients find at the path of OpenID Connect Discovery 1.0 §4: the metadata of RFC 8414, and how access tokens are signed. There are no
+ * ID tokens and no authorization endpoint.
+ */
+export const OpenIdConfiguration = Type.Composite([
+  AuthorizationServerMetadata,
+  Type.Object({
+    subject_types_supported: Type.Array(Type.String()),
+    id_token_signing_alg_values_supported: Type.Array(Type.String(), {
+      description: 'What access tokens may be signed with; clients look for it here',
+    }),
+  }),
+]);
+export type OpenIdConfiguration = Static<typeof OpenIdConfiguration>;
+
+const AUTHENTICATION = ['client_secret_basic', 'client_secret_post'];
+
+/** Makes the metadata of an issuer, whose URL its endpoints begin with. */
+export function metadataOf(issuer: string): AuthorizationServerMetadata {
+  return {
+    issuer,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    token_endpoint: `${issuer}/oauth/token`,
+    introspection_endpoint: `${issuer}/oauth/introspect`,
+    revocation_endpoint: `${issuer}/oauth/revoke`,
+    grant_types_supported: ['client_credentials'],
+    // RFC 8414 requires it, and forbids empty lists. There is no authorization endpoint, which would respond with nothing.
+    response_types_supported: ['none'],
+    scopes_supported: [REVOCATIONS_SCOPE],
+    token_endpoint_auth_methods_supported: AUTHENTICATION,
+    introspection_endpoint_auth_methods_supported: AUTHENTICATION,
+    revocation_endpoint_auth_methods_supported: AUTHENTICATION,
+  };
+}
+
+/** Makes the configuration of an issuer that clients ask for by OpenID Connect Discovery. */
+export function openIdConfigurationOf(issuer: string): OpenIdConfiguration {
+  return {
+    ...metadataOf(issuer),
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: [...SIGNING_ALGORITHMS],
+  };
+}
 
 /** An error response of the OAuth endpoints: an error of RFC 6749 §5.2 and a {@link Problem} in one. */
 export const OAuthProblem = Type.Composite([

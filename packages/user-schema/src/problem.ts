@@ -42,11 +42,34 @@ export const PROBLEM_CODES = [
 export type ProblemCode = (typeof PROBLEM_CODES)[number];
 export const ProblemCode = Type.Unsafe<ProblemCode>(Type.String({ enum: [...PROBLEM_CODES] }));
 
+/** Every `reason` of a {@link ProblemItem}. Reasons are stable; a later version may have more. */
+export const PROBLEM_REASONS = [
+  'required',
+  'unknown_member',
+  'type',
+  'too_short',
+  'too_long',
+  'pattern',
+  'not_allowed',
+  'too_few',
+  'too_many',
+  'common',
+  'contains_username',
+  'breached',
+  'invalid',
+] as const;
+
+/** Stable machine name of what is wrong with a member, one of {@link PROBLEM_REASONS}. */
+export type ProblemReason = (typeof PROBLEM_REASONS)[number];
+export const ProblemReason = Type.Unsafe<ProblemReason>(
+  Type.String({ enum: [...PROBLEM_REASONS], description: 'Stable machine name of what is wrong' }),
+);
+
 /** One fault of a request, as in the example of RFC 9457 §3. */
 export const ProblemItem = Type.Object({
-  pointer: Type.String({ description: 'JSON pointer (RFC 6901) into the part of the request that the detail names' }),
-  detail: Type.String(),
-  reason: Type.Optional(Type.String({ description: 'Stable machine name of the reason, where there are several' })),
+  pointer: Type.String({ description: 'JSON pointer (RFC 6901) into the part of the request that is wrong' }),
+  reason: ProblemReason,
+  detail: Type.String({ description: 'A sentence that a form can show beside the field' }),
 });
 export type ProblemItem = Static<typeof ProblemItem>;
 
@@ -58,7 +81,7 @@ export const Problem = Type.Object({
   detail: Type.String(),
   code: ProblemCode,
   requestId: Type.String(),
-  errors: Type.Optional(Type.Array(ProblemItem)),
+  errors: Type.Optional(Type.Array(ProblemItem, { description: 'What is wrong with the request, 10 at most' })),
   challenge: Type.Optional(
     Type.String({ description: 'With `second_factor_required`: identifies the sign-in that waits for it' }),
   ),

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { EmailAddress } from './email.js';
-import { Password } from './user.js';
+import { NewPassword } from './user.js';
 
 /**
  * The token of a link in a mail. Any string conforms: the service responds with `invalid_one_time_token` to each that it does
@@ -14,12 +14,15 @@ export const VerifyEmailRequest = Type.Object({ token: OneTimeToken }, { additio
 export type VerifyEmailRequest = Static<typeof VerifyEmailRequest>;
 
 /** The body of a request for a link that resets a forgotten password. */
-export const ForgotPasswordRequest = Type.Object({ email: EmailAddress }, { additionalProperties: false });
+export const ForgotPasswordRequest = Type.Object(
+  { email: EmailAddress },
+  { additionalProperties: false, description: 'The address that the account has verified' },
+);
 export type ForgotPasswordRequest = Static<typeof ForgotPasswordRequest>;
 
 /** The body of a password reset. */
 export const ResetPasswordRequest = Type.Object(
-  { token: OneTimeToken, newPassword: Password },
+  { token: OneTimeToken, newPassword: NewPassword },
   { additionalProperties: false },
 );
 export type ResetPasswordRequest = Static<typeof ResetPasswordRequest>;

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Password } from './user.js';
+import { NewPassword, Password } from './user.js';
 
 /** The body of a refresh; each refresh token is good for one. */
 export const RefreshRequest = Type.Object(
@@ -18,7 +18,7 @@ export type SignOutRequest = Static<typeof SignOutRequest>;
 
 /** The body of a password change. Without `currentPassword` it sets the first password of an account that has none. */
 export const PasswordChange = Type.Object(
-  { currentPassword: Type.Optional(Password), newPassword: Password },
+  { currentPassword: Type.Optional(Password), newPassword: NewPassword },
   { additionalProperties: false },
 );
 export type PasswordChange = Static<typeof PasswordChange>;
@@ -37,17 +37,24 @@ export type Session = Static<typeof Session>;
 /** The pattern of a UUID (RFC 9562 §4) as PostgreSQL accepts it. The JSON schema format `uuid` also accepts URNs. */
 export const UUID_PATTERN = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 
+/** The parameters of a path that names one thing by its id. */
+export const IdParams = Type.Object({ id: Type.String({ pattern: UUID_PATTERN, 'x-message': 'A UUID.' }) });
+export type IdParams = Static<typeof IdParams>;
+
 /** The largest number of sessions on a page of the list. */
 export const MAX_SESSIONS_PAGE = 100;
 
 /** The query of a request for a page of the list of sessions. */
 export const SessionsQuery = Type.Object(
   {
-    after: Type.Optional(Type.String({ pattern: UUID_PATTERN, description: 'The `next` of the page before' })),
+    after: Type.Optional(
+      Type.String({ pattern: UUID_PATTERN, 'x-message': 'A UUID.', description: 'The `next` of the page before' }),
+    ),
     // A string, because query parameters are strings and Ajv does not coerce types.
     limit: Type.Optional(
       Type.String({
         pattern: '^([1-9]\\d?|100)$',
+        'x-message': `A number from 1 to ${MAX_SESSIONS_PAGE}.`,
         description: `Size of the page, 1 to ${MAX_SESSIONS_PAGE}, which is the default`,
       }),
     ),

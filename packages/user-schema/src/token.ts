@@ -53,7 +53,11 @@ export const VerifyQuery = Type.Object(
     acr: Type.Optional(Type.Unsafe<Acr>(Type.String({ enum: [...ACRS], description: 'The least `acr` of the token' }))),
     // A string, because query parameters are strings and Ajv does not coerce types.
     max_age: Type.Optional(
-      Type.String({ pattern: '^[0-9]{1,9}$', description: 'How long ago the user may have signed in, in seconds' }),
+      Type.String({
+        pattern: '^[0-9]{1,9}$',
+        'x-message': 'A number of seconds.',
+        description: 'How long ago the user may have signed in, in seconds',
+      }),
     ),
   },
   { additionalProperties: false },

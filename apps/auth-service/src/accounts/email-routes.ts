@@ -4,7 +4,6 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { EmailState, SetEmailRequest, VerifyEmailRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { isMailAddress } from '../config/mail-address.js';
 import type { MailSettings } from '../config/sections/mail.js';
 import { lockAccount, removeAddress, setAddress } from '../credentials/addresses.js';
 import { foldName } from '../credentials/identifiers.js';
@@ -13,7 +12,13 @@ import { findPendingEmail, useToken, type ValidToken } from '../credentials/one-
 import { parseToken } from '../credentials/one-time-tokens/token.js';
 import { logEvents, type Origin, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
-import { EmailTakenError, InvalidOneTimeTokenError, InvalidRequestError } from '../http/errors.js';
+import {
+  EmailTakenError,
+  InsufficientAuthenticationError,
+  InvalidOneTimeTokenError,
+  TooManyRequestsError,
+  UsernameTakenError,
+} from '../http/errors.js';
 import { tooManyMails } from '../throttles/index.js';
 import { confirmSignUp } from './sign-up-by-email.js';
 import { mailVerification } from './verification.js';
@@ -26,8 +31,9 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
 
   const read = {
     ...common,
+    operationId: 'getEmail',
     summary: 'The e-mail address, and the one that is not verified yet',
-    response: { 200: EmailState, ...problemResponses(401, 503) },
+    response: { 200: EmailState, ...problemResponses(InsufficientAuthenticationError) },
   };
   app.get('/auth/email', { ...signedIn, schema: read }, async ({ account }) => {
     return { email: account.email, pending: (await findPendingEmail(app.pg, account.id)) ?? null };
@@ -35,17 +41,17 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
 
   const set = {
     ...common,
+    operationId: 'setEmail',
     summary: 'Set another e-mail address: it counts once its link has been used',
     body: SetEmailRequest,
     response: {
       202: empty('A link is mailed to the address'),
-      ...problemResponses(400, 401, 413, 415, 429, 503),
+      ...problemResponses(InsufficientAuthenticationError, TooManyRequestsError),
     },
   };
   if (app.mail.isAvailable) {
     app.put('/auth/email', { ...fresh, schema: set }, async (request, reply) => {
       const { account, body } = request;
-      if (!isMailAddress(body.email)) throw new InvalidRequestError('/email is not an e-mail address.');
       // Of the account too: otherwise one caller could mail to any number of addresses.
       const isAllowed =
         (await app.throttles.takeMail('change', account.id)) && (await app.throttles.takeMail('verify', body.email));
@@ -67,8 +73,12 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
 
   const remove = {
     ...common,
+    operationId: 'removeEmail',
     summary: 'Remove the e-mail address',
-    response: { 204: Type.Null({ description: 'The account has no address' }), ...problemResponses(401, 503) },
+    response: {
+      204: Type.Null({ description: 'The account has no address' }),
+      ...problemResponses(InsufficientAuthenticationError),
+    },
   };
   app.delete('/auth/email', { ...fresh, schema: remove }, async (request, reply) => {
     const { account } = request;
@@ -88,12 +98,13 @@ export const emailRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }> = 
 
   const verify = {
     tags: ['auth'],
+    operationId: 'verifyEmail',
     summary: 'Verify an e-mail address by the token of a link',
     description: 'The link of a sign-up by mail is used here too: then the account exists, and its owner may sign in.',
     body: VerifyEmailRequest,
     response: {
       204: Type.Null({ description: 'The address is verified' }),
-      ...problemResponses(400, 409, 413, 415, 429, 503),
+      ...problemResponses(EmailTakenError, InvalidOneTimeTokenError, TooManyRequestsError, UsernameTakenError),
     },
   };
   app.post('/auth/email/verify', { config: { audience }, schema: verify }, async (request, reply) => {

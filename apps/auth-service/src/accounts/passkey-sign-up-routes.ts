@@ -16,7 +16,13 @@ import { checkRegistration } from '../credentials/passkeys/registration.js';
 import type { RelyingParty } from '../credentials/passkeys/relying-party.js';
 import { newHandle } from '../credentials/passkeys/user-handle.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { PasskeySignUpClosedError, SignUpClosedError, UsernameTakenError } from '../http/errors.js';
+import {
+  PasskeyRejectedError,
+  PasskeySignUpClosedError,
+  SignUpClosedError,
+  TooManyRequestsError,
+  UsernameTakenError,
+} from '../http/errors.js';
 import type { SessionLimits } from '../sessions/start.js';
 import { signUpWithPasskey } from './passkey-sign-up.js';
 import { checkSignUpAddress, mailVerification } from './verification.js';
@@ -34,10 +40,11 @@ export const passkeySignUpRoutes: FastifyPluginAsyncTypebox<{
 
   const options = {
     tags: ['auth'],
+    operationId: 'createPasskeySignUpOptions',
     summary: 'Options for the passkey of a new account, for `navigator.credentials.create()`; good for 5 minutes',
     description: 'Reserves nothing: whether the username is taken is found by the sign-up.',
     body: PasskeySignUpOptionsRequest,
-    response: { 200: PasskeyCreationOptions, ...problemResponses(400, 403, 413, 415) },
+    response: { 200: PasskeyCreationOptions, ...problemResponses(SignUpClosedError) },
   };
   const audience = 'browsers' as const;
   app.post('/auth/sign-up/passkey/options', { config: { audience }, schema: options }, async ({ body }) => {
@@ -52,9 +59,13 @@ export const passkeySignUpRoutes: FastifyPluginAsyncTypebox<{
 
   const signUp = {
     tags: ['auth'],
+    operationId: 'signUpWithPasskey',
     summary: 'Sign up with a passkey, without a password',
     body: PasskeySignUpRequest,
-    response: { 201: SignedIn, ...problemResponses(400, 403, 409, 413, 415, 429, 503) },
+    response: {
+      201: SignedIn,
+      ...problemResponses(PasskeyRejectedError, SignUpClosedError, TooManyRequestsError, UsernameTakenError),
+    },
   };
   app.post('/auth/sign-up/passkey', { config: { audience }, schema: signUp }, async (request, reply) => {
     assertOpen();

@@ -11,8 +11,11 @@ import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { empty } from '../http/empty.js';
 import {
   IdempotencyKeyReusedError,
-  InvalidRequestError,
+  invalidMember,
+  PasswordRejectedError,
+  SecondFactorRequiredError,
   SignUpClosedError,
+  TooManyRequestsError,
   UsernameTakenError,
 } from '../http/errors.js';
 import { AMR } from '../sessions/factors.js';
@@ -28,6 +31,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
 }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
+    operationId: 'signUp',
     summary: 'Sign up',
     description:
       'With an `Idempotency-Key` the call may be repeated when its response was lost, for 24 hours: the same username and password are then answered 201 with the same account, and with the same session and refresh token unless that session has been refreshed or has ended, when a new one begins. Another password is answered 422. Another username makes it another key.',
@@ -36,7 +40,14 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
     response: {
       201: SignedIn,
       202: empty('With `SIGN_UP=email`: a mail is sent, and its link makes the account'),
-      ...problemResponses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+      ...problemResponses(
+        IdempotencyKeyReusedError,
+        PasswordRejectedError,
+        SecondFactorRequiredError,
+        SignUpClosedError,
+        TooManyRequestsError,
+        UsernameTakenError,
+      ),
     },
   };
   const preHandler = app.admitHash(({ body }) => (body as SignUpRequest).username);
@@ -113,7 +124,7 @@ export const signUpRoute: FastifyPluginAsyncTypebox<{
       });
     if (config.signUp === 'email') {
       if (email === undefined)
-        throw new InvalidRequestError('/email is required: the account is made by a link in a mail.');
+        throw invalidMember('/email', 'required', 'This is required: a link in a mail makes the account.');
       await signUpByEmail(email);
       return reply.status(202).send(undefined);
     }

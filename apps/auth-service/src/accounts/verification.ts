@@ -1,10 +1,7 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { FastifyInstance } from 'fastify';
-import { isMailAddress } from '../config/mail-address.js';
 import { makeToken } from '../credentials/one-time-tokens/stored-tokens.js';
-import { InvalidRequestError } from '../http/errors.js';
-
-const NO_ADDRESS = '/email is not an e-mail address, or this service sends no mails.';
+import { invalidMember } from '../http/errors.js';
 
 /**
  * Checks whether a link can be mailed to the address of a sign-up, when it has one.
@@ -12,7 +9,9 @@ const NO_ADDRESS = '/email is not an e-mail address, or this service sends no ma
  * @throws InvalidRequestError
  */
 export function checkSignUpAddress({ mail }: Pick<FastifyInstance, 'mail'>, email: string | undefined): void {
-  if (email !== undefined && !(mail.isAvailable && isMailAddress(email))) throw new InvalidRequestError(NO_ADDRESS);
+  if (email !== undefined && !mail.isAvailable) {
+    throw invalidMember('/email', 'not_allowed', 'This service sends no mails.');
+  }
 }
 
 /** The link that verifies an address with a token. */

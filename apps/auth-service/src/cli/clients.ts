@@ -11,7 +11,10 @@ import {
   setClientDisabled,
 } from '../clients/stored-clients.js';
 import { newClientSecret } from '../config/secrets.js';
-import { withDatabase } from './database.js';
+import { deleteCommand } from './clients/delete-command.js';
+import { assertScopes, collect } from './clients/scope.js';
+import { scopesCommand } from './clients/scopes-command.js';
+import { MissingError, withDatabase } from './database.js';
 import { wholeSeconds } from './keys.js';
 import { printRows, writeOut } from './output.js';
 
@@ -20,8 +23,6 @@ type Secret = { secretFile?: string };
 
 const DAY_S = 86_400;
 const CLIENT_ID = /^[A-Za-z0-9._-]{1,64}$/;
-// RFC 6749 §3.3
-const SCOPE = /^[\x21\x23-\x5B\x5D-\x7E]{1,128}$/;
 const MIN_SECRET_LENGTH = 32;
 
 /** `latchkey clients …` */
@@ -53,11 +54,7 @@ export function clientCommands(): Command {
     .option('--json', 'print JSON')
     .action(async (id: string, options: Json & Secret & { scope: string[]; ifMissing: boolean }) => {
       if (!CLIENT_ID.test(id)) throw new Error('A client id has 1 to 64 characters of A-Z a-z 0-9 . _ -.');
-      const bad = options.scope.find(scope => !SCOPE.test(scope));
-      if (bad !== undefined)
-        throw new Error(
-          `"${bad}" is not a scope (RFC 6749 §3.3): use ASCII characters without spaces, quotes and backslashes.`,
-        );
+      assertScopes(options.scope);
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };
       await withDatabase(async ({ db, origin }) => {
@@ -88,7 +85,7 @@ export function clientCommands(): Command {
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), graceS: options.grace };
       await withDatabase(async ({ db, origin }) => {
-        if (!(await replaceClientSecret(db, client, origin))) throw new Error(`There is no client ${id}.`);
+        if (!(await replaceClientSecret(db, client, origin))) throw new MissingError(`There is no client ${id}.`);
         await printSecret(id, secret, options);
       });
     });
@@ -104,17 +101,13 @@ export function clientCommands(): Command {
       .option('--json', 'print JSON')
       .action(async (id: string, { json }: Json) => {
         const changed = await withDatabase(({ db, origin }) => setClientDisabled(db, { id, disabled }, origin));
-        if (changed === undefined) throw new Error(`There is no client ${id}.`);
+        if (changed === undefined) throw new MissingError(`There is no client ${id}.`);
         if (json) console.log(JSON.stringify({ clientId: id, disabled, changed }, null, 2));
         else console.error(`The client ${id} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
       });
   }
 
-  return clients;
-}
-
-function collect(scope: string, before: string[]): string[] {
-  return [...before, scope];
+  return clients.addCommand(scopesCommand()).addCommand(deleteCommand());
 }
 
 async function secretFor({ secretFile }: Secret): Promise<string> {

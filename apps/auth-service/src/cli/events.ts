@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { findPassword } from '../credentials/password/stored-passwords.js';
 import { listEvents } from '../events/trail.js';
-import { withDatabase } from './database.js';
+import { MissingError, withDatabase } from './database.js';
 import { printRows } from './output.js';
 
 const MAX_LIMIT = 10_000;
@@ -16,7 +16,7 @@ export function eventsCommand(): Command {
     .action(({ json, user, limit }: { json?: boolean; user?: string; limit: number }) =>
       withDatabase(async ({ db }) => {
         const account = user === undefined ? undefined : await findPassword(db, user);
-        if (user !== undefined && !account) throw new Error(`There is no account ${user}.`);
+        if (user !== undefined && !account) throw new MissingError(`There is no account ${user}.`);
         const events = await listEvents(db, { accountId: account?.id, limit });
         printRows(events, { ...(json && { json }), empty: 'There are no events.' });
       }),

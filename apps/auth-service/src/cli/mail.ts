@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { isMailAddress } from '../config/mail-address.js';
 import { isUuid } from '../database/uuid.js';
 import { listMails, queueMail, retryMails } from '../mail/queue.js';
-import { withDatabase } from './database.js';
+import { MissingError, withDatabase } from './database.js';
 import { parseLimit } from './events.js';
 import { printRows } from './output.js';
 
@@ -35,7 +35,7 @@ export function mailCommands(): Command {
     .action(async (id: string | undefined, { all, json }: Json & { all: boolean }) => {
       if ((id === undefined) !== all) throw new Error('Name a mail, or give --all.');
       const retried = await withDatabase(({ db, origin }) => retryMails(db, id, origin));
-      if (id !== undefined && retried === 0) throw new Error(`There is no mail ${id}: it was sent, or deleted.`);
+      if (id !== undefined && retried === 0) throw new MissingError(`There is no mail ${id}: it was sent, or deleted.`);
       if (json) console.log(JSON.stringify({ retried }, null, 2));
       else console.error(`${retried} ${retried === 1 ? 'mail is' : 'mails are'} due now.`);
     });

@@ -10,14 +10,16 @@ import { renameCommand } from './users/rename-command.js';
 import { resetFactorsCommand } from './users/reset-factors-command.js';
 import { resetLinkCommand } from './users/reset-link-command.js';
 import { showCommand } from './users/show-command.js';
+import { unlockCommand } from './users/unlock-command.js';
 
 /** `latchkey users …` */
 export function userCommands(): Command {
   return new Command('users')
-    .description('list, show, invite, let back in, rename, disable, enable, delete, import and export accounts')
+    .description('list, show, invite, unlock, let back in, rename, disable, enable, delete, import and export accounts')
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(inviteCommand())
+    .addCommand(unlockCommand())
     .addCommand(resetLinkCommand())
     .addCommand(resetFactorsCommand())
     .addCommand(removeEmailCommand())

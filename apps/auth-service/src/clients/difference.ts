@@ -1,4 +1,3 @@
-import pg from 'pg';
 import { isClientSecret } from './secret.js';
 import type { StoredClient } from './stored-clients.js';
 
@@ -12,10 +11,11 @@ export function findDifferences(known: StoredClient, { id, secret, scopes }: Wan
     differences.push(`It has another secret. Give it this one with: latchkey clients rotate ${id} --secret-file FILE`);
   }
   if (scopes !== undefined && sorted(scopes) !== sorted(known.scopes)) {
-    const array = `ARRAY[${scopes.map(scope => pg.escapeLiteral(scope)).join(', ')}]::text[]`;
+    const add = scopes.filter(scope => !known.scopes.includes(scope)).map(scope => ` --add ${scope}`);
+    const remove = known.scopes.filter(scope => !scopes.includes(scope)).map(scope => ` --remove ${scope}`);
     differences.push(
-      `It has the scopes "${known.scopes.join(' ')}", not "${scopes.join(' ')}". Give it these with SQL: ` +
-        `UPDATE auth.clients SET scopes = ${array} WHERE id = ${pg.escapeLiteral(id)}`,
+      `It has the scopes "${known.scopes.join(' ')}", not "${scopes.join(' ')}". Give it these with: ` +
+        `latchkey clients scopes ${id}${[...add, ...remove].join('')}`,
     );
   }
   return differences;

@@ -1,6 +1,12 @@
 import formbody from '@fastify/formbody';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { describeError, type RequestError, toProblem } from '@latchkey/service-kit/http';
+import {
+  describeError,
+  type ProblemFormat,
+  problemResponsesAs,
+  type RequestError,
+  toProblem,
+} from '@latchkey/service-kit/http';
 import { Introspection, OAuthProblem, ServiceToken, TokenQuery, TokenRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { HttpSettings } from '../config/sections/http.js';
@@ -19,6 +25,18 @@ import { createTokenInspector } from './token-inspector.js';
 
 const Revoked = Type.Unsafe<undefined>({ type: 'null', description: 'Empty: the token is not valid any more' });
 
+const WRONG_TYPE = 'Send the body as Content-Type: application/x-www-form-urlencoded.';
+
+/** Problems as errors of RFC 6749 §5.2. */
+const OAUTH_FORMAT: ProblemFormat = {
+  contentType: 'application/json',
+  schema: OAuthProblem,
+  toBody(described, requestId): OAuthProblem {
+    const detail = described.status === 415 ? WRONG_TYPE : described.detail;
+    return { ...toProblem({ ...described, detail }, requestId), error: described.code, error_description: detail };
+  },
+};
+
 /** What OAuth calls for services, with forms and errors as in RFC 6749. */
 export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & TokenSettings }> = async (
   app,
@@ -29,13 +47,10 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
 
   app.setErrorHandler<RequestError>((error, request, reply) => {
     const described = describeError(error);
-    if (described.status === 415)
-      described.detail = 'Send the body as Content-Type: application/x-www-form-urlencoded.';
     if (error instanceof InvalidClientError) request.log.info({ event: 'client_refused' }, 'client_refused');
     if (described.status >= 500) request.log.error({ err: error }, described.code);
-    const problem = toProblem(described, request.id);
-    const body: OAuthProblem = { ...problem, error: described.code, error_description: described.detail };
-    return reply.status(described.status).headers(described.headers).type('application/json').send(body);
+    const body = OAUTH_FORMAT.toBody(described, request.id);
+    return reply.status(described.status).headers(described.headers).type(OAUTH_FORMAT.contentType).send(body);
   });
   app.addHook('onRequest', async (_request, reply) => {
     // RFC 6749 §5.1 wants it beside `Cache-Control: no-store`.
@@ -43,14 +58,14 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
   });
 
   const common = { tags: ['services'], security: [{ client: [] }], consumes: ['application/x-www-form-urlencoded'] };
-  const errors = { 400: OAuthProblem, 401: OAuthProblem, '4xx': OAuthProblem, '5xx': OAuthProblem };
   const inspector = createTokenInspector(app, config);
 
   const token = {
     ...common,
+    operationId: 'issueServiceToken',
     summary: 'Get an access token for a service (RFC 6749 §4.4)',
     body: TokenRequest,
-    response: { 200: ServiceToken, ...errors },
+    response: { 200: ServiceToken, ...problemResponsesAs(OAUTH_FORMAT, InvalidScopeError, UnsupportedGrantTypeError) },
   };
   app.post('/oauth/token', { config: { audience: 'services' }, schema: token }, async request => {
     const client = await authenticateClient(app.pg, request.headers.authorization, request.body);
@@ -72,9 +87,10 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
 
   const introspect = {
     ...common,
+    operationId: 'introspectToken',
     summary: 'Describe a token, and say whether it is valid (RFC 7662)',
     body: TokenQuery,
-    response: { 200: Introspection, ...errors },
+    response: { 200: Introspection, ...problemResponsesAs(OAUTH_FORMAT) },
   };
   app.post('/oauth/introspect', { config: { audience: 'services' }, schema: introspect }, async request => {
     await authenticateClient(app.pg, request.headers.authorization, request.body);
@@ -83,9 +99,10 @@ export const oauthRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings & Tok
 
   const revoke = {
     ...common,
+    operationId: 'revokeToken',
     summary: 'End the session of a token (RFC 7009)',
     body: TokenQuery,
-    response: { 200: Revoked, ...errors },
+    response: { 200: Revoked, ...problemResponsesAs(OAUTH_FORMAT, UnsupportedTokenTypeError) },
   };
   app.post('/oauth/revoke', { config: { audience: 'services' }, schema: revoke }, async (request, reply) => {
     const { id: clientId } = await authenticateClient(app.pg, request.headers.authorization, request.body);

@@ -84,3 +84,34 @@ export async function setClientDisabled(
   const [row] = await (disabled ? DISABLE : ENABLE)(db, { id, origin: originValue(origin) });
   return row?.changed;
 }
+
+const SET_SCOPES = statement<{ id: string }, { id: string; scopes: string[]; origin: string }>(`
+  WITH c AS (
+    UPDATE auth.clients SET scopes = $scopes WHERE id = $id RETURNING *
+  ), ${recorded({
+    event: 'client_scopes_changed',
+    from: 'c',
+    client: 'c.id',
+    details: `jsonb_build_object('scopes', c.scopes)`,
+  })}
+  SELECT id FROM c`);
+
+/** Gives a client other scopes; `false` when there is no such client. */
+export async function setClientScopes(
+  db: Queryable,
+  client: { id: string; scopes: string[] },
+  origin: Origin,
+): Promise<boolean> {
+  return (await SET_SCOPES(db, { ...client, origin: originValue(origin) })).length > 0;
+}
+
+const DELETE = statement<{ id: string }, { id: string; origin: string }>(`
+  WITH c AS (
+    DELETE FROM auth.clients WHERE id = $id RETURNING *
+  ), ${recorded({ event: 'client_deleted', from: 'c', client: 'c.id' })}
+  SELECT id FROM c`);
+
+/** Deletes a client; `false` when there is no such client. */
+export async function deleteClient(db: Queryable, id: string, origin: Origin): Promise<boolean> {
+  return (await DELETE(db, { id, origin: originValue(origin) })).length > 0;
+}

@@ -17,9 +17,10 @@ const FIND = statement<Factors, { accountId: string }>(`
 export const factorsRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['auth'],
+    operationId: 'listFactors',
     summary: 'What proves the account: password, authenticator app, recovery codes, passkeys',
     security: [{ bearer: [] }],
-    response: { 200: Factors, ...problemResponses(401, 503) },
+    response: { 200: Factors, ...problemResponses() },
   };
   const options = {
     config: { audience: 'browsers' as const },

@@ -17,10 +17,10 @@ export default fp<{ config: DatabaseSettings }>(
     pool.on('connect', () => app.count('latchkey_database_connections_opened_total'));
     pool.on('remove', () => app.count('latchkey_database_connections_closed_total'));
     pool.on('error', () => app.count('latchkey_database_connections_lost_total'));
-    app.gauge('latchkey_database_pool_connections', 'Database connections of the pool', () => pool.totalCount);
-    app.gauge('latchkey_database_pool_idle_connections', 'Those of them that nobody uses', () => pool.idleCount);
-    app.gauge('latchkey_database_pool_max_connections', 'As many as there may be', () => pool.options.max);
-    app.gauge('latchkey_database_pool_waiting', 'Callers that wait for a database connection', () => pool.waitingCount);
+    app.gauge('latchkey_database_pool_connections', () => pool.totalCount);
+    app.gauge('latchkey_database_pool_idle_connections', () => pool.idleCount);
+    app.gauge('latchkey_database_pool_max_connections', () => pool.options.max);
+    app.gauge('latchkey_database_pool_waiting', () => pool.waitingCount);
   },
   { name: 'pool', dependencies: ['metrics'] },
 );

@@ -44,11 +44,14 @@ export type EventDetails = {
   client_created: { scopes: string[] };
   client_secret_rotated: null;
   client_disabled: null;
+  client_deleted: null;
+  client_scopes_changed: { scopes: string[] };
   client_enabled: null;
   user_disabled: { ended: number };
   user_enabled: null;
   user_renamed: null;
   user_deleted: { ended: number };
+  user_unlocked: { counters: number };
   /** The error has codes of the mail server, and no address. */
   mail_given_up: { mailId: string; template: string; attempts: number; error: string };
   mail_retried: { mails: number };

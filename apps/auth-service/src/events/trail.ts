@@ -58,3 +58,16 @@ export async function deleteOldEvents(db: Queryable, days: number, batch: number
   );
   return rowCount ?? 0;
 }
+
+const MOST_ADDRESSES = 1000;
+
+const FAILED_FROM = statement<{ address: string }, { accountId: string }>(`
+  SELECT host(address) AS address FROM auth.audit_events
+  WHERE place = $accountId AND event IN ('sign_in_failed', 'step_up_failed', 'password_change_failed') AND address IS NOT NULL
+    AND happened_at > now() - interval '31 days'
+  GROUP BY address ORDER BY max(happened_at) DESC LIMIT ${MOST_ADDRESSES}`);
+
+/** Lists the addresses from which attempts at an account have failed in the last month, the latest first. */
+export async function listFailedAddresses(db: Queryable, accountId: string): Promise<string[]> {
+  return (await FAILED_FROM(db, { accountId })).map(({ address }) => address);
+}

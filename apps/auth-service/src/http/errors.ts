@@ -1,6 +1,6 @@
 import { createError } from '@fastify/error';
 import { BusyError } from '@latchkey/service-kit';
-import type { ProblemCode } from '@latchkey/user-schema';
+import type { ProblemCode, ProblemReason } from '@latchkey/user-schema';
 
 /**
  * `instanceof` compares the codes of these errors, so an error that code looks for needs a code of its own. Those of 5xx
@@ -92,3 +92,13 @@ export const UnsupportedTokenTypeError = define(
   400,
 );
 export const UsernameTakenError = define('username_taken', 'That username is taken.', 409);
+
+/**
+ * The error of a member that the schema lets pass and the route does not.
+ *
+ * @param detail a sentence that a form can show
+ */
+export function invalidMember(pointer: string, reason: ProblemReason, detail: string, part = 'body'): Error {
+  const error = new InvalidRequestError(`${part}${pointer.replaceAll('/', '.')}: ${detail}`);
+  return Object.assign(error, { errors: [{ pointer, reason, detail }] });
+}

@@ -29,19 +29,9 @@ export default fp<{ config: KeySettings & HttpSettings }>(
       return false;
     });
     const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
-    app.gauge('latchkey_signing_key_age_seconds', 'How long the active signing key has signed', () =>
-      seconds(ring.state().activeForMs),
-    );
-    app.gauge(
-      'latchkey_signing_key_next_seconds',
-      'Time until the next signing key takes over, when one is planned',
-      () => seconds(ring.state().nextInMs),
-    );
-    app.gauge(
-      'latchkey_signing_keys_unopened',
-      'Published signing keys that AUTH_SECRETS does not open',
-      () => ring.state().unopened,
-    );
+    app.gauge('latchkey_signing_key_age_seconds', () => seconds(ring.state().activeForMs));
+    app.gauge('latchkey_signing_key_next_seconds', () => seconds(ring.state().nextInMs));
+    app.gauge('latchkey_signing_keys_unopened', () => ring.state().unopened);
     await app.register(wellKnownRoutes, { config });
   },
   { name: 'keys', dependencies: ['database'] },

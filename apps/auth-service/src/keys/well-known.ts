@@ -1,5 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { AuthorizationServerMetadata, Jwks, REVOCATIONS_SCOPE } from '@latchkey/user-schema';
+import {
+  AuthorizationServerMetadata,
+  Jwks,
+  metadataOf,
+  OpenIdConfiguration,
+  openIdConfigurationOf,
+} from '@latchkey/user-schema';
 import type { HttpSettings } from '../config/sections/http.js';
 import { JWKS_MAX_AGE_S } from './rotation.js';
 
@@ -13,6 +19,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
 
   const jwks = {
     tags: ['gateway'],
+    operationId: 'getJwks',
     summary: 'Public keys that verify access tokens (RFC 7517)',
     response: { 200: Jwks },
   };
@@ -20,27 +27,24 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
     reply.headers(PUBLIC_HEADERS).send(app.signingKeys.jwks());
   });
 
-  const authentication = ['client_secret_basic', 'client_secret_post'];
-  const metadata: AuthorizationServerMetadata = {
-    issuer: config.publicUrl,
-    jwks_uri: `${config.publicUrl}/.well-known/jwks.json`,
-    token_endpoint: `${config.publicUrl}/oauth/token`,
-    introspection_endpoint: `${config.publicUrl}/oauth/introspect`,
-    revocation_endpoint: `${config.publicUrl}/oauth/revoke`,
-    grant_types_supported: ['client_credentials'],
-    // Required by RFC 8414; there is no authorization endpoint.
-    response_types_supported: [],
-    scopes_supported: [REVOCATIONS_SCOPE],
-    token_endpoint_auth_methods_supported: authentication,
-    introspection_endpoint_auth_methods_supported: authentication,
-    revocation_endpoint_auth_methods_supported: authentication,
-  };
   const server = {
     tags: ['services'],
+    operationId: 'getAuthorizationServerMetadata',
     summary: 'What this authorization server offers (RFC 8414)',
     response: { 200: AuthorizationServerMetadata },
   };
   app.get('/.well-known/oauth-authorization-server', { schema: server }, (_request, reply) => {
-    reply.headers(PUBLIC_HEADERS).send(metadata);
+    reply.headers(PUBLIC_HEADERS).send(metadataOf(config.publicUrl));
+  });
+
+  // Libraries that were made for OpenID Connect ask here, and often nowhere else.
+  const discovery = {
+    tags: ['services'],
+    operationId: 'getOpenIdConfiguration',
+    summary: 'The same, for clients that look for it here, with the algorithms of access tokens',
+    response: { 200: OpenIdConfiguration },
+  };
+  app.get('/.well-known/openid-configuration', { schema: discovery }, (_request, reply) => {
+    reply.headers(PUBLIC_HEADERS).send(openIdConfigurationOf(config.publicUrl));
   });
 };

@@ -68,13 +68,9 @@ export default fp<{
       countedAt = performance.now();
       state = await readQueueState(db, COUNT_MOST);
     };
-    app.gauge('latchkey_mail_waiting', 'Mails that wait to be sent, counted up to 10000', () => state?.waiting);
-    app.gauge(
-      'latchkey_mail_given_up',
-      'Mails that were given up and are kept, counted up to 10000',
-      () => state?.givenUp,
-    );
-    app.gauge('latchkey_mail_oldest_seconds', 'How long the oldest mail that waits has waited', () => state?.oldestS);
+    app.gauge('latchkey_mail_waiting', () => state?.waiting);
+    app.gauge('latchkey_mail_given_up', () => state?.givenUp);
+    app.gauge('latchkey_mail_oldest_seconds', () => state?.oldestS);
 
     await app.register(notices);
     if (!transport) return;

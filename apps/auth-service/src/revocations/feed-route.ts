@@ -3,7 +3,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { MAX_REVOCATIONS_WAIT_S, PREFER_PACKED, REVOCATIONS_SCOPE, Revocations } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { untilGone } from '../http/caller-gone.js';
-import { InvalidRequestError } from '../http/errors.js';
+import { invalidMember } from '../http/errors.js';
 import { parseCursor } from './cursor.js';
 
 const Query = Type.Object(
@@ -17,6 +17,7 @@ const Query = Type.Object(
     wait: Type.Optional(
       Type.String({
         pattern: '^\\d{1,4}$',
+        'x-message': 'A number of seconds.',
         description: `How long to wait for a new entry, in seconds; ${MAX_REVOCATIONS_WAIT_S} at most`,
       }),
     ),
@@ -30,11 +31,12 @@ const PREFERS_PACKED = new RegExp(`(?:^|,)\\s*${PREFER_PACKED}\\s*(?:[,;=]|$)`, 
 export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['services'],
+    operationId: 'readRevocations',
     summary: 'Sessions that ended while access tokens of them live',
     description: `A page at a time: while \`more\` is true, read on from the cursor at once. Needs a service token with the scope \`${REVOCATIONS_SCOPE}\`.`,
     security: [{ service: [REVOCATIONS_SCOPE] }],
     querystring: Query,
-    response: { 200: Revocations, ...problemResponses(400, 401, 403, 503) },
+    response: { 200: Revocations, ...problemResponses() },
   };
   const options = {
     config: { audience: 'services' as const },
@@ -45,7 +47,8 @@ export const revocationsRoute: FastifyPluginAsyncTypebox = async app => {
   app.get('/auth/revocations', options, async (request, reply) => {
     const { after, wait = '0' } = request.query;
     const cursor = after === undefined ? undefined : parseCursor(after);
-    if (after !== undefined && !cursor) throw new InvalidRequestError('after is not a cursor of this feed.');
+    if (after !== undefined && !cursor)
+      throw invalidMember('/after', 'pattern', 'This is not a cursor of this feed.', 'querystring');
     const waitMs = Math.min(Number(wait), MAX_REVOCATIONS_WAIT_S) * 1000;
     const isPacked = PREFERS_PACKED.test(`${request.headers['prefer'] ?? ''}`);
     const page = await app.revocations.read(cursor, isPacked, waitMs, untilGone(reply));

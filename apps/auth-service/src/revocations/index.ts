@@ -14,16 +14,10 @@ export default fp(
     app.refuseTokens(({ sid }) => revocations.has(sid));
     app.cleanHourly(async client => (await deleteOldRevocations(client, BATCH)) === BATCH);
 
-    app.gauge('latchkey_revocations', 'Ended sessions that are told to verifiers', () => revocations.state().size);
-    app.gauge(
-      'latchkey_revocations_age_seconds',
-      'Time since ended sessions were last read from the database',
-      () => revocations.state().ageMs / 1000,
-    );
-    app.gauge(
-      'latchkey_ready',
-      'Whether it is not closing, tokens can be signed and the database has responded lately',
-      () => Number(!app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < STALE_AFTER_MS),
+    app.gauge('latchkey_revocations', () => revocations.state().size);
+    app.gauge('latchkey_revocations_age_seconds', () => revocations.state().ageMs / 1000);
+    app.gauge('latchkey_ready', () =>
+      Number(!app.isDraining() && signingKeys.isReady() && revocations.state().ageMs < STALE_AFTER_MS),
     );
     await app.register(revocationsRoute);
   },

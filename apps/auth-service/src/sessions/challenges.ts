@@ -70,10 +70,22 @@ export function createChallenges(secrets: Secrets): Challenges {
   };
 }
 
+/**
+ * SQL that uses a challenge up, for the WITH of the statement that does what it is for, as the query `used_challenge`: of one row when
+ * the challenge had not been used before. Its parameter is `$challengeHash`.
+ *
+ * @param account - what follows FROM: one row with the `id` of the account
+ */
 // Kept for longer than it is good for, because the clocks of replicas differ.
-const USE = statement<{ used: boolean }, { accountId: string; hash: Buffer }>(`
+export const usedChallenge = (account: string) => `used_challenge AS (
   INSERT INTO auth.used_challenges (account_id, challenge_hash, expires_at)
-  VALUES ($accountId, $hash, now() + make_interval(secs => ${2 * CHALLENGE_TTL_S})) ON CONFLICT DO NOTHING RETURNING true AS used`);
+  SELECT a.id, $challengeHash::bytea, now() + make_interval(secs => ${2 * CHALLENGE_TTL_S}) FROM ${account} AS a
+  ON CONFLICT DO NOTHING RETURNING account_id
+)`;
+
+const USE = statement<{ used: boolean }, { accountId: string; challengeHash: Buffer }>(
+  `WITH ${usedChallenge('(SELECT $accountId::uuid AS id)')} SELECT true AS used FROM used_challenge`,
+);
 
 /**
  * Uses a challenge up, in the transaction that does what it is for. Of several uses at once, one gets it.
@@ -81,7 +93,7 @@ const USE = statement<{ used: boolean }, { accountId: string; hash: Buffer }>(`
  * @returns whether it had not been used before
  */
 export async function useChallenge(db: Queryable, accountId: string, { hash }: { hash: Buffer }): Promise<boolean> {
-  return (await USE(db, { accountId, hash })).length > 0;
+  return (await USE(db, { accountId, challengeHash: hash })).length > 0;
 }
 
 /** Deletes up to `batch` used challenges that have expired; returns how many. */

@@ -9,11 +9,12 @@ import type { Lifetimes } from './session.js';
 export const refreshRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
+    operationId: 'refresh',
     summary: 'Exchange a refresh token for new tokens',
     description:
       'Within the grace period a used token gives the same successor again, so a request whose response was lost may be repeated; the time of an outage of the database does not count. An older token was stolen, and ends the session.',
     body: RefreshRequest,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 503) },
+    response: { 200: SignedIn, ...problemResponses(InvalidRefreshTokenError) },
   };
   app.post('/auth/refresh', { config: { audience: 'browsers' }, schema }, async (request, reply) => {
     const token = app.refreshTokens.parse(request.body.refreshToken);

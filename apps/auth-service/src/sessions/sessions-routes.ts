@@ -1,13 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
-import { MAX_SESSIONS_PAGE, Sessions, SessionsQuery, UUID_PATTERN } from '@latchkey/user-schema';
+import { IdParams, MAX_SESSIONS_PAGE, Sessions, SessionsQuery } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { originOf } from '../events/recorder.js';
-import { NotFoundError } from '../http/errors.js';
+import { InsufficientAuthenticationError, NotFoundError } from '../http/errors.js';
 import { endSessions } from './end.js';
 import { listSessions } from './list.js';
-
-const SessionId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
 export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
   app.addHook('onRequest', app.authenticate);
@@ -16,9 +14,10 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const list = {
     ...common,
+    operationId: 'listSessions',
     summary: 'List sessions, the newest first, in pages',
     querystring: SessionsQuery,
-    response: { 200: Sessions, ...problemResponses(400, 401, 503) },
+    response: { 200: Sessions, ...problemResponses(InsufficientAuthenticationError) },
   };
   app.get('/auth/sessions', { config: { audience: 'browsers' }, schema: list }, async request => {
     const { after, limit = MAX_SESSIONS_PAGE } = request.query;
@@ -28,9 +27,13 @@ export const sessionsRoutes: FastifyPluginAsyncTypebox = async app => {
 
   const end = {
     ...common,
+    operationId: 'endSession',
     summary: 'End a session',
-    params: SessionId,
-    response: { 204: Type.Null({ description: 'The session is ended' }), ...problemResponses(400, 401, 404, 503) },
+    params: IdParams,
+    response: {
+      204: Type.Null({ description: 'The session is ended' }),
+      ...problemResponses(InsufficientAuthenticationError, NotFoundError),
+    },
   };
   app.delete('/auth/sessions/:id', { config: { audience: 'browsers' }, schema: end }, async (request, reply) => {
     const { account, params } = request;

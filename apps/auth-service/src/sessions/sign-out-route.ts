@@ -9,13 +9,14 @@ import { endSessions } from './end.js';
 export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['auth'],
+    operationId: 'signOut',
     summary: 'Sign out',
     security: [{ bearer: [] }],
     body: SignOutRequest,
     'x-optional-body': true,
     response: {
       204: Type.Null({ description: 'The sessions are ended' }),
-      ...problemResponses(400, 401, 413, 415, 503),
+      ...problemResponses(),
     },
   };
   const options = {
@@ -24,7 +25,8 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.authenticateAny,
     // Everything in the body is optional, so the body is too.
     preValidation: async (request: FastifyRequest) => {
-      request.body ??= {};
+      // A body of `null` is none that the schema takes.
+      if (request.body === undefined) request.body = {};
     },
     preHandler: app.requireSession,
   };

@@ -16,7 +16,12 @@ export type Proof = {
   credentialVersion: number;
   /** How it was proved (RFC 8176). */
   amr: readonly string[];
+  /** Uses the proof up in the statement that starts the session. */
+  use?: ProofUse;
 };
+
+/** A statement of {@link startUsing}, and the values of the parameters of its proof. */
+export type ProofUse = { start: StartStatement; values: object };
 
 /** Why the session starts: the account signs in, or was just made. */
 export type Start = 'sign_in' | 'sign_up';
@@ -44,20 +49,20 @@ const NEW_PLACE = `new_place AS (
 
 // The lock on the account serializes its sign-ins. The statement sees the sessions of the time when it began to wait for the
 // lock; the function that ends the oldest sessions has a snapshot of its own, so it also counts those started meanwhile.
-const start = (event: Start) =>
+const start = (event: Start, proved?: string) =>
   statement<SessionState & Omit<Started, 'session'> & FactorDue, Record<string, unknown>>(`
     WITH account AS (
       SELECT u.id, u.credential_version, CASE WHEN 'mfa' = ANY ($amr::text[]) THEN '{}' ELSE ${FACTORS} END AS due
       FROM auth.users u
       WHERE u.id = $accountId::uuid AND u.credential_version = $credentialVersion::int AND u.disabled_at IS NULL
       FOR NO KEY UPDATE
-    ), s AS (
+    ), ${proved === undefined ? '' : `${proved}, `}s AS (
       INSERT INTO auth.sessions AS s (id, user_id, salt, credential_version, amr, auth_time, expires_at, ends_at, token_expires_at,
         user_agent, address)
       SELECT $sessionId::uuid, a.id, $salt::bytea, a.credential_version, $amr::text[], now(),
         ${inSeconds('$refreshTokenTtlS', '$sessionMaxAgeS')}, ${inSeconds('$sessionMaxAgeS')},
         ${inSeconds('$accessTokenTtlS', '$refreshTokenTtlS', '$sessionMaxAgeS')}, $userAgent::text, $address::inet
-      FROM account a WHERE a.due = '{}'
+      FROM account a${proved === undefined ? '' : ' JOIN proved ON true'} WHERE a.due = '{}'
       RETURNING *
     ), ended AS (
       SELECT e.id, e.token_expires_at
@@ -84,25 +89,35 @@ const start = (event: Start) =>
       },
     )}
     SELECT ${STATE}, (SELECT coalesce(json_agg(${REVOCATION}), '[]') FROM ended) AS ended, account.due AS methods, ${EVENTS}
-    FROM account LEFT JOIN s ON true`);
+    FROM account${proved === undefined ? '' : ' JOIN proved ON true'} LEFT JOIN s ON true`);
 
-const STATEMENTS: Record<Start, ReturnType<typeof start>> = { sign_in: start('sign_in'), sign_up: start('sign_up') };
+type StartStatement = ReturnType<typeof start>;
+
+const STATEMENTS: Record<Start, StartStatement> = { sign_in: start('sign_in'), sign_up: start('sign_up') };
+
+/**
+ * Makes the statement that starts a session of a sign-in and uses its proof up, in one round trip.
+ *
+ * @param proved - queries for the WITH of the statement, of which `proved` has one row when the proof could be used; they find the
+ * locked account in `account`, which is empty when it may not sign in
+ */
+export const startUsing = (proved: string): StartStatement => start('sign_in', proved);
 
 /**
  * Starts a session of an account; nothing else does. The oldest sessions beyond `sessionsPerAccount` end. An account that has
  * second factors gets a session only for a proof of several factors (`amr` with `mfa`); otherwise this says which it has.
  *
- * @returns `undefined` when the account is disabled, or its credentials have changed since they were proved
+ * @returns `undefined` when the account is disabled, its credentials have changed since they were proved, or the proof was used already
  */
 export async function startSession(
   db: Queryable,
-  proof: Proof,
+  { use, ...proof }: Proof,
   event: Start,
   limits: SessionLimits,
   origin: Origin,
 ): Promise<Started | FactorDue | undefined> {
-  const [row] = await STATEMENTS[event](db, {
-    ...{ ...limits, ...proof, sessionId: uuidv7(), draft: uuidv7(), salt: newSalt() },
+  const [row] = await (use?.start ?? STATEMENTS[event])(db, {
+    ...{ ...use?.values, ...limits, ...proof, sessionId: uuidv7(), draft: uuidv7(), salt: newSalt() },
     ...{ userAgent: origin.userAgent, address: origin.address, origin: originValue(origin) },
   });
   if (!row) return undefined;

@@ -1,16 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { PasskeyOptionsRequest, PasskeyRequestOptions, PasskeySignInRequest, SignedIn } from '@latchkey/user-schema';
-import type { FastifyRequest } from 'fastify';
-import { lockAccount } from '../credentials/addresses.js';
-import type { CheckedPasskey } from '../credentials/passkeys/check.js';
 import { requestOptions } from '../credentials/passkeys/options.js';
 import type { RelyingParty } from '../credentials/passkeys/relying-party.js';
 import { findPasskeys } from '../credentials/passkeys/stored-passkeys.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { InvalidChallengeError, InvalidPasskeyError, NotFoundError } from '../http/errors.js';
-import type { Started } from '../sessions/start.js';
+import { InvalidChallengeError, InvalidPasskeyError, NotFoundError, TooManyRequestsError } from '../http/errors.js';
 
 /** Sign-in with a passkey alone, and the options for each use of a passkey. */
 export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
@@ -29,9 +24,9 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
   };
 
   const options = {
-    ...{ tags: ['auth'], summary, body: PasskeyOptionsRequest },
+    ...{ operationId: 'createPasskeySignInOptions', tags: ['auth'], summary, body: PasskeyOptionsRequest },
     description: 'With the `challenge` of a sign-in that waits for a second factor, of the passkeys of that account.',
-    response: { 200: PasskeyRequestOptions, ...problemResponses(400, 401, 404, 413, 415, 503) },
+    response: { 200: PasskeyRequestOptions, ...problemResponses(InvalidChallengeError, NotFoundError) },
   };
   app.post('/auth/sign-in/passkey/options', { config, schema: options }, async ({ body }) => {
     if (body.challenge === undefined) {
@@ -44,9 +39,9 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
   });
 
   const stepUp = {
-    ...{ tags: ['auth'], summary, security: [{ bearer: [] }] },
+    ...{ operationId: 'createPasskeyStepUpOptions', tags: ['auth'], summary, security: [{ bearer: [] }] },
     description: 'For `POST /auth/step-up`, of the passkeys of the account.',
-    response: { 200: PasskeyRequestOptions, ...problemResponses(401, 404, 503) },
+    response: { 200: PasskeyRequestOptions, ...problemResponses(NotFoundError) },
   };
   const signedIn = { config, onRequest: app.authenticateAny, preHandler: app.requireSession };
   app.post('/auth/step-up/passkey/options', { ...signedIn, schema: stepUp }, async ({ account, claims }) => {
@@ -54,22 +49,12 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
     return optionsOf(account.id, app.challenges.make('passkey-step-up', about));
   });
 
-  /** Uses the passkey up and starts the session; `undefined` when it was used meanwhile, or does not sign in any more. */
-  const start = async (request: FastifyRequest, checked: CheckedPasskey): Promise<Started | undefined> => {
-    const { account, accountId, amr, credentialVersion } = checked;
-    return transact(app.pg, async client => {
-      await lockAccount(client, accountId);
-      const used = await checked.use(client, originOf(request, `account:${accountId}`));
-      if (!used) return undefined;
-      return app.signIn(client, request, { accountId, credentialVersion, amr, username: account.username });
-    });
-  };
-
   const signIn = {
     tags: ['auth'],
+    operationId: 'signInWithPasskey',
     summary: 'Sign in with a passkey, without a username',
     body: PasskeySignInRequest,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
+    response: { 200: SignedIn, ...problemResponses(InvalidPasskeyError, TooManyRequestsError) },
   };
   app.post('/auth/sign-in/passkey', { config, schema: signIn }, async (request, reply) => {
     const signedIn = await app.throttles.passkey(request, reply, { username: '' }, async attempt => {
@@ -81,10 +66,12 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
       };
       const checked = await app.passkeys.check(request.body.response, { kind: 'passkey-sign-in' });
       if (!checked) return refuse('wrong_passkey');
-      const started = (await start(request, checked)) ?? (await refuse('used_passkey', checked.accountId));
+      const { account, accountId, amr, credentialVersion, useInSignIn: use } = checked;
+      const proof = { accountId, credentialVersion, amr, username: account.username, use };
+      const started = (await app.signIn(app.pg, request, proof)) ?? (await refuse('used_passkey', accountId));
       app.announce(request, started);
       await attempt.succeeded();
-      return app.issueTokens(checked.account, started.session);
+      return app.issueTokens(account, started.session);
     });
     return reply.send(signedIn);
   });

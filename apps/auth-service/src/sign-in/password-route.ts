@@ -11,15 +11,24 @@ import {
   type StoredPassword,
 } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { InvalidCredentialsError, OverloadedError } from '../http/errors.js';
+import {
+  InvalidCredentialsError,
+  OverloadedError,
+  SecondFactorRequiredError,
+  TooManyRequestsError,
+} from '../http/errors.js';
 import { AMR } from '../sessions/factors.js';
 
 export const passwordRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['auth'],
+    operationId: 'signIn',
     summary: 'Sign in',
     body: SignInRequest,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
+    response: {
+      200: SignedIn,
+      ...problemResponses(InvalidCredentialsError, SecondFactorRequiredError, TooManyRequestsError),
+    },
   };
   const preHandler = app.admitHash(({ body }) => (body as SignInRequest).username);
   const options = { config: { audience: 'browsers' as const }, schema, onRequest: app.admitHash(), preHandler };

@@ -3,7 +3,7 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { SecondFactorRequest, SignedIn } from '@latchkey/user-schema';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import { findPasswordOf } from '../credentials/password/stored-passwords.js';
-import { InvalidChallengeError } from '../http/errors.js';
+import { InvalidChallengeError, InvalidSecondFactorError, TooManyRequestsError } from '../http/errors.js';
 import { useChallenge } from '../sessions/challenges.js';
 import { combineAmr } from '../sessions/factors.js';
 import { createProveFactor } from './second-factor.js';
@@ -12,10 +12,14 @@ export const secondFactorRoute: FastifyPluginAsyncTypebox<{ config: SecretsSetti
   const proveFactor = createProveFactor(app, config);
   const schema = {
     tags: ['auth'],
+    operationId: 'completeSignIn',
     summary: 'Complete a sign-in by a second factor',
     description: 'The challenge is good for one sign-in, and for five tries.',
     body: SecondFactorRequest,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
+    response: {
+      200: SignedIn,
+      ...problemResponses(InvalidChallengeError, InvalidSecondFactorError, TooManyRequestsError),
+    },
   };
   const options = { config: { audience: 'browsers' as const }, schema };
   app.post('/auth/sign-in/second-factor', options, async (request, reply) => {

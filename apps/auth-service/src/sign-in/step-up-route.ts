@@ -9,7 +9,12 @@ import { lockSession } from '../credentials/lock-session.js';
 import { hashCaller } from '../credentials/password/hashing-plugin.js';
 import { findPasswordOf, reasonOf } from '../credentials/password/stored-passwords.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
-import { InvalidCredentialsError } from '../http/errors.js';
+import {
+  InsufficientAuthenticationError,
+  InvalidCredentialsError,
+  InvalidSecondFactorError,
+  TooManyRequestsError,
+} from '../http/errors.js';
 import { AMR, combineAmr } from '../sessions/factors.js';
 import { stepUpSession } from '../sessions/renew.js';
 import type { SessionAccount, SessionState } from '../sessions/session.js';
@@ -70,12 +75,21 @@ export const stepUpRoute: FastifyPluginAsyncTypebox<{ config: SecretsSettings & 
 
   const schema = {
     tags: ['auth'],
+    operationId: 'stepUp',
     summary: 'Prove again who is signed in, in the same session',
     description:
       'The tokens have a new `auth_time`, and `acr` `aal2` when the proof is a second factor or a passkey. The refresh token before is good for some seconds more, as after a refresh. A password does not do for a session that has `aal2`.',
     security: [{ bearer: [] }],
     body: StepUpRequest,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
+    response: {
+      200: SignedIn,
+      ...problemResponses(
+        InsufficientAuthenticationError,
+        InvalidCredentialsError,
+        InvalidSecondFactorError,
+        TooManyRequestsError,
+      ),
+    },
   };
   const admitPassword = app.admitHash(({ claims }) => claims.username);
   const options = {

@@ -35,6 +35,17 @@ export type Throttle = {
   take(caller: Caller): Promise<TakenAttempt | Refusal>;
 };
 
+/** What the attempts at an account count for: its username and address, and the addresses that they came from. */
+export type AttemptedAccount = { id: string; names: string[]; addresses: string[] };
+
+type Throttles = Record<
+  'challenge' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp',
+  Throttle
+> & {
+  /** What forgives the failures at an account: of its password, by anybody and from the addresses, and of its authenticator app. */
+  forgivenessOf(account: AttemptedAccount): Settlement[];
+};
+
 /**
  * Takes attempts before their work begins, so that those made in parallel cannot exceed a limit: guesses at a password, a code or
  * what completes a sign-in, sign-ups, requests for a reset, uses of a link or a passkey, and mails to an address. That address,
@@ -47,7 +58,7 @@ export function createThrottles(
   hashKey: Buffer,
   store: Pick<ThrottleStore, 'spend'>,
   settlements: Pick<Settlements, 'settle'>,
-): Record<'challenge' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp', Throttle> {
+): Throttles {
   const { maxWaitS, leaseS } = settings;
   const known = settings.knownAddressDays * 86_400;
   const hash = (...parts: string[]) =>
@@ -114,6 +125,16 @@ export function createThrottles(
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),
+    forgivenessOf({ id, names, addresses }) {
+      const of = (limit: Limit, username: string, address = '') => ({
+        ...counterOf(limit, { username, address }).claim,
+        forgiven: true,
+      });
+      return [
+        of(totp, id),
+        ...names.flatMap(name => [of(account, name), ...addresses.map(address => of(pair, name, address))]),
+      ];
+    },
   };
 }
 

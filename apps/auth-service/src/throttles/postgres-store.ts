@@ -1,5 +1,5 @@
 import type { Queryable } from '@latchkey/service-kit/database';
-import type { Count, Denial, Lease, ThrottleStore } from './store.js';
+import type { Count, Counted, Denial, Lease, ThrottleStore } from './store.js';
 
 /** Counts attempts in PostgreSQL, by the functions of migration `013_throttle_counters`. */
 export function createPostgresStore(db: Queryable): ThrottleStore {
@@ -19,6 +19,14 @@ export function createPostgresStore(db: Queryable): ThrottleStore {
         `SELECT settled_key AS key, available AS left, resets_s AS "resetsS", block_s AS "blockS"
          FROM auth.settle_attempt($1, coalesce($2, '-infinity')::timestamptz)`,
         [JSON.stringify(settlements), lease],
+      );
+      return rows;
+    },
+    async read(keys) {
+      const { rows } = await db.query<Counted>(
+        `SELECT key, failures, extract(epoch FROM CASE WHEN closed_until > now() THEN closed_until - now() END)::float8 AS "blockedS"
+         FROM auth.throttle_counters WHERE key = ANY ($1::text[]) AND failures > 0 AND failures_until > now() ORDER BY key`,
+        [keys],
       );
       return rows;
     },

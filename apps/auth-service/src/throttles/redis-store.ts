@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Count, Denial, Lease, ThrottleStore } from './store.js';
+import type { Count, Counted, Denial, Lease, ThrottleStore } from './store.js';
 
 // A counter is a hash of its failures, and a sorted set of its leases by their ends. Times are those of Redis, in
 // microseconds: whole numbers, which a double holds exactly. Redis runs one script at a time, so nothing is locked.
@@ -86,7 +86,17 @@ end
 return cjson.encode(counts)
 `;
 
-/** Counts attempts in Redis, by two scripts. */
+const READ = `${COMMON}
+local counted = {}
+for i = 1, #KEYS / 2 do
+  local counter = load(i)
+  local blockedS = counter.closed_until and (counter.closed_until - now) / 1000000 or cjson.null
+  counted[i] = { failures = counter.failures, blockedS = blockedS }
+end
+return cjson.encode(counted)
+`;
+
+/** Counts attempts in Redis, by scripts. */
 export function createRedisStore(redis: Redis): ThrottleStore {
   /** Runs a script; its text is sent only when Redis does not have it. */
   const define = (name: string, lua: string) => {
@@ -99,6 +109,7 @@ export function createRedisStore(redis: Redis): ThrottleStore {
   };
   const spend = define('spendAttempt', SPEND);
   const settle = define('settleAttempt', SETTLE);
+  const read = define('readCounters', READ);
 
   return {
     async spend(claims, leaseS, isExempt): Promise<Lease | Denial> {
@@ -112,6 +123,13 @@ export function createRedisStore(redis: Redis): ThrottleStore {
       const keys = settlements.map(({ key }) => key);
       const counts: Omit<Count, 'key'>[] = await settle(keys, JSON.stringify(settlements), lease ?? '0');
       return counts.map((count, i) => ({ ...count, key: keys[i] as string }));
+    },
+    async read(keys) {
+      if (keys.length === 0) return [];
+      const counted: Omit<Counted, 'key'>[] = await read(keys);
+      return counted
+        .map((counter, i) => ({ key: keys[i] as string, ...counter }))
+        .filter(({ failures }) => failures > 0);
     },
   };
 }

@@ -43,6 +43,14 @@ export type Count = {
   blockS: number | null;
 };
 
+/** What is counted for a key, without what is over. */
+export type Counted = {
+  key: string;
+  failures: number;
+  /** For how long it is blocked; `null` when it is not. */
+  blockedS: number | null;
+};
+
 /** Counts attempts, for all replicas together and by the clock of the store. */
 export type ThrottleStore = {
   /**
@@ -56,4 +64,6 @@ export type ThrottleStore = {
    * counts each time, and so does one without a lease, which is of no attempt.
    */
   settle(lease: string | undefined, settlements: Settlement[]): Promise<Count[]>;
+  /** Reads the counters that have failures. */
+  read(keys: string[]): Promise<Counted[]>;
 };

@@ -3,23 +3,28 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import { type Acr, meetsDemand, VerifyQuery } from '@latchkey/user-schema';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import { empty } from '../http/empty.js';
+import { InsufficientAuthenticationError } from '../http/errors.js';
 import { insufficientAuthentication } from './demand.js';
 
 const PATH = '/auth/verify';
 // Of tokens of the version before.
 const LEAST_ACR: Acr = 'aal1';
 
-const Verified = empty(
-  'Empty: the token is valid, x-auth-user-id, x-auth-username and x-auth-session-id say whose it is, and x-auth-acr how well that was proved',
-);
+const Verified = empty('The token is valid, and the headers say whose it is', {
+  'x-auth-user-id': 'Id of the account',
+  'x-auth-username': 'Its username',
+  'x-auth-session-id': 'Id of the session',
+  'x-auth-acr': 'How well the user was proved: `aal1` or `aal2`',
+});
 
 export const verifyRoute: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['gateway'],
+    operationId: 'verifyToken',
     summary: 'Forward authentication for gateways; no database access',
     security: [{ bearer: [] }],
     querystring: VerifyQuery,
-    response: { 200: Verified, ...problemResponses(400, 401) },
+    response: { 200: Verified, ...problemResponses(InsufficientAuthenticationError) },
   };
   // Asked with every request that a gateway passes on: one logger serves them all.
   let log: FastifyBaseLogger | undefined;

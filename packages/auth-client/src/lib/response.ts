@@ -1,7 +1,8 @@
-import { Problem } from '@latchkey/user-schema';
+import type { Problem } from '@latchkey/user-schema';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { AuthProblemError, AuthTransportError, SecondFactorRequiredError } from '../errors.js';
 import { readChallenge } from './challenge.js';
+import { ReceivedProblem } from './received-problem.js';
 import { retryAfterS } from './retry.js';
 import { conforms } from './schema-check.js';
 
@@ -64,7 +65,7 @@ export function readResponse<S extends TSchema>(
   const body = hasBody ? parseJson(headers, text) : undefined;
   const isExpected = [expected.status].flat().includes(status) && hasBody === (body !== undefined);
   if (isExpected && conforms(expected.schema, body)) return body;
-  const problem = status >= 400 && conforms(Problem, body) && toProblemError(body, headers);
+  const problem = status >= 400 && conforms(ReceivedProblem, body) && toProblemError(body as Problem, headers);
   if (problem) throw problem;
   // The message does not quote the body, which may hold a token.
   const message = `The response is not one of the auth-service (status ${status}).`;

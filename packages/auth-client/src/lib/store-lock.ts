@@ -8,10 +8,15 @@ const MAX_WAIT_MS = 10_000;
 
 const queues = new WeakMap<SessionStore, SessionLock>();
 
+/** What the users of a store have in common, in all tabs. */
+export function nameOfStore({ name }: SessionStore): string {
+  return name === undefined ? NAME : `${NAME}:${name}`;
+}
+
 /** The default lock of a store: among all tabs where the runtime has Web Locks, otherwise in this process. */
 export function lockOfStore(store: SessionStore): SessionLock {
   const { locks } = (globalThis as { navigator?: { locks?: LockManager } }).navigator ?? {};
-  if (locks) return work => locks.request(store.name === undefined ? NAME : `${NAME}:${store.name}`, work);
+  if (locks) return work => locks.request(nameOfStore(store), work);
   return queueOfStore(store);
 }
 

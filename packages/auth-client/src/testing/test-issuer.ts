@@ -56,11 +56,8 @@ export interface TestIssuer {
   audience: string;
   /** Credentials of a service with the scope `revocations:read`, for the option `client` of the verifier and the guard. */
   client: ServiceCredentials;
-  /**
-   * Responds in process, whatever the origin of the URL. For the option `fetch` of client, verifier and guard, and for other
-   * code that takes a `fetch`.
-   */
-  fetch: typeof fetch;
+  /** Responds in process, whatever the origin of the URL. For the option `fetch` of client, verifier and guard. */
+  fetch: typeof globalThis.fetch;
   /** Creates a client of a service. An existing client gets a new secret and these scopes. */
   addClient(id: string, scopes: string[]): ServiceCredentials;
   /**
@@ -153,13 +150,14 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     audience,
     client: clients.add('test-service', [REVOCATIONS_SCOPE]),
     addClient: clients.add,
-    async fetch(input, init = {}) {
-      const { signal = input instanceof Request ? input.signal : null, ...rest } = init;
-      signal?.throwIfAborted();
+    async fetch(input, init) {
+      const { signal: given, ...rest } = init ?? {};
+      const asked = given ?? (input instanceof Request ? input.signal : undefined);
+      asked?.throwIfAborted();
       if (closing.signal.aborted) throw new TypeError('fetch failed');
       const ended = new AbortController();
-      const abort = () => ended.abort(signal?.reason ?? new TypeError('fetch failed'));
-      const signals = [closing.signal, ...(signal ? [signal] : [])];
+      const abort = () => ended.abort(asked?.reason ?? new TypeError('fetch failed'));
+      const signals = [closing.signal, ...(asked ? [asked] : [])];
       for (const signal of signals) signal.addEventListener('abort', abort);
       return handleRequest(state, new Request(input, rest), ended.signal).finally(() => {
         for (const signal of signals) signal.removeEventListener('abort', abort);

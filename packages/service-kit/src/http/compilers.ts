@@ -1,6 +1,7 @@
 import ajvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler';
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
-import { PROBLEM } from './problems.js';
+import { PROBLEM } from './problem-responses.js';
+import { describeFaults, type ValidationError } from './validation-faults.js';
 
 type BuildSerializer = ReturnType<typeof SerializerSelector>;
 type Validate = ReturnType<ReturnType<BuildCompilerFromPool>>;
@@ -10,15 +11,17 @@ const buildDefaultSerializer: BuildSerializer = SerializerSelector();
 
 // Most routes are not used for a long time: to compile their schemas takes a third of the time of a start, and memory.
 
-/** Compiles validators as Fastify does, each when the first request needs it. */
+/** Compiles validators as Fastify does, each when the first request needs it; their errors carry what the response says of them. */
 export const buildValidator: BuildCompilerFromPool = (schemas, options) => {
   const compile = buildDefaultValidator(schemas, options);
-  return schema => {
+  return route => {
+    // Fastify passes where the schema is from, too, which the types do not tell.
+    const { schema } = route as unknown as { schema: object };
     let validate: Validate | undefined;
     const compiled = ((data: unknown) => {
-      validate ??= compile(schema);
+      validate ??= compile(route);
       const isValid = validate(data);
-      compiled.errors = validate.errors ?? null;
+      compiled.errors = isValid ? null : (describeFaults(schema, validate.errors as ValidationError[]) as never);
       return isValid;
     }) as Validate;
     return compiled;

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
+import { isOriginAllowed } from './origins.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -22,13 +23,13 @@ type CrossOriginOptions = { origins: readonly string[] };
  */
 export const crossOrigin: FastifyPluginAsync<CrossOriginOptions> = fp(
   async (app: FastifyInstance, options: CrossOriginOptions) => {
-    const origins = new Set(options.origins);
-    if (origins.size === 0) return;
+    const { origins } = options;
+    if (origins.length === 0) return;
 
     // Few services have any.
     const { default: cors } = await import('@fastify/cors');
     await app.register(cors, {
-      origin: (origin, done) => done(null, origin !== undefined && origins.has(origin)),
+      origin: (origin, done) => done(null, origin !== undefined && isOriginAllowed(origin, origins)),
       methods: METHODS,
       allowedHeaders: ALLOWED_HEADERS,
       exposedHeaders: EXPOSED_HEADERS,

@@ -2,7 +2,7 @@ import { createError } from '@fastify/error';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
-import { problemResponses } from './problems.js';
+import { problemResponses } from './problem-responses.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -59,12 +59,18 @@ export function addHealth(app: FastifyInstance): () => void {
   });
 
   const tags = ['operations'];
-  const livez = { tags, summary: 'The process responds', response: { 200: Healthy } };
+  const livez = {
+    operationId: 'checkLiveness',
+    tags,
+    summary: 'The process responds',
+    response: { 200: Healthy },
+  };
   const readyz = {
+    operationId: 'checkReadiness',
     tags,
     summary: 'The service is not closing, and what it needs is there',
     querystring: Exclusion,
-    response: { 200: Healthy, ...problemResponses(400, 503) },
+    response: { 200: Healthy, ...problemResponses() },
   };
   return () => {
     app.get('/livez', { schema: livez, logLevel: 'warn' }, async () => ({ status: 'ok' }));

@@ -24,7 +24,8 @@ export interface RequestError extends Error {
   headers?: Record<string, string>;
   errors?: ProblemItem[];
   members?: ProblemMembers;
-  validation?: { instancePath: string; keyword: string; params: Record<string, unknown>; message?: string }[];
+  /** What a validator of `buildValidator` has found: items of a problem. */
+  validation?: unknown;
   validationContext?: string;
 }
 
@@ -40,15 +41,12 @@ const FASTIFY_ERRORS: Record<string, [status: number, code: ProblemCode, detail:
 };
 
 const RETRY_AFTER_S = '1';
-// Thousands of unknown members, or one of 16 KiB, must not make a response many times as long.
-const MAX_ERRORS = 10;
-const MAX_POINTER_LENGTH = 100;
 
 /** Describes the response to an error. Never shows the cause of a fault of ours: log the error for that. */
 export function describeError(error: RequestError): ErrorResponse {
   const known = FASTIFY_ERRORS[error.code ?? ''];
   if (known) return { status: known[0], code: known[1], detail: known[2], headers: {} };
-  if (error.validation) return describeValidation(error.validation, error.validationContext ?? 'body');
+  if (error.validation) return describeValidation(error.validation as ProblemItem[], error.validationContext ?? 'body');
   const isRefusal = error.statusCode !== undefined && error.statusCode < 500;
   if (error.statusCode === 503 || (!isRefusal && isDatabaseUnavailable(error))) {
     const headers = { 'retry-after': RETRY_AFTER_S, ...error.headers };
@@ -79,58 +77,14 @@ export function toProblem(
   return { type, title, status, detail, code, requestId, ...(errors && { errors }), ...members };
 }
 
-function describeValidation(validation: NonNullable<RequestError['validation']>, context: string): ErrorResponse {
-  const errors = validation.slice(0, MAX_ERRORS).map(toItem);
-  const where = `${context}${errors[0]?.pointer.replaceAll('/', '.')}`;
-  return { status: 400, code: 'invalid_request', detail: `${where} ${errors[0]?.detail}.`, headers: {}, errors };
-}
-
-function toItem({
-  instancePath,
-  keyword,
-  params,
-  message = 'is not valid',
-}: NonNullable<RequestError['validation']>[number]): ProblemItem {
-  if (keyword === 'required')
-    return { pointer: memberOf(instancePath, params['missingProperty']), detail: 'is required' };
-  if (keyword === 'additionalProperties') {
-    return { pointer: memberOf(instancePath, params['additionalProperty']), detail: 'is not a known member' };
-  }
-  const pointer = shorten(instancePath);
-  if (keyword === 'enum') {
-    return { pointer, detail: `must be one of ${(params['allowedValues'] as string[]).join(', ')}` };
-  }
-  return { pointer, detail: message };
-}
-
-/** JSON pointer (RFC 6901) to a member. */
-function memberOf(instancePath: string, name: unknown): string {
-  // Shortened before it is escaped, so that no escape is cut in two.
-  const escaped = shorten(String(name)).replaceAll('~', '~0').replaceAll('/', '~1');
-  return `${shorten(instancePath)}/${escaped}`;
-}
-
-function shorten(text: string): string {
-  return text.length > MAX_POINTER_LENGTH ? `${text.slice(0, MAX_POINTER_LENGTH)}…` : text;
+function describeValidation(errors: ProblemItem[], context: string): ErrorResponse {
+  const [first] = errors;
+  const where = `${context}${first?.pointer.replaceAll('/', '.')}`;
+  return { status: 400, code: 'invalid_request', detail: `${where}: ${first?.detail}`, headers: {}, errors };
 }
 
 function challenge(code: string): string {
   if (code === 'invalid_client') return 'Basic realm="latchkey"';
   // RFC 6750 §3: no error code when the request carried no token.
   return code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
-}
-
-type ProblemStatus = 400 | 401 | 403 | 404 | 409 | 413 | 415 | 422 | 429 | 503;
-
-/** The schema of every problem in the responses of routes. */
-export const PROBLEM: { $ref: string } = { $ref: 'Problem#' };
-type ProblemResponse = { description: string; content: Record<'application/problem+json', { schema: typeof PROBLEM }> };
-const PROBLEM_RESPONSE: ProblemResponse = {
-  description: 'Problem (RFC 9457)',
-  content: { 'application/problem+json': { schema: PROBLEM } },
-};
-
-/** Declares the problem responses of a route, by status. */
-export function problemResponses(...statuses: ProblemStatus[]): Record<string, ProblemResponse> {
-  return Object.fromEntries(['5xx', ...statuses].map(status => [status, PROBLEM_RESPONSE]));
 }

@@ -38,7 +38,7 @@ export function serverOptions(
       sendProblem(request, reply.headers(headers).header('x-request-id', request.id), describeError(error));
     },
     genReqId: requestIds.of,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true, keywords: ['x-message'] } },
     schemaController: { compilersFactory: { buildSerializer, buildValidator } },
     logger: {
       level: logLevel,

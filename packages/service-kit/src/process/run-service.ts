@@ -13,7 +13,8 @@ export interface RunnableConfig {
   production: boolean;
   host: string;
   port: number;
-  databaseUrl: string;
+  /** Of a service with a database. */
+  databaseUrl?: string;
   /** How long a service that has been told to end goes on, so that gateways notice first, in milliseconds. */
   shutdownDelayMs: number;
 }

@@ -1,5 +1,7 @@
 import { uuidv7 } from 'uuidv7';
+import { isMailAddress } from '../../config/mail-address.js';
 import { type FirebaseProject, toFirebaseHash } from '../../credentials/password/foreign-hashes/scrypt.js';
+import { toStoredForm } from '../../credentials/password/foreign-hashes/stored-form.js';
 import { refusalOf } from '../../credentials/password/stored-hash.js';
 import { isUsername, USERNAME_FORM } from '../../credentials/username.js';
 import { isUuid } from '../../database/uuid.js';
@@ -7,10 +9,19 @@ import type { GivenAccount } from './account-table.js';
 import type { FileRow } from './rows.js';
 
 /** Members of a row, and columns of a CSV file. Firebase's rows have a `salt` too. */
-export const COLUMNS = { required: ['username', 'passwordHash'], optional: ['id', 'createdAt', 'disabled', 'salt'] };
+export const COLUMNS = {
+  required: ['username', 'passwordHash'],
+  optional: ['id', 'email', 'createdAt', 'disabled', 'salt'],
+};
 
 /** How rows are read: the secrets and the cost of this installation, and the Firebase project, if any. */
-export type Reading = { secretIds: string[]; bcryptCost: number; firebase?: FirebaseProject };
+export type Reading = {
+  secretIds: string[];
+  bcryptCost: number;
+  firebase?: FirebaseProject;
+  /** Makes the members of an account of those of a row that other software exported. */
+  translate?: (members: Record<string, unknown>) => Record<string, unknown>;
+};
 
 /** A row is not a valid account. The message never quotes the row, which may have a hash in the wrong column. */
 export class BadRowError extends Error {}
@@ -30,7 +41,8 @@ const TRUTH = new Map<unknown, boolean>([
  */
 export function readAccount(row: FileRow, reading: Reading): GivenAccount & { line: number } {
   if ('problem' in row) throw new BadRowError(row.problem);
-  const { id, username, passwordHash, salt, createdAt, disabled, ...others } = row.members;
+  const members = reading.translate?.(row.members) ?? row.members;
+  const { id, username, email, passwordHash, salt, createdAt, disabled, ...others } = members;
   const extra = Object.keys(others).find(name => /^\w{1,32}$/.test(name));
   if (Object.keys(others).length > 0) throw new BadRowError(`has an unknown member${extra ? `: ${extra}` : ''}`);
   if (!isUsername(username)) throw new BadRowError(`has no valid username: ${USERNAME_FORM}`);
@@ -40,10 +52,18 @@ export function readAccount(row: FileRow, reading: Reading): GivenAccount & { li
   if (isDisabled === undefined) throw new BadRowError('has a "disabled" that is neither true nor false');
   return {
     ...{ line: row.line, id: hasId ? id.toLowerCase() : uuidv7(), hasId, username },
+    email: readAddress(email),
     passwordHash: readHash(passwordHash, salt, reading),
     createdAt: readTime(createdAt),
     disabled: isDisabled,
   };
+}
+
+function readAddress(given: unknown): string | null {
+  if (given === undefined || given === null || given === '') return null;
+  if (typeof given !== 'string' || !isMailAddress(given))
+    throw new BadRowError('has an email that is no e-mail address');
+  return given;
 }
 
 /** Returns `null` for an account without a hash, or with Django's mark of an unusable one: it cannot sign in with a password. */
@@ -54,7 +74,7 @@ function readHash(given: unknown, salt: unknown, { firebase, ...accepts }: Readi
   if (typeof given !== 'string') throw new BadRowError('has a passwordHash that is not text');
   if (given.startsWith('!')) return null;
   const isFirebases = salt !== undefined && salt !== null && salt !== '';
-  const hash = isFirebases ? readFirebaseHash(given, salt, firebase) : given;
+  const hash = isFirebases ? readFirebaseHash(given, salt, firebase) : toStoredForm(given);
   const refusal = refusalOf(hash, accepts);
   if (refusal) throw new BadRowError(`has a passwordHash that ${refusal}`);
   return hash;

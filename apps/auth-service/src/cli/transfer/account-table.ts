@@ -11,6 +11,8 @@ export type GivenAccount = {
   /** Whether `id` is in the file; otherwise it was generated. */
   hasId: boolean;
   username: string;
+  /** Its verified address. */
+  email: string | null;
   passwordHash: string | null;
   /** RFC 3339, UTC; `null` means now. */
   createdAt: string | null;
@@ -18,7 +20,14 @@ export type GivenAccount = {
 };
 
 /** Why an account of a file was not added; `unchanged`: it exists already. */
-export type Leftover = 'unchanged' | 'username_taken' | 'id_taken' | 'other_hash' | 'other_state' | 'changing';
+export type Leftover =
+  | 'unchanged'
+  | 'username_taken'
+  | 'email_taken'
+  | 'id_taken'
+  | 'other_hash'
+  | 'other_state'
+  | 'changing';
 
 /** The schema of the tables that accounts are added to: the real ones, or for a dry run those that the transaction drops. */
 export type Target = 'auth' | 'pg_temp';
@@ -47,19 +56,27 @@ export async function insertAccounts<A extends GivenAccount>(
     `WITH given AS (
        SELECT DISTINCT ON (id) *
        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[],
-           $8::timestamptz[], $9::boolean[])
-         WITH ORDINALITY AS given (id, username, name, hash, form, cost, secret, created_at, disabled, n)
+           $8::timestamptz[], $9::boolean[], $10::text[], $11::text[])
+         WITH ORDINALITY AS given (id, username, name, hash, form, cost, secret, created_at, disabled, email, address, n)
        WHERE NOT EXISTS (SELECT FROM auth.users u WHERE u.id = given.id)
          AND NOT EXISTS (SELECT FROM ${target}.users u WHERE u.id = given.id)
        ORDER BY id, n
+     ), addressed AS (
+       SELECT DISTINCT ON (coalesce(address, id::text)) * FROM given
+       WHERE address IS NULL OR NOT ${known(target, 'email', 'given.address')}
+       ORDER BY coalesce(address, id::text), n
      ), claimed AS (
        INSERT INTO ${target}.identifiers (name, kind, user_id)
-       SELECT name, 'username', id FROM given
-       WHERE NOT EXISTS (SELECT FROM auth.identifiers i WHERE i.name = given.name AND i.kind = 'username')
+       SELECT name, 'username', id FROM addressed
+       WHERE NOT EXISTS (SELECT FROM auth.identifiers i WHERE i.name = addressed.name AND i.kind = 'username')
        ORDER BY n ON CONFLICT DO NOTHING RETURNING user_id
+     ), reachable AS (
+       INSERT INTO ${target}.identifiers (name, kind, user_id)
+       SELECT given.address, 'email', given.id FROM given JOIN claimed ON claimed.user_id = given.id
+       WHERE given.address IS NOT NULL
      )
-     INSERT INTO ${target}.users (id, username, ${HASH_COLUMNS}, created_at, disabled_at)
-     SELECT id, username, hash, form, cost, secret, coalesce(created_at, now()), CASE WHEN disabled THEN now() END
+     INSERT INTO ${target}.users (id, username, email, ${HASH_COLUMNS}, created_at, disabled_at)
+     SELECT id, username, email, hash, form, cost, secret, coalesce(created_at, now()), CASE WHEN disabled THEN now() END
      FROM given JOIN claimed ON claimed.user_id = given.id
      ORDER BY n RETURNING id, username`,
     [
@@ -72,6 +89,8 @@ export async function insertAccounts<A extends GivenAccount>(
       forms.map(form => form?.secret),
       accounts.map(({ createdAt }) => createdAt),
       accounts.map(({ disabled }) => disabled),
+      accounts.map(({ email }) => email),
+      accounts.map(({ email }) => (email === null ? null : foldName(email))),
     ],
   );
   const added = new Set(rows.map(({ id, username }) => `${id} ${username}`));
@@ -79,25 +98,32 @@ export async function insertAccounts<A extends GivenAccount>(
   return accounts.filter(({ id, username }) => !added.delete(`${id} ${username}`));
 }
 
+/** SQL of whether a name is an account's, or one's that a dry run would have added. */
+const known = (target: Target, kind: string, name: string) =>
+  `(${[...new Set<Target>(['auth', target])]
+    .map(schema => `EXISTS (SELECT FROM ${schema}.identifiers i WHERE i.name = ${name} AND i.kind = '${kind}')`)
+    .join(' OR ')})`;
+
 /** Says why accounts were not added, in their order. */
 export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], target: Target): Promise<Leftover[]> {
   // What a dry run would have added counts too.
   const schemas = new Set<Target>(['auth', target]);
-  const known = (where: (schema: Target) => string) =>
+  const rows = (where: (schema: Target) => string) =>
     `(${[...schemas].map(schema => `SELECT * FROM ${schema}.users WHERE ${where(schema)}`).join(' UNION ALL ')})`;
   const byName = (schema: Target) =>
     `id = (SELECT user_id FROM ${schema}.identifiers i WHERE i.name = given.folded AND i.kind = 'username')`;
-  const { rows } = await db.query<{ verdict: Leftover }>(
+  const { rows: verdicts } = await db.query<{ verdict: Leftover }>(
     `SELECT CASE
-       WHEN byname.id IS NULL THEN CASE WHEN byid.id IS NULL THEN 'changing' ELSE 'id_taken' END
+       WHEN byname.id IS NULL THEN CASE WHEN byid.id IS NOT NULL THEN 'id_taken'
+         WHEN ${known(target, 'email', 'given.address')} THEN 'email_taken' ELSE 'changing' END
        WHEN byname.username <> given.name OR (given.has_id AND byname.id <> given.key) THEN 'username_taken'
        WHEN byname.password_hash IS DISTINCT FROM given.hash THEN 'other_hash'
        WHEN (byname.disabled_at IS NOT NULL) <> given.disabled THEN 'other_state'
        ELSE 'unchanged' END AS verdict
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::boolean[])
-       WITH ORDINALITY AS given (key, name, folded, hash, disabled, has_id, n)
-     LEFT JOIN LATERAL ${known(byName)} AS byname ON true
-     LEFT JOIN LATERAL ${known(() => 'id = given.key')} AS byid ON true
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::boolean[], $7::text[])
+       WITH ORDINALITY AS given (key, name, folded, hash, disabled, has_id, address, n)
+     LEFT JOIN LATERAL ${rows(byName)} AS byname ON true
+     LEFT JOIN LATERAL ${rows(() => 'id = given.key')} AS byid ON true
      ORDER BY n`,
     [
       accounts.map(({ id }) => id),
@@ -106,9 +132,10 @@ export async function judgeLeftovers(db: Queryable, accounts: GivenAccount[], ta
       accounts.map(({ passwordHash }) => passwordHash),
       accounts.map(({ disabled }) => disabled),
       accounts.map(({ hasId }) => hasId),
+      accounts.map(({ email }) => (email === null ? null : foldName(email))),
     ],
   );
-  return rows.map(({ verdict }) => verdict);
+  return verdicts.map(({ verdict }) => verdict);
 }
 
 /** Records an import so far. Each batch updates the same event, so that a killed import is recorded too. */
@@ -138,6 +165,7 @@ export async function notifyPasswordCosts(db: Queryable): Promise<void> {
 export type ExportedAccount = {
   id: string;
   username: string;
+  email: string | null;
   passwordHash: string | null;
   createdAt: string;
   disabled: boolean;
@@ -149,7 +177,7 @@ export async function* readAccounts(db: Queryable, size: number): AsyncIterable<
   let after: string | null = null;
   for (;;) {
     const { rows }: { rows: ExportedAccount[] } = await db.query<ExportedAccount>(
-      `SELECT id, username, password_hash AS "passwordHash", ${utc('created_at')} AS "createdAt",
+      `SELECT id, username, email, password_hash AS "passwordHash", ${utc('created_at')} AS "createdAt",
          disabled_at IS NOT NULL AS disabled
        FROM auth.users WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2`,
       [after, size],

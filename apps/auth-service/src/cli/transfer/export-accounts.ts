@@ -10,7 +10,7 @@ import type { Format } from './rows.js';
 
 const PIECE = 2000;
 const CSV = {
-  columns: ['id', 'username', 'passwordHash', 'createdAt', 'disabled'],
+  columns: ['id', 'username', 'email', 'passwordHash', 'createdAt', 'disabled'],
   record_delimiter: 'windows',
   cast: { boolean: String },
 };

@@ -45,6 +45,7 @@ const BATCH = 1000;
 const newBatch = (): Batch => ({ accounts: [], problems: [] });
 const CONFLICTS: Record<Exclude<Leftover, 'unchanged'>, string> = {
   username_taken: 'has the username of another account',
+  email_taken: 'has the email of another account',
   id_taken: 'has the id of another account',
   other_hash:
     'has another password hash than the account of this name, as after a sign-in; an import does not change it',

@@ -10,8 +10,8 @@ export type FileRow = { line: number } & ({ members: Record<string, unknown> } |
 const MAX_ROW_BYTES = 65_536;
 const NEWLINE = 10;
 
-/** The columns that the first line of a CSV file names. */
-export type Columns = { required: string[]; optional: string[] };
+/** The columns that the first line of a CSV file names; any, when not given. */
+export type Columns = { required: string[]; optional: string[] } | undefined;
 
 type Parsed = { record: string[]; info: { lines: number } };
 /** An error, with the number of lines and records before it. */
@@ -109,7 +109,9 @@ function toRow(fields: string[], header: string[], line: number): FileRow {
   return { line, members: Object.fromEntries(header.map((name, i) => [name, fields[i]])) };
 }
 
-function checkHeader(header: string[], { required, optional }: Columns): string[] {
+function checkHeader(header: string[], columns: Columns): string[] {
+  if (!columns) return header;
+  const { required, optional } = columns;
   const advice = `It must name the columns ${required.join(', ')}, and may name ${optional.join(', ')}.`;
   const at = header.findIndex(name => ![...required, ...optional].includes(name));
   if (at !== -1) {

@@ -1,9 +1,8 @@
-import { once } from 'node:events';
-import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { deleteAccount } from '../../accounts/delete.js';
 import { type AccountDetails, findAccountNamed } from '../../accounts/details.js';
-import { withDatabase } from '../database.js';
+import { confirmDeletion, requireTerminal } from '../confirm.js';
+import { MissingError, withDatabase } from '../database.js';
 import { plural } from '../doctor/finding.js';
 
 type Options = { yes: boolean; json?: boolean };
@@ -16,14 +15,12 @@ export function deleteCommand(): Command {
     .option('--yes', 'do not ask', false)
     .option('--json', 'print JSON')
     .action(async (username: string, { yes, json }: Options) => {
-      if (!yes && !process.stdin.isTTY) {
-        throw new Error(`This deletes the account ${username} for good: add --yes, or run it on a terminal.`);
-      }
+      if (!yes) requireTerminal('account', username);
       // By its username only: one that has the form of an id must not stand for the account that has that id.
       const account = await withDatabase(({ db }) => findAccountNamed(db, username));
-      if (!account) throw new Error(`There is no account ${username}.`);
+      if (!account) throw new MissingError(`There is no account ${username}.`);
       // Outside a transaction: nothing waits for the operator.
-      if (!yes && !(await isConfirmed(account))) throw new Error('This is not its username: nothing was deleted.');
+      if (!yes) await confirmDeletion('account', account.username, describe(account));
       const ended = await withDatabase(({ db, origin }) => deleteAccount(db, account.id, origin));
       if (ended === undefined) throw new Error(`The account ${account.username} was deleted meanwhile.`);
       const { id } = account;
@@ -32,12 +29,6 @@ export function deleteCommand(): Command {
     });
 }
 
-async function isConfirmed({ id, username, createdAt, sessions }: AccountDetails): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  console.error(`The account ${username} (${id}) of ${createdAt} has ${plural(sessions, 'live session')}.`);
-  // On Ctrl-C and Ctrl-D the question rejects; it stays open when the terminal goes away.
-  const answered = terminal.question('Type the username to delete it: ').catch(() => undefined);
-  const typed = await Promise.race([answered, once(terminal, 'close').then(() => undefined)]);
-  terminal.close();
-  return typed === username;
+function describe({ id, username, createdAt, sessions }: AccountDetails): string {
+  return `The account ${username} (${id}) of ${createdAt} has ${plural(sessions, 'live session')}.`;
 }

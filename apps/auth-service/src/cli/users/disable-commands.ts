@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { setDisabled } from '../../accounts/disable.js';
-import { withDatabase } from '../database.js';
+import { MissingError, withDatabase } from '../database.js';
 
 /** `latchkey users disable` */
 export const disableCommand = (): Command =>
@@ -16,7 +16,7 @@ function command(name: string, disabled: boolean, description: string): Command 
     .option('--json', 'print JSON')
     .action(async (username: string, { json }: { json?: boolean }) => {
       const changed = await withDatabase(({ db, origin }) => setDisabled(db, { username, disabled }, origin));
-      if (changed === undefined) throw new Error(`There is no account ${username}.`);
+      if (changed === undefined) throw new MissingError(`There is no account ${username}.`);
       if (json) console.log(JSON.stringify({ username, disabled, changed }, null, 2));
       else console.error(`The account ${username} ${changed ? `is ${name}d` : `was ${name}d already`}.`);
     });

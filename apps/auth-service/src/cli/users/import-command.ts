@@ -10,6 +10,7 @@ import { showProgress } from '../progress.js';
 import { COLUMNS } from '../transfer/account-row.js';
 import { importAccounts } from '../transfer/import-accounts.js';
 import { type Format, readRows } from '../transfer/rows.js';
+import { SOURCES } from '../transfer/sources.js';
 import { formatOf, formatOption, onInterrupt } from './transfer-options.js';
 
 type FirebaseOptions = {
@@ -18,7 +19,7 @@ type FirebaseOptions = {
   firebaseRounds: number;
   firebaseMemCost: number;
 };
-type ImportCommandOptions = FirebaseOptions & { format?: Format; dryRun?: boolean; json?: boolean };
+type ImportCommandOptions = FirebaseOptions & { format?: Format; from?: string; dryRun?: boolean; json?: boolean };
 
 const INTERRUPTED = 130;
 
@@ -28,9 +29,17 @@ export function importCommand(): Command {
     .description('add the accounts of a file; existing accounts are not changed')
     .argument(
       '<file>',
-      'NDJSON or CSV file, or - for standard input; members: username, passwordHash, id?, createdAt?, disabled?',
+      'NDJSON or CSV file, or - for standard input; members: username, passwordHash, id?, email? (verified), createdAt?, disabled?',
     )
     .addOption(formatOption())
+    .addOption(
+      new Option(
+        '--from <software>',
+        `the file is an export of other software: ${Object.entries(SOURCES)
+          .map(([name, { about }]) => `${name} (${about})`)
+          .join(', ')}`,
+      ).choices(Object.keys(SOURCES)),
+    )
     .option('--dry-run', 'check every row, also against the existing accounts, and add none')
     .option(
       '--firebase-signer-key-file <file>',
@@ -51,12 +60,17 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
   const { dryRun = false, json } = options;
   const format = options.format ?? (file === '-' ? 'ndjson' : formatOf(file));
   const firebase = await firebaseProject(options);
+  const source = SOURCES[options.from ?? ''];
   const { input, size, bytesRead } = await openInput(file);
   const signal = onInterrupt();
   const progress = showProgress(size);
   const summary = await withConnection(({ db, config: { authSecrets, bcryptCost }, origin }) =>
-    importAccounts(db, readRows(input, format, COLUMNS), origin, {
-      reading: { secretIds: authSecrets.map(({ id }) => id), bcryptCost, ...(firebase && { firebase }) },
+    importAccounts(db, readRows(input, format, source ? undefined : COLUMNS), origin, {
+      reading: {
+        ...{ secretIds: authSecrets.map(({ id }) => id), bcryptCost },
+        ...(firebase && { firebase }),
+        ...(source && { translate: source.read }),
+      },
       dryRun,
       signal,
       onProblem: (line, problem) => progress.print(`Line ${line} ${problem}.`),

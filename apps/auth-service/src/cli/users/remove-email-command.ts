@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { findAccount } from '../../accounts/details.js';
 import { removeAddress } from '../../credentials/addresses.js';
-import { withDatabase } from '../database.js';
+import { MissingError, withDatabase } from '../database.js';
 
 /** `latchkey users remove-email` */
 export function removeEmailCommand(): Command {
@@ -14,7 +14,7 @@ export function removeEmailCommand(): Command {
     .action((nameOrId: string, { json }: { json?: boolean }) =>
       withDatabase(async ({ db, origin }) => {
         const account = await findAccount(db, nameOrId);
-        if (!account) throw new Error(`There is no account ${nameOrId}.`);
+        if (!account) throw new MissingError(`There is no account ${nameOrId}.`);
         const { id, username } = account;
         const changed = (await removeAddress(db, id, origin)) !== undefined;
         if (json) console.log(JSON.stringify({ id, username, changed }, null, 2));

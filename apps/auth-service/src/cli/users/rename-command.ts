@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { renameAccount } from '../../accounts/rename.js';
 import { isUsername, USERNAME_FORM } from '../../credentials/username.js';
-import { withDatabase } from '../database.js';
+import { MissingError, withDatabase } from '../database.js';
 
 /** `latchkey users rename` */
 export function renameCommand(): Command {
@@ -13,7 +13,7 @@ export function renameCommand(): Command {
     .action(async (from: string, to: string, { json }: { json?: boolean }) => {
       if (!isUsername(to)) throw new Error(`"${to}" is not a username: ${USERNAME_FORM}`);
       const result = await withDatabase(({ db, origin }) => renameAccount(db, { from, to }, origin));
-      if (result === 'unknown') throw new Error(`There is no account ${from}.`);
+      if (result === 'unknown') throw new MissingError(`There is no account ${from}.`);
       if (result === 'taken') throw new Error(`The username ${to} is taken.`);
       const changed = result === 'renamed';
       if (json) console.log(JSON.stringify({ username: to, changed }, null, 2));

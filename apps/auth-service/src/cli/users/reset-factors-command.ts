@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { findAccount } from '../../accounts/details.js';
 import { resetFactors } from '../../credentials/reset-factors.js';
-import { withDatabase } from '../database.js';
+import { MissingError, withDatabase } from '../database.js';
 import { plural } from '../doctor/finding.js';
 
 /** `latchkey users reset-factors` */
@@ -15,7 +15,7 @@ export function resetFactorsCommand(): Command {
     .action((nameOrId: string, { json }: { json?: boolean }) =>
       withDatabase(async ({ db, origin }) => {
         const account = await findAccount(db, nameOrId);
-        if (!account) throw new Error(`There is no account ${nameOrId}.`);
+        if (!account) throw new MissingError(`There is no account ${nameOrId}.`);
         const { id, username, factors, hashForm } = account;
         const changed = factors.totp || factors.passkeys > 0;
         const reset = changed ? await resetFactors(db, id, origin) : undefined;

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { findAccount } from '../../accounts/details.js';
 import { makeResetLink } from '../../credentials/password/reset-link.js';
 import { recordEvent } from '../../events/recorder.js';
-import { withDatabase } from '../database.js';
+import { MissingError, withDatabase } from '../database.js';
 import { printFields } from '../output.js';
 
 /** What to do with a link that is printed. */
@@ -17,7 +17,7 @@ export function resetLinkCommand(): Command {
     .action((nameOrId: string, { json }: { json?: boolean }) =>
       withDatabase(async ({ db, config, origin }) => {
         const account = await findAccount(db, nameOrId);
-        if (!account) throw new Error(`There is no account ${nameOrId}.`);
+        if (!account) throw new MissingError(`There is no account ${nameOrId}.`);
         const { id, username, disabledAt } = account;
         if (disabledAt !== null) throw new Error(`The account ${username} is disabled: enable it first.`);
         const link = await makeResetLink(db, config.appUrl, id);

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
+import { ANY_LOCALHOST } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 import { judgeOrigin } from '../cors-origin.js';
 import { type SettingsOf, section, splitList } from '../section.js';
 
 const ANDROID_APP = /^android:apk-key-hash:[\w-]{43}$/;
-const ANY_LOCALHOST = 'http://localhost:*';
 
 export const factors = section(
   'Second factors and passkeys',
@@ -44,8 +44,7 @@ export const factors = section(
       complain('PASSKEY_RP_ID is an IP address. Set it to a domain, such as example.com.');
     const given = passkeyOrigins === undefined ? undefined : splitList(passkeyOrigins);
     for (const origin of given ?? []) {
-      if (ANDROID_APP.test(origin) || (!production && origin === ANY_LOCALHOST)) continue;
-      const fault = judgeOrigin(origin);
+      const fault = ANDROID_APP.test(origin) ? undefined : judgeOrigin(origin, { production });
       if (fault) complain(`PASSKEY_ORIGINS: "${origin}" ${fault}.`);
     }
     const defaults = [new URL(publicUrl).origin, new URL(appUrl).origin, ...(production ? [] : [ANY_LOCALHOST])];

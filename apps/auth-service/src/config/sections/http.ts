@@ -1,4 +1,4 @@
-import { isCidr } from '@latchkey/service-kit';
+import { ANY_LOCALHOST, isCidr } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 import { judgeOrigin } from '../cors-origin.js';
 import { type SettingsOf, section, splitList } from '../section.js';
@@ -17,19 +17,21 @@ export const http = section(
       default: '',
       description: 'CIDR list of the proxies whose `X-Forwarded-For` and `X-Request-Id` are trusted',
     }),
-    CORS_ORIGINS: Type.String({
-      default: '',
-      description:
-        'Comma-separated origins of front ends that send requests from browsers, such as https://app.example.com',
-    }),
+    CORS_ORIGINS: Type.Optional(
+      Type.String({
+        description:
+          'Comma-separated origins of front ends that send requests from browsers, such as https://app.example.com',
+        $comment: 'none; in development `http://localhost:*`, any port of this machine',
+      }),
+    ),
     METRICS_PORT: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of `/metrics`, for Prometheus' }),
     ),
   },
-  ({ corsOrigins, trustProxy, ...settings }, { publicUrl, complain }) => {
-    const origins = splitList(corsOrigins);
+  ({ corsOrigins, trustProxy, ...settings }, { production, publicUrl, complain }) => {
+    const origins = splitList(corsOrigins ?? (production ? '' : ANY_LOCALHOST));
     for (const origin of origins) {
-      const fault = judgeOrigin(origin);
+      const fault = judgeOrigin(origin, { production });
       if (fault) complain(`CORS_ORIGINS: "${origin}" ${fault}.`);
     }
     const blocks = splitList(trustProxy);

@@ -1,11 +1,12 @@
 import type { PasskeyAssertion, User } from '@latchkey/user-schema';
 import type { FastifyInstance } from 'fastify';
-import { type ChallengeKinds, useChallenge } from '../../sessions/challenges.js';
+import type { ChallengeKinds } from '../../sessions/challenges.js';
 import { passkeyAmr } from '../../sessions/factors.js';
+import { type ProofUse, startUsing } from '../../sessions/start.js';
 import type { CheckedProof } from '../proof.js';
 import { isAbout, readClientData } from './client-data.js';
 import type { RelyingParty } from './relying-party.js';
-import { findPasskey, usePasskey } from './stored-passkeys.js';
+import { findPasskey, usedPasskey, usePasskey } from './stored-passkeys.js';
 import { verifyAssertion } from './verification.js';
 
 /** What the challenge of an assertion must have been made for. */
@@ -18,6 +19,8 @@ export type CheckedPasskey = CheckedProof & {
   account: User;
   /** The version of the account's credentials of which the passkey is. */
   credentialVersion: number;
+  /** Uses it up in the statement that starts a session. */
+  useInSignIn: ProofUse;
 };
 
 /** Checks an assertion (WebAuthn Level 3 §7.2); `undefined` when it is not accepted. */
@@ -25,6 +28,8 @@ export type CheckPasskey = (
   assertion: PasskeyAssertion,
   purpose: PasskeyPurpose,
 ) => Promise<CheckedPasskey | undefined>;
+
+const SIGN_IN = startUsing(usedPasskey('account'));
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -50,13 +55,12 @@ export function createCheck({ challenges, pg }: FastifyInstance, relyingParty: R
     if (!use) return undefined;
 
     const { id: accountId, username, email, createdAt, credentialVersion, passkeyId, backupEligible } = found;
+    const used = { ...use, accountId, passkeyId, challengeHash: challenge.hash };
     return {
       ...{ accountId, credentialVersion, account: { id: accountId, username, email, createdAt } },
       amr: passkeyAmr(backupEligible),
-      use: async db => {
-        const isFirst = await useChallenge(db, accountId, challenge);
-        return isFirst && (await usePasskey(db, { ...use, accountId, passkeyId })) ? [] : undefined;
-      },
+      use: async db => ((await usePasskey(db, used)) ? [] : undefined),
+      useInSignIn: { start: SIGN_IN, values: used },
     };
   };
 }

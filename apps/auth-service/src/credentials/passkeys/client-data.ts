@@ -1,4 +1,5 @@
-import { isOriginAllowed, type RelyingParty } from './relying-party.js';
+import { isOriginAllowed } from '@latchkey/service-kit';
+import type { RelyingParty } from './relying-party.js';
 
 /** What a browser says about the use of a passkey (WebAuthn Level 3 §5.8.1). The signature covers it. */
 export type ClientData = { challenge: string; origin: string };
@@ -15,7 +16,7 @@ export function readClientData(base64Url: string, relyingParty: RelyingParty): C
     if (typeof challenge !== 'string' || typeof origin !== 'string') return undefined;
     // A page that embeds ours must not have its visitors prove anything.
     if (crossOrigin === true || topOrigin !== undefined) return undefined;
-    return isOriginAllowed(origin, relyingParty) ? { challenge, origin } : undefined;
+    return isOriginAllowed(origin, relyingParty.origins) ? { challenge, origin } : undefined;
   } catch {
     return undefined;
   }

@@ -4,15 +4,21 @@ import { problemResponses } from '@latchkey/service-kit/http';
 import {
   AddedPasskey,
   AddPasskeyRequest,
+  IdParams,
   Passkey,
   PasskeyCreationOptions,
   RenamePasskeyRequest,
-  UUID_PATTERN,
 } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { logEvents, originOf } from '../../events/recorder.js';
-import { LastCredentialError, NotFoundError, TooManyPasskeysError } from '../../http/errors.js';
+import {
+  InsufficientAuthenticationError,
+  LastCredentialError,
+  NotFoundError,
+  PasskeyRejectedError,
+  TooManyPasskeysError,
+} from '../../http/errors.js';
 import { combineAmr, passkeyAmr } from '../../sessions/factors.js';
 import { strengthenSession, weakenSessions } from '../../sessions/renew.js';
 import { beginFactors } from '../first-factor.js';
@@ -25,8 +31,6 @@ import { checkRegistration } from './registration.js';
 import type { RelyingParty } from './relying-party.js';
 import { findPasskeys } from './stored-passkeys.js';
 import { newHandle } from './user-handle.js';
-
-const PasskeyId = Type.Object({ id: Type.String({ pattern: UUID_PATTERN }) });
 
 /** How owners add, rename and remove passkeys. */
 export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingParty }> = async (
@@ -43,8 +47,12 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
 
   const options = {
     ...common,
+    operationId: 'createPasskeyOptions',
     summary: 'Options for a new passkey, for `navigator.credentials.create()`; good for 5 minutes',
-    response: { 200: PasskeyCreationOptions, ...problemResponses(401, 409, 503) },
+    response: {
+      200: PasskeyCreationOptions,
+      ...problemResponses(InsufficientAuthenticationError, TooManyPasskeysError),
+    },
   };
   app.post('/auth/passkeys/options', { ...enrolling, schema: options }, async ({ account, claims }) => {
     const { handle = newHandle(), usable, count } = await findPasskeys(app.pg, { accountId: account.id, rpId });
@@ -56,11 +64,15 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
 
   const add = {
     ...common,
+    operationId: 'addPasskey',
     summary: 'Add a passkey: from now on, a password alone does not sign in',
     description:
       'An account without a second factor gets recovery codes, which are shown once. The next refresh of the session has `acr` `aal2`.',
     body: AddPasskeyRequest,
-    response: { 201: AddedPasskey, ...problemResponses(400, 401, 409, 413, 415, 503) },
+    response: {
+      201: AddedPasskey,
+      ...problemResponses(InsufficientAuthenticationError, PasskeyRejectedError, TooManyPasskeysError),
+    },
   };
   app.post('/auth/passkeys', { ...enrolling, schema: add }, async (request, reply) => {
     const { account, body, claims } = request;
@@ -87,10 +99,11 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
 
   const rename = {
     ...common,
+    operationId: 'renamePasskey',
     summary: 'Rename a passkey',
-    params: PasskeyId,
+    params: IdParams,
     body: RenamePasskeyRequest,
-    response: { 200: Passkey, ...problemResponses(400, 401, 404, 413, 415, 503) },
+    response: { 200: Passkey, ...problemResponses(InsufficientAuthenticationError, NotFoundError) },
   };
   const signedIn = { config, onRequest: app.authenticate };
   app.patch('/auth/passkeys/:id', { ...signedIn, schema: rename, preHandler: app.requireSession }, async request => {
@@ -103,13 +116,14 @@ export const passkeysRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPa
 
   const remove = {
     ...common,
+    operationId: 'removePasskey',
     summary: 'Remove a passkey',
     description:
       'Without another second factor, the recovery codes are void too. The last way to sign in cannot be removed.',
-    params: PasskeyId,
+    params: IdParams,
     response: {
       204: Type.Null({ description: 'The account has that passkey no more' }),
-      ...problemResponses(400, 401, 404, 409, 503),
+      ...problemResponses(InsufficientAuthenticationError, LastCredentialError, NotFoundError),
     },
   };
   app.delete('/auth/passkeys/:id', { ...signedIn, schema: remove, preHandler: fresh }, async (request, reply) => {

@@ -12,6 +12,7 @@ export const relatedOriginsRoute: FastifyPluginAsyncTypebox<{ relyingParty: Rely
   const origins = relyingParty.origins.filter(origin => origin.startsWith('https:'));
   const schema = {
     tags: ['gateway'],
+    operationId: 'getRelatedOrigins',
     summary: 'Origins that may use the passkeys of this domain (WebAuthn Level 3)',
     response: { 200: RelatedOrigins },
   };

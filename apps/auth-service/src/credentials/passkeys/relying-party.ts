@@ -8,11 +8,3 @@ export function relyingPartyOf({ passkeys }: Pick<FactorSettings, 'passkeys'>): 
   const { rpId } = passkeys;
   return rpId === undefined ? undefined : { ...passkeys, rpId };
 }
-
-const ANY_LOCALHOST = 'http://localhost:*';
-const LOCALHOST = /^http:\/\/localhost(:\d{1,5})?$/;
-
-/** Whether pages of an origin may use the passkeys of a relying party. */
-export function isOriginAllowed(origin: string, { origins }: Pick<RelyingParty, 'origins'>): boolean {
-  return origins.some(allowed => (allowed === ANY_LOCALHOST ? LOCALHOST.test(origin) : allowed === origin));
-}

@@ -1,6 +1,7 @@
 import type { Queryable } from '@latchkey/service-kit/database';
 import type { User } from '@latchkey/user-schema';
 import { statement, utc } from '../../database/sql.js';
+import { usedChallenge } from '../../sessions/challenges.js';
 import { ACCOUNT } from '../../tokens/account.js';
 import type { PasskeyDescriptor } from './options.js';
 import { isHandle } from './user-handle.js';
@@ -66,17 +67,30 @@ export async function findPasskey(
   return found;
 }
 
-const USE = statement<{ used: boolean }, PasskeyUse & { accountId: string; passkeyId: string }>(`
-  UPDATE auth.passkeys SET sign_count = $signCount::bigint, backed_up = $backedUp, last_used_at = now()
-  WHERE account_id = $accountId AND id = $passkeyId
-    AND (sign_count < $signCount::bigint OR (sign_count = 0 AND $signCount::bigint = 0)) RETURNING true AS used`);
+/** What the use of a passkey changes. */
+export type UsedPasskey = PasskeyUse & { accountId: string; passkeyId: string; challengeHash: Buffer };
 
-/** Keeps what a use has told of a passkey; resolves to whether it is still there, and its counter has advanced. */
-export async function usePasskey(
-  db: Queryable,
-  use: PasskeyUse & { accountId: string; passkeyId: string },
-): Promise<boolean> {
-  return (await USE(db, use)).length > 0;
+/**
+ * SQL that uses a challenge up, and keeps what the use has told of the passkey, as the query `proved`: of one row when the passkey
+ * is still there, its counter has advanced, and the challenge had not been used before. Its parameters are those of {@link UsedPasskey}.
+ *
+ * @param account - what follows FROM: one row with the `id` of the account
+ */
+export const usedPasskey = (account: string) => `${usedChallenge(account)}, proved AS (
+  UPDATE auth.passkeys p SET sign_count = $signCount::bigint, backed_up = $backedUp::boolean, last_used_at = now()
+  FROM used_challenge c
+  WHERE p.account_id = c.account_id AND p.account_id = $accountId::uuid AND p.id = $passkeyId::uuid
+    AND (p.sign_count < $signCount::bigint OR (p.sign_count = 0 AND $signCount::bigint = 0))
+  RETURNING p.id
+)`;
+
+const USE = statement<{ used: boolean }, UsedPasskey>(
+  `WITH ${usedPasskey('(SELECT $accountId::uuid AS id)')} SELECT true AS used FROM proved`,
+);
+
+/** Uses a passkey and its challenge up; resolves to whether both could be. */
+export async function usePasskey(db: Queryable, used: UsedPasskey): Promise<boolean> {
+  return (await USE(db, used)).length > 0;
 }
 
 /** How many passkeys of how many accounts were made for a relying party. */

@@ -3,7 +3,13 @@ import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { PasswordChange, SignedIn } from '@latchkey/user-schema';
 import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
-import { InvalidCredentialsError, InvalidRequestError } from '../../http/errors.js';
+import {
+  InsufficientAuthenticationError,
+  InvalidCredentialsError,
+  invalidMember,
+  PasswordRejectedError,
+  TooManyRequestsError,
+} from '../../http/errors.js';
 import type { Lifetimes } from '../../sessions/session.js';
 import { changePassword } from './change.js';
 import { hashCaller } from './hashing-plugin.js';
@@ -12,12 +18,21 @@ import { findPasswordOf, hashValues } from './stored-passwords.js';
 export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = async (app, { config }) => {
   const schema = {
     tags: ['auth'],
+    operationId: 'changePassword',
     summary: 'Change the password; every other session ends',
     description:
       'An account without a password, which signs in with a passkey, sets its first one without `currentPassword`, if it has signed in not long ago.',
     security: [{ bearer: [] }],
     body: PasswordChange,
-    response: { 200: SignedIn, ...problemResponses(400, 401, 413, 415, 429, 503) },
+    response: {
+      200: SignedIn,
+      ...problemResponses(
+        InsufficientAuthenticationError,
+        InvalidCredentialsError,
+        PasswordRejectedError,
+        TooManyRequestsError,
+      ),
+    },
   };
   const options = {
     config: { audience: 'browsers' as const },
@@ -38,7 +53,7 @@ export const changeRoute: FastifyPluginAsyncTypebox<{ config: Lifetimes }> = asy
       const found = await findPasswordOf(app.pg, account.id);
       if (body.currentPassword === undefined) {
         if (found?.passwordHash)
-          throw new InvalidRequestError('/currentPassword is required: the account has a password.');
+          throw invalidMember('/currentPassword', 'required', 'This is required: the account has a password.');
         app.assertFresh(request);
       }
       const isProved =

@@ -37,13 +37,9 @@ export default fp<{ config: PasswordSettings & SecretsSettings }>(
       app.log.warn('password hashing runs at normal priority: only Linux can lower that of single threads');
     }
     app.decorate('hashLane', lane);
-    app.gauge('latchkey_hash_lane_waiting', 'Hashes that wait for their turn', () => lane.state().waiting);
-    app.gauge('latchkey_hash_lane_running', 'Hashes that run', () => lane.state().running);
-    app.gauge(
-      'latchkey_hash_lane_wait_seconds',
-      'How long a newcomer that goes last would wait for a hash',
-      () => lane.state().predictedWaitMs / 1000,
-    );
+    app.gauge('latchkey_hash_lane_waiting', () => lane.state().waiting);
+    app.gauge('latchkey_hash_lane_running', () => lane.state().running);
+    app.gauge('latchkey_hash_lane_wait_seconds', () => lane.state().predictedWaitMs / 1000);
     // Made by hand: an error and its way through the handlers cost more than all the rest of a refusal.
     app.decorate('admitHash', accountOf => (request, reply, done) => {
       const retryAfterS = lane.refusal(hashOwner(request, accountOf?.(request)));

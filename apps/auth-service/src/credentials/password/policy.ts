@@ -1,3 +1,4 @@
+import { MAX_PASSWORD_LENGTH, type ProblemReason } from '@latchkey/user-schema';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { PasswordSettings } from '../../config/sections/passwords.js';
@@ -6,12 +7,8 @@ import type { Attempt } from '../../throttles/index.js';
 import { isBreached } from './breach-list.js';
 
 /** Why a new password is refused. */
-type Rejection = {
-  reason: 'too_short' | 'too_long' | 'common' | 'contains_username' | 'breached';
-  detail: string;
-};
+type Rejection = { reason: ProblemReason; detail: string };
 
-const MAX_LENGTH = 256;
 let common: Promise<Set<string>> | undefined;
 
 /** The list takes 12 MB; a replica that only checks tokens never needs it. */
@@ -79,8 +76,9 @@ async function judgePassword(password: string, username: string, minLength: numb
   if (length < minLength) {
     return { reason: 'too_short', detail: `The password needs at least ${minLength} characters.` };
   }
-  if (length > MAX_LENGTH)
-    return { reason: 'too_long', detail: `The password has more than ${MAX_LENGTH} characters.` };
+  if (length > MAX_PASSWORD_LENGTH) {
+    return { reason: 'too_long', detail: `The password has more than ${MAX_PASSWORD_LENGTH} characters.` };
+  }
   if ((await commonPasswords()).has(folded))
     return { reason: 'common', detail: 'The password is one of the most common ones.' };
   if (folded.includes(username.toLowerCase())) {

@@ -3,11 +3,10 @@ import { inTransaction, transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { ForgotPasswordRequest, ResetPasswordRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
-import { isMailAddress } from '../../config/mail-address.js';
 import type { MailSettings } from '../../config/sections/mail.js';
 import { originOf, recordEvent, SERVICE_ORIGIN } from '../../events/recorder.js';
 import { empty } from '../../http/empty.js';
-import { InvalidOneTimeTokenError, InvalidRequestError } from '../../http/errors.js';
+import { InvalidOneTimeTokenError, PasswordRejectedError, TooManyRequestsError } from '../../http/errors.js';
 import { findByAddress, lockAccount } from '../addresses.js';
 import { findToken } from '../one-time-tokens/stored-tokens.js';
 import { hashCaller } from './hashing-plugin.js';
@@ -37,18 +36,18 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
 
   const forgot = {
     ...common,
+    operationId: 'requestPasswordReset',
     summary: 'Ask for a link that resets a forgotten password',
     description: 'The response is the same whether an account has the address or not.',
     body: ForgotPasswordRequest,
     response: {
       202: empty('A link is mailed when an account has verified the address'),
-      ...problemResponses(400, 413, 415, 429, 503),
+      ...problemResponses(TooManyRequestsError),
     },
   };
   if (app.mail.isAvailable) {
     app.post('/auth/password/forgot', { config: { audience }, schema: forgot }, async (request, reply) => {
       const { email } = request.body;
-      if (!isMailAddress(email)) throw new InvalidRequestError('/email is not an e-mail address.');
       await app.throttles.forgotten(request, reply, { username: email }, async attempt => {
         if (await app.throttles.takeMail('reset', email)) {
           await app.mail.request(app.pg, { request: RESET_REQUEST, to: email, values: {} });
@@ -61,11 +60,12 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<{ config: MailSettings }>
 
   const reset = {
     ...common,
+    operationId: 'resetPassword',
     summary: 'Set a new password by the token of a link; every session ends',
     body: ResetPasswordRequest,
     response: {
       204: Type.Null({ description: 'The password is changed; nobody is signed in' }),
-      ...problemResponses(400, 413, 415, 429, 503),
+      ...problemResponses(InvalidOneTimeTokenError, PasswordRejectedError, TooManyRequestsError),
     },
   };
   const options = { config: { audience }, schema: reset, onRequest: app.admitHash() };

@@ -63,12 +63,18 @@ const schemeOf = (name: string | undefined) => (name ?? 'bcrypt') as BcryptSchem
 // What every comparison would cost from then on: about a second.
 const MAX_COST = 14;
 
+// Of forms that are not supported. Other text is not shown: it may be a password.
+const KNOWN_NAMES =
+  /^(?:\$(?:1|5|6|7|y|gy|P|H|S|sha1|md5|apr1)\$|\{(?:noop|ldap|md[45]|s?sha(?:-?\d{1,3})?|crypt|pbkdf2|scrypt|argon2|bcrypt)(?:@SpringSecurity_v\d_\d)?\}|(?:md5|sha1|sha256|sha512|crypt|hmac|unsalted_md5|unsalted_sha1)[$:])/i;
+
 /** Says why a hash from a file cannot become an account's; `undefined` when it can. Never shows the hash. */
 export function refusalOf(stored: string, accepts: { secretIds: string[]; bcryptCost: number }): string | undefined {
   const bcrypt = readBcryptHash(stored);
   if (!bcrypt) {
     const foreign = readForeignHash(stored);
-    return foreign ? foreign.excess : 'is of no form that is known here';
+    if (foreign) return foreign.excess;
+    const [name] = KNOWN_NAMES.exec(stored) ?? [];
+    return `is of no form that is known here${name === undefined ? '' : `: it begins with ${name}`}`;
   }
   const { pepperId, cost } = bcrypt;
   const maxCost = Math.max(MAX_COST, accepts.bcryptCost);

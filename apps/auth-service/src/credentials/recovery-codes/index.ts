@@ -3,7 +3,7 @@ import { transact } from '@latchkey/service-kit/database';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { RecoveryCodes } from '@latchkey/user-schema';
 import { logEvents, originOf } from '../../events/recorder.js';
-import { NotFoundError } from '../../http/errors.js';
+import { InsufficientAuthenticationError, NotFoundError, TooManyRequestsError } from '../../http/errors.js';
 import { tooManyMails } from '../../throttles/index.js';
 import { lockFreshSession } from '../lock-session.js';
 import { renewCodes } from './stored-codes.js';
@@ -12,9 +12,13 @@ import { renewCodes } from './stored-codes.js';
 export const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['auth'],
+    operationId: 'renewRecoveryCodes',
     summary: 'Make new recovery codes; the old ones are void',
     security: [{ bearer: [] }],
-    response: { 200: RecoveryCodes, ...problemResponses(401, 404, 429, 503) },
+    response: {
+      200: RecoveryCodes,
+      ...problemResponses(InsufficientAuthenticationError, NotFoundError, TooManyRequestsError),
+    },
   };
   const options = {
     config: { audience: 'browsers' as const },

@@ -7,7 +7,12 @@ import { renderSVG } from 'uqr';
 import type { FactorSettings } from '../../config/sections/factors.js';
 import type { SecretsSettings } from '../../config/sections/secrets.js';
 import { logEvents, originOf, recordEvent } from '../../events/recorder.js';
-import { InvalidSecondFactorError, NotFoundError } from '../../http/errors.js';
+import {
+  InsufficientAuthenticationError,
+  InvalidSecondFactorError,
+  NotFoundError,
+  TooManyRequestsError,
+} from '../../http/errors.js';
 import { AMR, combineAmr } from '../../sessions/factors.js';
 import { strengthenSession, weakenSessions } from '../../sessions/renew.js';
 import { acrOf } from '../../tokens/claims.js';
@@ -38,8 +43,9 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
 
   const start = {
     ...common,
+    operationId: 'startTotp',
     summary: 'Make a secret for an authenticator app: it counts when a code of it is confirmed',
-    response: { 200: TotpEnrolment, ...problemResponses(401, 503) },
+    response: { 200: TotpEnrolment, ...problemResponses(InsufficientAuthenticationError) },
   };
   app.post('/auth/totp', { ...fresh, schema: start }, async request => {
     const { account } = request;
@@ -54,11 +60,20 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
 
   const confirm = {
     ...common,
+    operationId: 'confirmTotp',
     summary: 'Confirm an authenticator app by a code: from now on, signing in needs one',
     description:
       'It replaces the app that was confirmed before. The recovery codes that the account has had are void. The next refresh of the session has `acr` `aal2`.',
     body: TotpConfirmation,
-    response: { 200: RecoveryCodes, ...problemResponses(400, 401, 404, 413, 415, 429, 503) },
+    response: {
+      200: RecoveryCodes,
+      ...problemResponses(
+        InsufficientAuthenticationError,
+        InvalidSecondFactorError,
+        NotFoundError,
+        TooManyRequestsError,
+      ),
+    },
   };
   app.post('/auth/totp/confirm', { ...signedIn, schema: confirm }, async (request, reply) => {
     const { account, body, claims } = request;
@@ -92,11 +107,12 @@ export const totp: FastifyPluginAsyncTypebox<{ config: FactorSettings & SecretsS
 
   const remove = {
     ...common,
+    operationId: 'removeTotp',
     summary: 'Remove the authenticator app',
     description: 'Without a passkey, the recovery codes are void too.',
     response: {
       204: Type.Null({ description: 'The account has no authenticator app' }),
-      ...problemResponses(401, 503),
+      ...problemResponses(InsufficientAuthenticationError),
     },
   };
   app.delete('/auth/totp', { ...fresh, schema: remove }, async (request, reply) => {

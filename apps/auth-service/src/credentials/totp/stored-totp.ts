@@ -78,7 +78,7 @@ export type TotpStep = { sealed: Buffer; step: number };
 /**
  * Finds the step of a code of the secret that awaits its confirmation.
  *
- * @returns `undefined` when there is no such secret, or `step` is when the code is not one of it
+ * @returns `undefined` when there is no such secret, or AUTH_SECRETS has lost what has sealed it; `step` is when the code is not one of it
  */
 export async function findPendingStep(
   db: Queryable,
@@ -87,7 +87,8 @@ export async function findPendingStep(
   code: string,
 ): Promise<{ sealed: Buffer; step: number | undefined } | undefined> {
   const [found] = await FIND_PENDING(db, { accountId });
-  return found && { sealed: found.secret, step: stepOf(open(found, secrets, accountId), code) };
+  if (!found || !secrets.some(({ id }) => id === found.secretId)) return undefined;
+  return { sealed: found.secret, step: stepOf(open(found, secrets, accountId), code) };
 }
 
 /** Confirms the secret, which replaces the one before. Runs in a transaction; `undefined` when another one was made meanwhile. */

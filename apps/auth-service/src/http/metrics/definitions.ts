@@ -18,7 +18,7 @@ export const COUNTERS = {
       ...FAILURES.map(reason => ({ event: 'sign_in_failed', reason })),
     ],
   },
-  latchkey_hash_refusals_total: { help: 'Requests refused because a hash would have had to wait too long' },
+  latchkey_hash_refusals_total: { help: 'Requests that got 503 because their hash would have waited too long' },
   latchkey_throttle_decisions_total: {
     help: 'Requests that a limit of the throttles allowed or refused',
     labels: ['limit', 'decision'],
@@ -35,13 +35,37 @@ export const COUNTERS = {
     labels: ['outcome'],
     from: ['sent', 'failed', 'given_up'].map(outcome => ({ outcome })),
   },
-  latchkey_database_errors_total: { help: 'Responses 503 because the database could not be used' },
+  latchkey_database_errors_total: { help: 'Requests that got 503 because the database was unavailable' },
   latchkey_database_refusals_total: {
-    help: 'Requests refused because too many waited for a database connection',
+    help: 'Requests that got 503 because too many others waited for a connection',
   },
   latchkey_database_connections_opened_total: { help: 'Database connections opened by the pool' },
   latchkey_database_connections_closed_total: { help: 'Database connections closed by the pool, for whatever reason' },
   latchkey_database_connections_lost_total: { help: 'Idle database connections that broke' },
+} as const satisfies Record<string, Definition>;
+
+/** What is read at each scrape. */
+export const GAUGES = {
+  latchkey_ready: { help: '1 when it is not closing, can sign tokens, and the database has responded in the last 5 s' },
+  latchkey_hash_lane_waiting: { help: 'Hashes that wait' },
+  latchkey_hash_lane_running: { help: 'Hashes that run' },
+  latchkey_hash_lane_wait_seconds: { help: 'How long a new hash at the end of the queue would wait' },
+  latchkey_mail_waiting: { help: 'Mails that wait to be sent, counted up to 10000; the same at each replica' },
+  latchkey_mail_given_up: { help: 'Mails that were given up and are kept, counted up to 10000' },
+  latchkey_mail_oldest_seconds: { help: 'How long the oldest mail that waits has waited' },
+  latchkey_database_pool_connections: { help: 'Connections of the pool' },
+  latchkey_database_pool_idle_connections: { help: 'Idle connections of the pool' },
+  latchkey_database_pool_max_connections: { help: 'Maximum of connections of the pool' },
+  latchkey_database_pool_waiting: { help: 'Requests that wait for a connection' },
+  latchkey_revocations: { help: 'Ended sessions in the feed' },
+  latchkey_revocations_age_seconds: {
+    help: 'Time since ended sessions were last read; about a second in normal operation',
+  },
+  latchkey_signing_key_age_seconds: { help: 'How long the active signing key has signed' },
+  latchkey_signing_key_next_seconds: {
+    help: 'Time until the next signing key signs; absent unless a rotation is planned',
+  },
+  latchkey_signing_keys_unopened: { help: 'Published signing keys that AUTH_SECRETS does not open' },
 } as const satisfies Record<string, Definition>;
 
 /** What is measured, in seconds. */
@@ -50,6 +74,18 @@ export const HISTOGRAMS = {
     help: 'How long hashes waited for their turn',
     buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   },
+} as const;
+
+/** What `request-durations.ts` counts by hand. */
+export const REQUEST_DURATIONS = {
+  latchkey_http_request_duration_seconds: {
+    help: 'How long responses took; the route is its pattern, or `unknown`',
+    labels: ['method', 'route', 'status'],
+  },
+} as const;
+
+export const BUILD_INFO = {
+  latchkey_build_info: { help: 'Always 1; tells the version', labels: ['version'] },
 } as const;
 
 /** Names and values of labels. */

@@ -7,7 +7,7 @@ import type { HttpSettings } from '../../config/sections/http.js';
 import type { ServiceSettings } from '../../config/sections/service.js';
 import { VERSION } from '../../config/version.js';
 import { OverloadedError, StaleError } from '../errors.js';
-import type { COUNTERS, HISTOGRAMS, Labels } from './definitions.js';
+import type { COUNTERS, GAUGES, HISTOGRAMS, Labels } from './definitions.js';
 import { addRequestDurations, METHODS } from './request-durations.js';
 
 declare module 'fastify' {
@@ -17,7 +17,7 @@ declare module 'fastify' {
     /** Adds a measurement to a histogram; does nothing without METRICS_PORT. */
     observe(what: keyof typeof HISTOGRAMS, seconds: number): void;
     /** Adds a gauge, which is read at each scrape; `undefined` leaves it out. */
-    gauge(name: string, help: string, read: () => number | undefined): void;
+    gauge(name: keyof typeof GAUGES, read: () => number | undefined): void;
   }
 }
 

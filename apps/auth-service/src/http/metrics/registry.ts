@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { COUNTERS, HISTOGRAMS, type Labels } from './definitions.js';
+import { BUILD_INFO, COUNTERS, GAUGES, HISTOGRAMS, type Labels } from './definitions.js';
 
 /** Makes what holds all metrics. */
 export function createRegistry(version: string) {
@@ -19,17 +19,17 @@ export function createRegistry(version: string) {
     histograms.set(name, new Histogram({ name, help, buckets: [...buckets], registers }));
   }
 
-  const info = { name: 'latchkey_build_info', help: 'Always 1; tells the version', labelNames: ['version'], registers };
-  new Gauge(info).set({ version }, 1);
+  const { help, labels } = BUILD_INFO.latchkey_build_info;
+  new Gauge({ name: 'latchkey_build_info', help, labelNames: labels, registers }).set({ version }, 1);
 
   return {
     registry,
     count: (what: keyof typeof COUNTERS, labels: Labels = {}, by = 1) => counters.get(what)?.inc(labels, by),
     observe: (what: keyof typeof HISTOGRAMS, seconds: number) => histograms.get(what)?.observe(seconds),
-    gauge(name: string, help: string, read: () => number | undefined) {
+    gauge(name: keyof typeof GAUGES, read: () => number | undefined) {
       new Gauge({
         name,
-        help,
+        help: GAUGES[name].help,
         registers,
         collect() {
           const value = read();

@@ -1,10 +1,11 @@
 import type { Metric, Registry } from 'prom-client';
+import { REQUEST_DURATIONS } from './definitions.js';
 
 type Labels = { method: string; route: string; status: number };
 type Series = { labels: Labels; counts: number[]; sum: number };
 
 const NAME = 'latchkey_http_request_duration_seconds';
-const HELP = 'How long responses took, by the pattern of the route';
+const { help: HELP } = REQUEST_DURATIONS[NAME];
 // The feed of ended sessions waits up to 30 seconds by design.
 const BOUNDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Methods that are told apart. */

@@ -1,8 +1,10 @@
+import { Password as ContractPassword, PasskeyName } from '@latchkey/user-schema';
 import { type Static, type TSchema, type TString, Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
 import type { Accounts } from './accounts.js';
 import type { Challenges } from './challenges.js';
 import type { Clients } from './clients.js';
+import { invalidMember, nonconforming } from './faults.js';
 import type { TestFeed } from './feed.js';
 import type { Links } from './links.js';
 import type { Mailbox } from './mailbox.js';
@@ -42,8 +44,6 @@ export const Password: TString = Type.String();
 // As Password.
 export const Name: TString = Type.String({ minLength: 1, maxLength: 64 });
 
-const LONE_SURROGATE = /\p{Surrogate}/u;
-const CONTROL_OR_SURROGATE = /[\p{Cc}\p{Surrogate}]/u;
 const NO_STORE = { 'cache-control': 'no-store' };
 
 export function json(body: unknown, status = 200, headers: Record<string, string> = NO_STORE): Response {
@@ -75,13 +75,20 @@ export async function readBody<S extends TSchema>(
   } catch {
     throw new ProblemError(400, 'invalid_json', 'The body is not valid JSON.');
   }
-  if (conforms(schema, body) && !Object.entries(body as object).some(isIllFormed)) return body;
-  throw new ProblemError(400, 'invalid_request', 'The body is not what the contract says.');
+  if (!conforms(schema, body)) throw nonconforming('body', schema, body);
+  for (const [member, value] of Object.entries(body as object)) {
+    const contract = contractOf(member);
+    if (contract && !new RegExp(contract.pattern as string, 'u').test(String(value))) {
+      throw invalidMember(`/${member}`, 'pattern', contract['x-message']);
+    }
+  }
+  return body;
 }
 
-function isIllFormed([member, value]: [string, unknown]): boolean {
-  if (member === 'name') return CONTROL_OR_SURROGATE.test(String(value));
-  return /password$/i.test(member) && LONE_SURROGATE.test(String(value));
+/** The schema whose pattern is checked here. */
+function contractOf(member: string): TString | undefined {
+  if (member === 'name') return PasskeyName;
+  return /password$/i.test(member) ? ContractPassword : undefined;
 }
 
 /**

@@ -1,7 +1,10 @@
 import {
   ACRS,
+  describeFault,
   MAX_REVOCATIONS_WAIT_S,
   MAX_SESSIONS_PAGE,
+  metadataOf,
+  openIdConfigurationOf,
   REVOCATIONS_SCOPE,
   RefreshRequest,
   SessionsQuery,
@@ -15,6 +18,7 @@ import { anySession, currentSession, requireDemand, requireFresh, requireHighest
 import { emailRoutes } from './email-routes.js';
 import { factorRoutes } from './factor-routes.js';
 import { acrOf } from './factors.js';
+import { invalidMember, nonconforming } from './faults.js';
 import { passkeyRoutes } from './passkey-routes.js';
 import { passkeySignUpRoutes } from './passkey-sign-up-routes.js';
 import { insufficientScope, invalidCredentials, invalidToken, notFound, ProblemError, toResponse } from './problems.js';
@@ -69,7 +73,7 @@ const routes: Record<string, Handler> = {
   'GET /auth/sessions': async (state, request) => {
     const { session: current } = currentSession(state, request);
     const query = Object.fromEntries(new URL(request.url).searchParams);
-    if (!conforms(SessionsQuery, query)) throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
+    if (!conforms(SessionsQuery, query)) throw nonconforming('querystring', SessionsQuery, query);
     const page = state.accounts.listSessions(current.user, query.after, Number(query.limit ?? MAX_SESSIONS_PAGE));
     const sessions = page.sessions.map(({ id, userAgent, address, createdAt, lastUsedAt }) => {
       return { id, userAgent, address, createdAt, lastUsedAt, current: id === current.id };
@@ -91,7 +95,7 @@ const routes: Record<string, Handler> = {
     if (currentPassword !== undefined) {
       if (account.password !== currentPassword) throw invalidCredentials();
     } else if (account.password !== undefined) {
-      throw new ProblemError(400, 'invalid_request', '/currentPassword is required: the account has a password.');
+      throw invalidMember('/currentPassword', 'required', 'This is required: the account has a password.');
     } else {
       requireFresh(state, current);
     }
@@ -107,8 +111,11 @@ const routes: Record<string, Handler> = {
   },
   'GET /auth/verify': async (state, request) => {
     const query = Object.fromEntries(new URL(request.url).searchParams);
-    if (!conforms(VerifyQuery, query) || !conforms(KnownAcr, query.acr))
-      throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
+    if (!conforms(VerifyQuery, query)) throw nonconforming('querystring', VerifyQuery, query);
+    if (!conforms(KnownAcr, query.acr)) {
+      const { reason, detail } = describeFault('enum', VerifyQuery.properties.acr);
+      throw invalidMember('/acr', reason, detail, 'querystring');
+    }
     const { acr, max_age: maxAge } = query;
     const current = currentSession(state, request);
     requireDemand(current, { ...(acr && { acr }), ...(maxAge !== undefined && { maxAgeS: Number(maxAge) }) });
@@ -117,6 +124,8 @@ const routes: Record<string, Handler> = {
     return new Response(null, { headers: { ...headers, 'x-auth-acr': current.claims.acr ?? LEAST_ACR } });
   },
   'GET /.well-known/jwks.json': async ({ tokens }) => json(tokens.jwks(), 200, { 'cache-control': 'max-age=300' }),
+  'GET /.well-known/oauth-authorization-server': async ({ tokens }) => json(metadataOf(tokens.issuer)),
+  'GET /.well-known/openid-configuration': async ({ tokens }) => json(openIdConfigurationOf(tokens.issuer)),
   'POST /oauth/token': async ({ clients, tokens }, request) => {
     const form = new URLSearchParams(await request.text());
     const { id, scope } = clients.grant(form, request.headers.get('authorization'));
@@ -130,9 +139,10 @@ const routes: Record<string, Handler> = {
     const query = new URL(request.url).searchParams;
     const after = query.get('after') ?? undefined;
     const wait = Number(query.get('wait') ?? 0);
-    if ((after !== undefined && !feed.isCursor(after)) || !(wait >= 0)) {
-      throw new ProblemError(400, 'invalid_request', 'The query is not valid.');
+    if (after !== undefined && !feed.isCursor(after)) {
+      throw invalidMember('/after', 'pattern', 'This is not a cursor of this feed.', 'querystring');
     }
+    if (!(wait >= 0)) throw invalidMember('/wait', 'pattern', 'A number of seconds.', 'querystring');
     if (after === feed.cursor()) {
       await feed.next(Math.min(wait, MAX_REVOCATIONS_WAIT_S) * 1000, signal);
     }

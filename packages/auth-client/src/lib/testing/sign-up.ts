@@ -1,7 +1,14 @@
-import { EmailAddress, type SignUpRequest as SignUp, SignUpHeaders, Username } from '@latchkey/user-schema';
+import {
+  EmailAddress,
+  IdempotencyKey,
+  type SignUpRequest as SignUp,
+  SignUpHeaders,
+  Username,
+} from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
 import { conforms } from '../schema-check.js';
 import { methodsOf } from './factors.js';
+import { invalidMember } from './faults.js';
 import { ProblemError, signUpClosed, usernameTaken } from './problems.js';
 import { checkPassword, empty, type Handler, type IssuerState, json, Password, readBody } from './requests.js';
 import { startSignIn } from './sign-in-routes.js';
@@ -46,8 +53,7 @@ export const signUp: Handler = async (state, request) => {
 function signUpByEmail({ accounts, links, mailbox, passwordMinLength }: IssuerState, body: SignUp): Response {
   const { username, password, email = username } = body;
   if (!conforms(EmailAddress, email)) {
-    const errors = [{ pointer: '/email', detail: 'is required' }];
-    throw new ProblemError(400, 'invalid_request', 'body.email is required.', { errors });
+    throw invalidMember('/email', 'required', 'This is required: a link in a mail makes the account.');
   }
   checkPassword(password, passwordMinLength, '/password');
   if (accounts.find(username) || accounts.findByEmail(email)) mailbox.sendNotice('sign-up-repeated', email);
@@ -64,6 +70,5 @@ function readIdempotencyKey({ headers }: Request): string | undefined {
   if (conforms(SignUpHeaders, { 'idempotency-key': header })) {
     return header.startsWith('"') ? header.slice(1, -1).replace(/\\(.)/g, '$1') : header;
   }
-  const errors = [{ pointer: '/idempotency-key', detail: 'is not 1 to 255 visible ASCII characters' }];
-  throw new ProblemError(400, 'invalid_request', 'The Idempotency-Key is not valid.', { errors });
+  throw invalidMember('/idempotency-key', 'pattern', IdempotencyKey['x-message'], 'headers');
 }

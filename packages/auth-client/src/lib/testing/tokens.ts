@@ -6,6 +6,8 @@ import { createTestKey, readToken, signToken, type TestKey } from './signing.js'
 
 /** The tokens of a test issuer, and the keys that sign them. */
 export type TestTokens = {
+  /** `iss` of the tokens. */
+  issuer: string;
   /** Signs an access token of a made-up user, with these claims and header members in place of its own. */
   userToken(claims?: object, header?: object): string;
   signedIn(session: TestSession): SignedIn;
@@ -48,6 +50,7 @@ export function createTestTokens({
   const account = ({ id, username }: User) => ({ sub: id, id, username });
 
   return {
+    issuer,
     userToken,
     signedIn({ id: sid, user, authTime, amr, refreshTokens }) {
       return {

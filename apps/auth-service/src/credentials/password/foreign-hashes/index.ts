@@ -1,8 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { argon2 } from './argon2.js';
-import { djangoPbkdf2, werkzeugPbkdf2 } from './pbkdf2.js';
-import { excessOf, type Scheme, type Settings } from './scheme.js';
-import { firebaseScrypt, werkzeugScrypt } from './scrypt.js';
+import { passlibBcrypt } from './bcrypt-sha256.js';
+import { djangoPbkdf2, passlibPbkdf2, werkzeugPbkdf2 } from './pbkdf2.js';
+import { type Encoding, excessOf, type Scheme, type Settings } from './scheme.js';
+import { firebaseScrypt, phcScrypt, werkzeugScrypt } from './scrypt.js';
 
 /** A hash that other software made. */
 export type ForeignHash = Pick<Settings, 'scheme' | 'cost' | 'rounds'> & {
@@ -12,10 +13,18 @@ export type ForeignHash = Pick<Settings, 'scheme' | 'cost' | 'rounds'> & {
   matches(password: string): boolean;
 };
 
-const SCHEMES: Scheme[] = [argon2, djangoPbkdf2, werkzeugPbkdf2, werkzeugScrypt, firebaseScrypt];
+const SCHEMES: Scheme[] = [
+  ...[argon2, djangoPbkdf2, werkzeugPbkdf2, passlibPbkdf2],
+  ...[werkzeugScrypt, firebaseScrypt, phcScrypt, passlibBcrypt],
+];
 // Fewer bytes would be guessed, more are nobody's.
 const [MIN_DIGEST_BYTES, MAX_BYTES] = [16, 128];
-const ENCODED = { base64: /^[A-Za-z0-9+/]+={0,2}$/, hex: /^(?:[0-9a-f]{2})+$/, utf8: /^[\x21-\x7e]+$/ };
+const ENCODED: Record<Encoding, RegExp> = {
+  ab64: /^[A-Za-z0-9./]+$/,
+  base64: /^[A-Za-z0-9+/]+={0,2}$/,
+  hex: /^(?:[0-9a-f]{2})+$/,
+  utf8: /^[\x21-\x7e]+$/,
+};
 
 /** Patterns of what names a scheme and its settings, with which a hash begins. */
 export const FOREIGN_HEADS = SCHEMES.map(({ head }) => head);
@@ -51,6 +60,7 @@ export function readForeignHead(head: string): Pick<ForeignHash, 'scheme' | 'cos
 }
 
 /** No bytes at all when the text is not in that encoding. */
-function decode(text: string | undefined, encoding: 'hex' | 'base64' | 'utf8'): Buffer {
-  return ENCODED[encoding].test(text ?? '') ? Buffer.from(text as string, encoding) : Buffer.alloc(0);
+function decode(text = '', encoding: Encoding): Buffer {
+  if (!ENCODED[encoding].test(text)) return Buffer.alloc(0);
+  return encoding === 'ab64' ? Buffer.from(text.replaceAll('.', '+'), 'base64') : Buffer.from(text, encoding);
 }

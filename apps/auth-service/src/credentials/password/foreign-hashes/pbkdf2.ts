@@ -6,7 +6,7 @@ const ITERATIONS_A_ROUND: Record<string, number> = { sha1: 200, sha256: 200, sha
 
 const read =
   (separator: string) =>
-  ([digest = '', iterations = '']: string[]): Settings => ({
+  ([digest = 'sha1', iterations = '']: string[]): Settings => ({
     scheme: `pbkdf2${separator}${digest}`,
     cost: iterations,
     rounds: Number(iterations) / (ITERATIONS_A_ROUND[digest] as number) || Number.POSITIVE_INFINITY,
@@ -28,4 +28,12 @@ export const werkzeugPbkdf2: Scheme = {
   salt: 'utf8',
   digest: 'hex',
   read: read(':'),
+};
+
+/** passlib's, which names no SHA-1. Those of Spring and Keycloak are stored so too. */
+export const passlibPbkdf2: Scheme = {
+  head: '\\$pbkdf2(?:-(sha256|sha512))?\\$(\\d{1,9})\\$',
+  salt: 'ab64',
+  digest: 'ab64',
+  read: read('-'),
 };

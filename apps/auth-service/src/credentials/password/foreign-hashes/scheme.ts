@@ -11,14 +11,17 @@ export type Settings = {
   derive(password: string, salt: Buffer, length: number): Buffer;
 };
 
+/** `ab64` is passlib's base64: without padding, and with `.` in place of `+`. */
+export type Encoding = 'ab64' | 'base64' | 'hex' | 'utf8';
+
 /** A form of stored hashes: head, salt, `$` and digest. */
 export type Scheme = {
   /** The head, up to the salt: a regular expression that JavaScript and PostgreSQL read alike. */
   head: string;
   /** Reads the groups of `head`. */
   read(groups: string[]): Settings;
-  salt: 'utf8' | 'base64';
-  digest: 'hex' | 'base64';
+  salt: Encoding;
+  digest: Encoding;
   minSaltBytes?: number;
 };
 

@@ -33,6 +33,27 @@ export const werkzeugScrypt: Scheme = {
 };
 
 /**
+ * passlib's PHC string. Those of Django and Spring are stored so too, and as `scrypt-nfkc` those of Better Auth, which normalizes
+ * passwords.
+ */
+export const phcScrypt: Scheme = {
+  head: '\\$(scrypt|scrypt-nfkc)\\$ln=(\\d{1,2}),r=(\\d{1,3}),p=(\\d{1,3})\\$',
+  salt: 'base64',
+  digest: 'base64',
+  read([scheme = '', ...numbers]) {
+    const [ln = 0, r = 0, p = 0] = numbers.map(Number);
+    const parameters = { N: 2 ** ln, r, p };
+    const isNormalized = scheme === 'scrypt-nfkc';
+    return {
+      scheme,
+      ...burdenOf(parameters),
+      derive: (password, salt, length) =>
+        scrypt(isNormalized ? password.normalize('NFKC') : password, salt, length, parameters),
+    };
+  },
+};
+
+/**
  * Firebase's: the project's signer key, encrypted with AES-256-CTR under what scrypt makes of the password.
  *
  * The stored form is our own. Its digest is the key stream alone, the hash XOR the signer key, which proves as much and

@@ -1,19 +1,20 @@
-import type { TestMail, TestMailbox } from '@latchkey/auth-client/testing';
+import type { TestMail, TestMailbox } from './mailbox.js';
 
 type Mail = { id: string; to: string; template: string; values: { link?: string } };
 
 const POLL_MS = 20;
+const TIMEOUT_MS = 10_000;
 
-/** Reads the development mailbox of a service as the test issuer's is read. */
-export function readMailbox(base: string): TestMailbox {
+/** Reads the development mailbox of an auth-service as that of the test issuer is read; `next` waits 10 seconds by default. */
+export function readMailbox(url: string): TestMailbox {
   const read = new Set<string>();
   const next = async (
     address: string,
-    { template, timeoutMs = 10_000 }: { template?: string; timeoutMs?: number } = {},
+    { template, timeoutMs = TIMEOUT_MS }: { template?: string; timeoutMs?: number } = {},
   ) => {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const response = await fetch(`${base}/dev/mailbox`, { headers: { accept: 'application/json' } });
+      const response = await fetch(`${url}/dev/mailbox`, { headers: { accept: 'application/json' } });
       const mails = ((await response.json()) as Mail[]).reverse();
       const unread = mails.filter(({ id, to }) => !read.has(id) && to.toLowerCase() === address.toLowerCase());
       const mail = unread.find(one => (template === undefined ? one.values.link : one.template === template));

@@ -1,0 +1,49 @@
+import { foldAddress } from '@latchkey/service-kit/http';
+import type { AccountDetails } from '../../accounts/details.js';
+import { listFailedAddresses } from '../../events/trail.js';
+import type { AttemptedAccount } from '../../throttles/attempts.js';
+import type { Counted } from '../../throttles/store.js';
+import { openLockouts } from '../../throttles/unlock.js';
+import type { Context } from '../database.js';
+import { duration } from '../doctor/finding.js';
+
+/** What the limits count for: their names are the first part of the keys of counters. */
+const WHAT: Record<string, string> = {
+  account: 'sign-ins from addresses that the account does not know',
+  pair: 'sign-ins from one address',
+  totp: 'codes of the authenticator app',
+};
+
+/** What keeps an account from being signed in to, and until when; `failures` are those that count now. */
+export type Lockout = { limit: string; failures: number; blockedForS: number | null };
+
+/** Runs work on the failed attempts at an account. */
+export async function withLockouts<T>(
+  { db, config }: Context,
+  { id, username, email }: AccountDetails,
+  work: (lockouts: Awaited<ReturnType<typeof openLockouts>>, account: AttemptedAccount) => Promise<T>,
+): Promise<T> {
+  const lockouts = await openLockouts(db, config);
+  try {
+    const addresses = [...new Set((await listFailedAddresses(db, id)).map(foldAddress))];
+    const names = [username, ...(email === null ? [] : [email])];
+    return await work(lockouts, { id, names, addresses });
+  } finally {
+    lockouts.close();
+  }
+}
+
+/** The counters as people and programs read them: without keys. */
+export function lockoutsOf(counted: Counted[]): Lockout[] {
+  return counted.map(({ key, failures, blockedS }) => ({
+    limit: key.slice(0, key.indexOf(':')),
+    failures,
+    blockedForS: blockedS === null ? null : Math.ceil(blockedS),
+  }));
+}
+
+/** Says what a counter holds back. */
+export function describeLockout({ limit, failures, blockedForS }: Lockout): string {
+  const blocked = blockedForS === null ? '' : `, blocked for ${duration(blockedForS * 1000)}`;
+  return `${WHAT[limit] ?? limit}: ${failures} failed${blocked}`;
+}

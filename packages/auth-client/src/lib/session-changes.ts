@@ -1,0 +1,70 @@
+import type { User } from '@latchkey/user-schema';
+import { Type } from '@sinclair/typebox';
+import type { StoredSession } from '../session-store.js';
+import { ReceivedUser, withUser } from './received-user.js';
+import { conforms } from './schema-check.js';
+
+/** Called with the user who is signed in from now on; `undefined` when nobody is. */
+export type SessionListener = (change: { user: User | undefined }) => void;
+
+/** Tells listeners when the user of a store changes, in this tab and in others. */
+export type SessionChanges = {
+  /** Says what was saved. */
+  saved(session: StoredSession | undefined): void;
+  subscribe(listener: SessionListener): () => void;
+};
+
+type Options = {
+  load: () => Promise<StoredSession | undefined>;
+  /** The name of the channel among tabs; without one, no other tab has the store. */
+  channelName: string | undefined;
+};
+
+const Message = Type.Object({ user: Type.Union([ReceivedUser, Type.Null()]) });
+
+/**
+ * Creates what tells of the changes of one store. Other tabs are sent the user, and no tokens: when the message arrives, their
+ * `localStorage` may still be as it was.
+ */
+export function createSessionChanges({ load, channelName }: Options): SessionChanges {
+  const listeners = new Set<SessionListener>();
+  let known: string | undefined;
+  let channel: InstanceType<typeof BroadcastChannel> | undefined;
+
+  const tell = (user: User | undefined) => {
+    const now = JSON.stringify(user ?? null);
+    const isNew = known !== undefined && known !== now;
+    known = now;
+    if (!isNew) return false;
+    // In a microtask: an error that a listener throws is the application's.
+    for (const listener of listeners) queueMicrotask(() => listener({ user }));
+    return true;
+  };
+  const read = async () => void tell((await load().catch(() => undefined))?.user);
+  const receive = ({ data }: { data: unknown }) => {
+    if (conforms(Message, data)) tell(data.user === null ? undefined : withUser(data as { user: User }).user);
+  };
+  const openChannel = () => {
+    if (channelName === undefined || typeof BroadcastChannel === 'undefined') return undefined;
+    const opened = new BroadcastChannel(channelName);
+    opened.onmessage = event => receive(event as { data: unknown });
+    // In Node.js it would keep the process alive.
+    (opened as { unref?: () => void }).unref?.();
+    return opened;
+  };
+
+  return {
+    saved(session) {
+      const isFirst = known === undefined;
+      if (!tell(session?.user) && !isFirst) return;
+      channel ??= openChannel();
+      channel?.postMessage({ user: session?.user ?? null });
+    },
+    subscribe(listener) {
+      channel ??= openChannel();
+      listeners.add(listener);
+      if (known === undefined) void read();
+      return () => void listeners.delete(listener);
+    },
+  };
+}

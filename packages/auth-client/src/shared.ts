@@ -1,0 +1,57 @@
+export type {
+  AddedPasskey,
+  AddPasskeyRequest,
+  Credentials,
+  EmailState,
+  Factors,
+  ForgotPasswordRequest,
+  Passkey,
+  PasskeyAssertion,
+  PasskeyCreationOptions,
+  PasskeyOptionsRequest,
+  PasskeyRegistration,
+  PasskeyRequestOptions,
+  PasskeySignInRequest,
+  PasskeySignUpOptionsRequest,
+  PasskeySignUpRequest,
+  PasswordChange,
+  PendingEmail,
+  Problem,
+  ProblemCode,
+  ProblemItem,
+  RecoveryCodes,
+  RenamePasskeyRequest,
+  ResetPasswordRequest,
+  Revocations,
+  SecondFactor,
+  SecondFactorProof,
+  SecondFactorRequest,
+  ServiceToken,
+  Session,
+  SetEmailRequest,
+  SignedIn,
+  SignInRequest,
+  SignOutScope,
+  SignUpRequest,
+  StepUpProof,
+  TotpConfirmation,
+  TotpEnrolment,
+  User,
+  VerifyEmailRequest,
+} from '@latchkey/user-schema';
+export { type AuthClient, createAuthClient, type ServiceCredentials, type SignUpOptions } from './client.js';
+export {
+  type AuthClientError,
+  AuthProblemError,
+  type AuthTransportCode,
+  AuthTransportError,
+  isAuthClientError,
+  SecondFactorRequiredError,
+  SignedOutError,
+  SignUpPendingError,
+} from './errors.js';
+export type { SessionListener } from './lib/session-changes.js';
+export { createLocalStorageStore } from './local-storage-store.js';
+export type { AuthClientOptions, Fetch, RequestOptions } from './request-options.js';
+export type { SessionLock, SessionStore, StoredSession } from './session-store.js';
+export { createUserSession, type UserSession, type UserSessionOptions } from './user-session.js';
