@@ -18,6 +18,7 @@ const KNOWN = [
   /^((apps|packages)\/\w[\w-]*\/(src|test)|checks\/test)\/(\w[\w.-]*\/)*\w[\w.-]*\.ts$/,
   /^apps\/\w[\w-]*\/migrations\/\d{3}_\w+\.sql$/,
   /^apps\/\w[\w-]*\/mail-templates\/[a-z][a-z-]*\.(html|txt)$/,
+  /^packages\/\w[\w-]*\/CHANGELOG\.md$/,
   /^packages\/\w[\w-]*\/bin\/\w[\w-]*\.js$/,
   /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py|toml)$/,
   /^deploy\/Dockerfile$/,

@@ -1,8 +1,11 @@
-// `pnpm new-service NAME`: makes a guarded service, and gives it a place in docker-compose.yml.
+// `pnpm new-service NAME`: makes a guarded service, gives it a place in docker-compose.yml and pnpm-lock.yaml, and installs it.
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { listApps } from './app-ports.js';
+import { lockService } from './lock-service.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TEMPLATE = join(ROOT, 'scripts/new-service/template');
@@ -10,11 +13,12 @@ const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const MAX_LENGTH = 30;
 // Those before it are auth-service's and notes-service's.
 const FIRST_PORT = 3010;
+const GATEWAY = /^ {2}gateway:$/m;
 
 const HELP = `Usage: pnpm new-service NAME
 
 Makes apps/NAME-service: a Fastify service whose routes need a signed-in user, with tests against the test issuer and the real
-auth-service, and an entry in docker-compose.yml. NAME has small letters, digits and dashes, such as orders.`;
+auth-service, and an entry in docker-compose.yml; then installs it. NAME has small letters, digits and dashes, such as orders.`;
 
 const { values, positionals } = readArguments();
 if (values.help) {
@@ -30,7 +34,9 @@ if (rest.length > 0 || !NAME.test(name) || name.length > MAX_LENGTH || name.ends
 if (existsSync(folder)) fail(`apps/${service} exists already.`);
 
 const compose = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');
-const port = nextPort();
+if (!GATEWAY.test(compose)) fail('docker-compose.yml has no gateway, before which the service would be.');
+// One behind those that the services have by default.
+const port = Math.max(FIRST_PORT, ...listApps().map(({ port }) => port + 1));
 const camel = name.replace(/-(\w)/g, (_, letter) => letter.toUpperCase());
 
 cpSync(TEMPLATE, folder, { recursive: true });
@@ -43,16 +49,26 @@ for (const file of readdirSync(folder, { recursive: true, withFileTypes: true })
   writeFileSync(path, text);
   renameSync(path, join(file.parentPath, file.name.replace('sample', name)));
 }
-writeFileSync(join(ROOT, 'docker-compose.yml'), compose.replace(/^ {2}gateway:$/m, `${composeEntry()}  gateway:`));
+writeFileSync(join(ROOT, 'docker-compose.yml'), compose.replace(GATEWAY, `${composeEntry()}  gateway:`));
+const lockfile = join(ROOT, 'pnpm-lock.yaml');
+const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+writeFileSync(lockfile, lockService(readFileSync(lockfile, 'utf8'), `apps/${service}`, manifest, 'apps/notes-service'));
 
 console.log(`Made apps/${service}, which listens on port ${port}, and its entry in docker-compose.yml.
 
-  npx -y pnpm@10.34.9 install
-  npx -y pnpm@10.34.9 --filter @latchkey/${service}... build
-  npx -y pnpm@10.34.9 --filter @latchkey/${service} test
-  npx -y pnpm@10.34.9 start        # starts it too
+  npx -y pnpm@10.34.9 test --filter=@latchkey/${service}   # builds what it needs, type-checks it and tests it
+  npx -y pnpm@10.34.9 start   # starts it with the others
 
-docs/new-service.md tells how it goes on.`);
+docs/new-service.md says how to go on.`);
+install();
+
+/** With the pnpm that runs this. Without it, the next command of pnpm installs. */
+function install() {
+  const pnpm = process.env['npm_execpath'];
+  if (!pnpm?.includes('pnpm')) return;
+  const { status } = spawnSync(process.execPath, [pnpm, 'install'], { cwd: ROOT, stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+}
 
 function readArguments() {
   try {
@@ -60,16 +76,6 @@ function readArguments() {
   } catch (error) {
     return fail(`${/** @type {Error} */ (error).message}\n\n${HELP}`);
   }
-}
-
-/** The port behind those that the services have by default. */
-function nextPort() {
-  const ports = readdirSync(join(ROOT, 'apps')).flatMap(app => {
-    const config = ['config.ts', 'config/sections/service.ts'].map(file => join(ROOT, 'apps', app, 'src', file));
-    const text = config.filter(file => existsSync(file)).map(file => readFileSync(file, 'utf8'));
-    return [...text.join().matchAll(/portSetting\((\d+)\)/g)].map(([, port]) => Number(port));
-  });
-  return Math.max(FIRST_PORT, ...ports.map(port => port + 1));
 }
 
 function composeEntry() {

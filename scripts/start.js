@@ -1,9 +1,10 @@
 // `pnpm start`: auth-service and the other services in apps/, side by side on one embedded PostgreSQL.
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import getPort, { portNumbers } from 'get-port';
 import pretty from 'pino-pretty';
+import { listApps } from './app-ports.js';
 import { build } from './build.js';
 
 const HELP = `Usage: pnpm start
@@ -40,9 +41,9 @@ if (asked && !(/^\d+$/.test(asked) && Number(asked) >= 1 && Number(asked) <= 655
 const authPort = Number(asked) || (await getPort({ port: portNumbers(DEFAULT_PORT, DEFAULT_PORT + 99) }));
 /** @type {{ name: string, port: number }[]} */
 const others = [];
-for (const name of listOthers()) {
+for (const { name, port } of listOthers()) {
   const exclude = [authPort, ...others.map(({ port }) => port)];
-  others.push({ name, port: await getPort({ port: portNumbers(DEFAULT_PORT + 1, DEFAULT_PORT + 99), exclude }) });
+  others.push({ name, port: await getPort({ port: portNumbers(port, port + 99), exclude }) });
 }
 if (authPort !== DEFAULT_PORT && !asked) {
   console.log(`Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}.`);
@@ -64,7 +65,7 @@ if (!stoppingSince) announce();
 
 /** The services in apps/ beside auth-service, which can be started. */
 function listOthers() {
-  return readdirSync('apps').filter(name => name !== 'auth-service' && existsSync(`apps/${name}/dist/server.js`));
+  return listApps().filter(({ name }) => name !== 'auth-service' && existsSync(`apps/${name}/dist/server.js`));
 }
 
 /**
@@ -103,14 +104,18 @@ function stop() {
 
 function announce() {
   const hasMailbox = !process.env['SMTP_URL'] && process.env['NODE_ENV'] !== 'production';
-  const mailbox = hasMailbox ? `\n  mailbox        ${authUrl}/dev/mailbox` : '';
+  const places = [
+    ['auth-service', authUrl],
+    ['documentation', `${authUrl}/docs`],
+    ...(hasMailbox ? [['mailbox', `${authUrl}/dev/mailbox`]] : []),
+    ...others.map(({ name, port }) => [name, `http://localhost:${port}`]),
+  ];
+  const width = Math.max(...places.map(([name = '']) => name.length));
   const body = `-H 'content-type: application/json' -d '{"username":"helloworld","password":"open sesame 42"}'`;
   console.log(`
 Latchkey is ready.
 
-  auth-service   ${authUrl}
-  documentation  ${authUrl}/docs${mailbox}
-${others.map(({ name, port }) => `  ${name.padEnd(13)}  http://localhost:${port}`).join('\n')}
+${places.map(([name = '', url]) => `  ${name.padEnd(width)}  ${url}`).join('\n')}
 
 Sign up, then sign in:
 

@@ -1,6 +1,8 @@
-import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parse } from 'yaml';
@@ -30,10 +32,11 @@ console.log(user.username, username, body);
 `;
 
 t.test('packed packages install and work outside of the workspace', async t => {
-  const folder = t.testdir({
-    'package.json': JSON.stringify({ name: 'outside', private: true, type: 'module' }),
-    'main.ts': PROGRAM,
-  });
+  // Where nothing is installed above.
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'outside', private: true, type: 'module' }));
+  writeFileSync(join(folder, 'main.ts'), PROGRAM);
   const run = (cwd: string, program: string, ...args: string[]) => {
     const { status, stdout, stderr } = spawnSync('env', ['-u', 'NODE_OPTIONS', program, ...args], {
       cwd,
@@ -42,7 +45,7 @@ t.test('packed packages install and work outside of the workspace', async t => {
     t.equal(status, 0, `${program} ${args[0]}: ${stdout}${stderr}`);
     return stdout;
   };
-  const archives = ['user-schema', 'auth-client'].map(name => {
+  const archives = ['user-schema', 'auth-client', 'service-kit', 'tracing'].map(name => {
     const cwd = join(ROOT, 'packages', name);
     run(cwd, 'pnpm', 'pack', '--pack-destination', folder);
     const { version, private: isPrivate, publishConfig } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'));
@@ -52,12 +55,33 @@ t.test('packed packages install and work outside of the workspace', async t => {
     );
     return `./latchkey-${name}-${version}.tgz`;
   });
-  const others = ['fastify', '@types/node'].map(name => `${name}@${catalog[name]}`);
-  run(folder, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', '--silent', ...archives, ...others);
+  const others = ['fastify', 'pino', '@fastify/type-provider-typebox', '@sinclair/typebox', '@types/node', '@types/pg'];
+  const versions = others.map(name => `${name}@${catalog[name]}`);
+  const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--silent'];
+  run(folder, 'npm', 'install', ...quietly, '--omit=optional', ...archives, ...versions);
+  cpSync(join(ROOT, 'scripts/new-service/template/src'), join(folder, 'service'), { recursive: true });
   writeFileSync(
     join(folder, 'tsconfig.json'),
     JSON.stringify({ extends: join(ROOT, 'tsconfig.base.json'), compilerOptions: { noEmit: false } }),
   );
   run(folder, join(ROOT, 'node_modules/.bin/tsc'), '-p', '.');
   t.equal(run(folder, process.execPath, 'main.js'), 'ada ada ada\n');
+
+  // On a terminal, where the log is for people if pino-pretty is installed, which it is not.
+  writeFileSync(join(folder, 'terminal.js'), 'process.stdout.isTTY = true;');
+  const service = spawn(
+    'env',
+    ['-i', `PATH=${process.env['PATH']}`, 'PORT=0', process.execPath, '--import=./terminal.js', 'service/server.js'],
+    { cwd: folder },
+  );
+  service.stdout.once('data', () => service.kill());
+  const said = await Promise.all([text(service.stdout), text(service.stderr)]);
+  t.match(said, [/Server listening at/, /^$/]);
+
+  const program = `await (await import('@latchkey/service-kit')).provideDatabase({ dataDir: '.data' })`;
+  const { stderr } = spawnSync('env', ['-i', process.execPath, '--input-type=module', '--eval', program], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  t.match(stderr, 'Set DATABASE_URL, or add @latchkey/embedded-postgres to the devDependencies');
 });

@@ -161,3 +161,27 @@ t.test('where a mail completes sign-ups, a username may be the address, and anot
   t.ok(await auth.mailbox.next('bob@example.net', { template: 'sign-up-repeated' }));
   await auth.close();
 });
+
+t.test('the fetch of a test issuer takes what the global one takes', async t => {
+  const auth = createTestIssuer();
+  const fetchIt: typeof fetch = auth.fetch;
+  const jwks = `${auth.issuer}/.well-known/jwks.json`;
+  for (const response of [await fetchIt(jwks), await fetchIt(new URL(jwks)), await fetchIt(new Request(jwks))])
+    t.match(await response.json(), { keys: [{ kty: 'EC' }] });
+  const credentials = JSON.stringify({ username: 'ada', password: 'open sesame 42' });
+  const headers = { 'content-type': 'application/json' };
+  const request = new Request(`${auth.issuer}/auth/sign-up`, { method: 'POST', headers, body: credentials });
+  t.equal((await fetchIt(request)).status, 201);
+
+  const authorization = `Bearer ${auth.serviceToken('revocations:read')}`;
+  const feed = `${auth.issuer}/auth/revocations`;
+  const { cursor } = (await (await fetchIt(feed, { headers: { authorization } })).json()) as { cursor: string };
+  const wait = `${feed}?wait=30&after=${cursor}`;
+  const soon = () => AbortSignal.timeout(50);
+  const aborted = new Request(jwks, { signal: AbortSignal.abort() });
+  await t.rejects(fetchIt(aborted), { name: 'AbortError' });
+  const waiting = new Request(wait, { headers: { authorization }, signal: soon() });
+  await t.rejects(fetchIt(waiting), { name: 'TimeoutError' });
+  await t.rejects(fetchIt(new Request(wait), { headers: { authorization }, signal: soon() }), { name: 'TimeoutError' });
+  await t.rejects(fetchIt('/auth/me'), TypeError);
+});

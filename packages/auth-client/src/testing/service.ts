@@ -1,15 +1,14 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { type AddressInfo, createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { type AuthClient, createAuthClient, type ServiceCredentials } from '../client.js';
 import { readMailbox } from '../lib/testing/development-mailbox.js';
 import type { TestMailbox } from '../lib/testing/mailbox.js';
+import { findEmbeddedPostgres, findService } from '../lib/testing/service/find-service.js';
+import type { Order, Outcome } from '../lib/testing/service/keeper.js';
+import { runCli } from '../lib/testing/service/run-cli.js';
 
 export { readMailbox } from '../lib/testing/development-mailbox.js';
 
@@ -22,13 +21,19 @@ export interface AuthServiceOptions {
 }
 
 /** An auth-service of a test. */
-export interface RunningAuthService {
-  /** Where it is reached, and the issuer of its tokens. */
+export interface RunningAuthService extends AsyncDisposable {
+  /** Where it is reached. */
+  url: string;
+  /** The issuer of its tokens: `url`, unless `PUBLIC_URL` is set. */
   issuer: string;
   audience: string;
   /** A client of it. */
   auth: AuthClient;
-  /** Makes the credentials of a service. */
+  /**
+   * Makes the credentials of a service.
+   *
+   * @throws Error when the client exists, or its id or a scope is invalid
+   */
   createClient(id: string, ...scopes: string[]): Promise<ServiceCredentials>;
   /** The mails that it has sent. */
   mailbox: TestMailbox;
@@ -36,15 +41,12 @@ export interface RunningAuthService {
   stop(): Promise<void>;
 }
 
-const run = promisify(execFile);
-const AUDIENCE = 'latchkey';
-const PREFIX = 'latchkey-auth-service-';
-const STOP_WITHIN_MS = 15_000;
-const MAX_OUTPUT = 4000;
+const KEEPER = fileURLToPath(new URL('../lib/testing/service/keeper.js', import.meta.url));
 
 /**
  * Starts the real auth-service for a test: as a process of its own, on an embedded PostgreSQL in a temporary folder, with cheap hashes
- * and without throttles. It ends with {@link RunningAuthService.stop}, and with this process.
+ * and without throttles. It ends with {@link RunningAuthService.stop}, and with this process, however that ends. Only errors are
+ * logged, to standard error, unless `LOG_LEVEL` says otherwise.
  *
  * @throws Error when `@latchkey/auth-service` is not found, is not built, or does not start; the message has its output
  */
@@ -52,95 +54,67 @@ export async function startAuthService({
   settings = {},
   from = process.cwd(),
 }: AuthServiceOptions = {}): Promise<RunningAuthService> {
-  const [server, cli] = [find('server', from), find('cli', from)] as const;
-  await removeAbandoned();
-  const dataDir = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
-  // PostgreSQL does not run as root, and its user must enter the folder.
-  await chmod(dataDir, 0o755);
-  const port = await freePort();
-  const issuer = settings['PUBLIC_URL'] ?? `http://localhost:${port}`;
-  const env = {
-    ...{ PATH: process.env['PATH'], NODE_ENV: 'development', DATA_DIR: dataDir, PORT: `${port}`, PUBLIC_URL: issuer },
-    ...{ BCRYPT_COST: '4', THROTTLE_ENABLED: 'false', LOG_LEVEL: 'warn', TOKEN_AUDIENCE: AUDIENCE, ...settings },
+  const { server, cli } = findService(from);
+  const { PORT = `${await findFreePort()}`, ...others } = settings;
+  const url = `http://localhost:${PORT}`;
+  const order: Order = {
+    server,
+    settings: { ...testSettings(), PORT, PUBLIC_URL: url, ...others },
+    ...(!settings['DATABASE_URL'] && { embeddedPostgres: findEmbeddedPostgres(server) }),
   };
-  const child = spawn(process.execPath, [server], { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
-  const stop = async () => {
-    const exited = isRunning(child) ? once(child, 'exit') : undefined;
-    // The service ends with its parent, and PostgreSQL with the service.
-    if (child.connected) child.disconnect();
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
-    await exited;
-    clearTimeout(timer);
-    await rm(dataDir, { recursive: true, force: true });
-  };
-  try {
-    await untilReady(child);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  const url = `http://localhost:${port}`;
+  const { settings: env, stop } = await keep(order);
   return {
-    issuer,
-    audience: env.TOKEN_AUDIENCE,
+    url,
+    issuer: env['PUBLIC_URL'] as string,
+    audience: env['TOKEN_AUDIENCE'] as string,
     auth: createAuthClient({ baseUrl: url }),
     mailbox: readMailbox(url),
     async createClient(id, ...scopes) {
-      const args = [cli, 'clients', 'create', id, ...scopes.flatMap(scope => ['--scope', scope]), '--json'];
-      const { stdout } = await run(process.execPath, args, { env });
-      const { clientId, clientSecret } = JSON.parse(stdout);
+      const args = ['clients', 'create', ...scopes.flatMap(scope => ['--scope', scope]), '--json', '--', id];
+      const { clientId, clientSecret } = JSON.parse(await runCli(cli, args, env));
       return { id: clientId, secret: clientSecret };
     },
     stop,
+    [Symbol.asyncDispose]: stop,
   };
 }
 
-const isRunning = ({ exitCode, signalCode }: ChildProcess) => exitCode === null && signalCode === null;
-
-function find(entry: 'server' | 'cli', from: string): string {
-  try {
-    return createRequire(join(from, 'package.json')).resolve(`@latchkey/auth-service/${entry}`);
-  } catch (cause) {
-    throw new Error(
-      `${from} has no @latchkey/auth-service: add "@latchkey/auth-service": "workspace:*" to its devDependencies, then install and build.`,
-      { cause },
-    );
-  }
+function testSettings(): Record<string, string> {
+  return {
+    ...{ NODE_ENV: 'development', LOG_LEVEL: 'error', TOKEN_AUDIENCE: 'latchkey' },
+    ...{ BCRYPT_COST: '4', THROTTLE_ENABLED: 'false' },
+    AUTH_SECRETS: `test:${randomBytes(32).toString('base64')}`,
+  };
 }
 
-/** Resolves when the service says that it is ready. */
-async function untilReady(child: ChildProcess): Promise<void> {
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', chunk => {
-      output = `${output}${chunk}`.slice(-MAX_OUTPUT);
-    });
+/** Starts a keeper, which neither outlives this process nor keeps it alive. */
+async function keep(order: Order): Promise<{ settings: Record<string, string>; stop: () => Promise<void> }> {
+  const keeper = fork(KEEPER, { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const ended = new Promise(resolve => keeper.once('exit', resolve));
+  const stop = async () => {
+    keeper.ref();
+    if (keeper.connected) keeper.disconnect();
+    await ended;
+  };
+  keeper.send(order);
+  const outcome = await Promise.race([
+    once(keeper, 'message').then(([message]) => message as Outcome),
+    ended.then((): Outcome => ({ fault: 'The process that starts auth-service has ended.' })),
+  ]);
+  if ('fault' in outcome) {
+    await stop();
+    throw new Error(outcome.fault);
   }
-  const [message] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
-  if (message !== 'ready') throw new Error(`auth-service has not started.\n${output}`);
+  keeper.unref();
+  keeper.channel?.unref();
+  return { ...outcome, stop };
 }
 
-async function freePort(): Promise<number> {
+async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   server.close();
   await once(server, 'close');
   return port;
-}
-
-/** Removes what processes have left behind that were killed. */
-async function removeAbandoned(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const owner = name.startsWith(PREFIX) ? Number.parseInt(name.slice(PREFIX.length), 10) : Number.NaN;
-    if (owner > 0 && !isAlive(owner)) await rm(join(tmpdir(), name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

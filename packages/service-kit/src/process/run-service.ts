@@ -7,6 +7,7 @@ import type { DestinationStream } from 'pino';
 // Declares what is used of an app.
 import type {} from '../http/health.js';
 import { explain } from './explain.js';
+import { ignoreMissing } from './optional.js';
 
 /** What is used of a configuration. */
 export interface RunnableConfig {
@@ -101,7 +102,7 @@ async function start<Config extends RunnableConfig>(
   try {
     // A person reads a terminal; everything else gets JSON.
     const isForPeople = !config.production && process.stdout.isTTY;
-    const app = await build(config, isForPeople ? (await import('pino-pretty')).default() : undefined);
+    const app = await build(config, isForPeople ? await prettyStream() : undefined);
     if (folder) app.log.info({ folder }, 'using the embedded PostgreSQL');
     await app.listen({ host, port }).catch(async error => {
       await app.close();
@@ -124,6 +125,12 @@ async function start<Config extends RunnableConfig>(
     await release();
     throw error;
   }
+}
+
+/** A log for people, where the service has pino-pretty among its development dependencies. */
+async function prettyStream(): Promise<DestinationStream | undefined> {
+  const pretty = await import('pino-pretty').catch(ignoreMissing);
+  return pretty?.default();
 }
 
 /**
