@@ -106,6 +106,8 @@ t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t =
       credentials: [{ ...first.credentials[0], secretData: '{"value":"eA=="}' }],
     },
     { ...first, id: '11111111-2222-4333-8444-666666666666', username: 'other' },
+    { ...first, id: undefined, username: 'odd', createdTimestamp: 1e20 },
+    { ...first, id: undefined, username: 'bare', email: undefined, credentials: [null] },
   ]);
   const { code, stderr } = await latchkey('users import - --from keycloak', mistakes);
   t.equal(code, 1);
@@ -114,6 +116,8 @@ t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t =
   t.match(stderr, /Line 3 has a passwordHash that is of no form/);
   t.match(stderr, /Line 4 has a passwordHash that is of no form/, 'without a salt');
   t.match(stderr, /Line 5 has the email of another account/);
+  t.match(stderr, /Line 6 has a createdAt that is not/);
+  t.notMatch(stderr, /Line 7/, 'an account without a password');
 });
 
 t.test('rows that are not valid accounts are reported by line and reason, without their content', async t => {

@@ -47,12 +47,12 @@ function isTime(value: unknown): boolean {
 
 function readKeycloak(row: Members): Members {
   const { id, username, email, emailVerified, enabled, createdTimestamp, credentials } = row;
-  const all = Array.isArray(credentials) ? (credentials as Members[]) : [];
-  const password = all.find(({ type }) => type === 'password');
+  const all = Array.isArray(credentials) ? (credentials as (Members | null)[]) : [];
+  const password = all.find(one => one?.['type'] === 'password');
   return {
     ...{ id, username, email: emailVerified === true ? email : null },
     passwordHash: password ? keycloakHash(password) : null,
-    createdAt: typeof createdTimestamp === 'number' ? new Date(createdTimestamp).toISOString() : null,
+    createdAt: typeof createdTimestamp === 'number' ? timeOf(createdTimestamp) : null,
     disabled: enabled === false,
   };
 }
@@ -69,6 +69,12 @@ function keycloakHash({ secretData, credentialData }: Members): unknown {
   if (algorithm !== 'argon2' || of('version') !== '1.3') return `{${algorithm}}`;
   const [plainSalt, plainKey] = [salt, key].map(bytes => bytes.toString('base64').replace(/=+$/, ''));
   return `$argon2${of('type')}$v=19$m=${of('memory')},t=${iterations},p=${of('parallelism')}$${plainSalt}$${plainKey}`;
+}
+
+/** What is no time is passed on, and refused as such. */
+function timeOf(ms: number): string {
+  const at = new Date(ms);
+  return Number.isNaN(at.getTime()) ? String(ms) : at.toISOString();
 }
 
 /** None at all when there are none, which makes a hash of no known form. */
