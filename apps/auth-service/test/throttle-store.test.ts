@@ -15,6 +15,7 @@ import { createDatabase, get, newCredentials, post, type Service, startService, 
 import { startRedis, withoutRedis } from './redis.js';
 import {
   blocks,
+  changePassword,
   from,
   guess,
   guesses,
@@ -434,6 +435,18 @@ onEachStore('the operator unlocks an account', async (t, overrides) => {
     [id],
   );
   t.match(rows, [{ actor: 'operator', details: { counters: 12 } }]);
+});
+
+t.test('the operator unlocks the session of an owner who forgot the current password', async t => {
+  const service = await startThrottled(t);
+  const owner = await signUp(service);
+  for (let i = 0; i < 10; i++) await changePassword(service, owner.token, 'wrong', 'brand new 42');
+  const change = async () =>
+    (await changePassword(service, owner.token, owner.password, 'brand new and 42 long')).status;
+  t.equal(await change(), 429);
+  const { stderr } = await commandLine(service)(`users unlock ${owner.username}`);
+  t.match(stderr, /Forgiven: passwords from one address or in one session: 10 failed, blocked for \d+ s\./);
+  await until(async () => (await change()) === 200, 'the password may be changed again');
 });
 
 t.test('what cannot be read of the throttles is not told', { skip: withoutRedis }, async t => {

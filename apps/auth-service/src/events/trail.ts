@@ -59,15 +59,19 @@ export async function deleteOldEvents(db: Queryable, days: number, batch: number
   return rowCount ?? 0;
 }
 
-const MOST_ADDRESSES = 1000;
+const MOST_CALLERS = 1000;
 
-const FAILED_FROM = statement<{ address: string }, { accountId: string }>(`
-  SELECT host(address) AS address FROM auth.audit_events
-  WHERE place = $accountId AND event IN ('sign_in_failed', 'step_up_failed', 'password_change_failed') AND address IS NOT NULL
-    AND happened_at > now() - interval '31 days'
-  GROUP BY address ORDER BY max(happened_at) DESC LIMIT ${MOST_ADDRESSES}`);
+/** From where an attempt at an account was made, or in which of its sessions. */
+export type FailedCaller = { address: string; sessionId: string | null };
 
-/** Lists the addresses from which attempts at an account have failed in the last month, the latest first. */
-export async function listFailedAddresses(db: Queryable, accountId: string): Promise<string[]> {
-  return (await FAILED_FROM(db, { accountId })).map(({ address }) => address);
+const FAILED_BY = statement<FailedCaller, { accountId: string }>(`
+  SELECT CASE WHEN session_id IS NULL THEN host(address) ELSE '' END AS address, session_id AS "sessionId"
+  FROM auth.audit_events
+  WHERE place = $accountId AND event IN ('sign_in_failed', 'step_up_failed', 'password_change_failed')
+    AND (address IS NOT NULL OR session_id IS NOT NULL) AND happened_at > now() - interval '31 days'
+  GROUP BY 1, 2 ORDER BY max(happened_at) DESC LIMIT ${MOST_CALLERS}`);
+
+/** Lists the callers whose attempts at an account have failed in the last month, the latest first. */
+export function listFailedCallers(db: Queryable, accountId: string): Promise<FailedCaller[]> {
+  return FAILED_BY(db, { accountId });
 }

@@ -35,14 +35,14 @@ export type Throttle = {
   take(caller: Caller): Promise<TakenAttempt | Refusal>;
 };
 
-/** What the attempts at an account count for: its username and address, and the addresses that they came from. */
-export type AttemptedAccount = { id: string; names: string[]; addresses: string[] };
+/** What the attempts at an account count for: its username and address, and from where or in which sessions they were made. */
+export type AttemptedAccount = { id: string; names: string[]; callers: Pick<Caller, 'address' | 'sessionId'>[] };
 
 type Throttles = Record<
   'challenge' | 'factors' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp',
   Throttle
 > & {
-  /** What forgives the failures at an account: of its password, by anybody and from the addresses, and of its authenticator app. */
+  /** What forgives the failures at an account: of its password, by anybody and by the callers, and of its authenticator app. */
   forgivenessOf(account: AttemptedAccount): Settlement[];
 };
 
@@ -126,15 +126,16 @@ export function createThrottles(
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),
-    forgivenessOf({ id, names, addresses }) {
-      const of = (limit: Limit, username: string, address = '') => ({
-        ...counterOf(limit, { username, address }).claim,
-        forgiven: true,
-      });
-      return [
-        of(totp, id),
-        ...names.flatMap(name => [of(account, name), ...addresses.map(address => of(pair, name, address))]),
+    forgivenessOf({ id, names, callers }) {
+      const counters = [
+        counterOf(totp, { username: id, address: '' }),
+        ...names.flatMap(username => [
+          counterOf(account, { username, address: '' }),
+          ...callers.map(caller => counterOf(pair, { ...caller, username })),
+        ]),
       ];
+      const claims = new Map(counters.map(({ claim }) => [claim.key, { ...claim, forgiven: true }]));
+      return [...claims.values()];
     },
   };
 }

@@ -1,6 +1,6 @@
 import { foldAddress } from '@latchkey/service-kit/http';
 import type { AccountDetails } from '../../accounts/details.js';
-import { listFailedAddresses } from '../../events/trail.js';
+import { listFailedCallers } from '../../events/trail.js';
 import type { AttemptedAccount } from '../../throttles/attempts.js';
 import type { Counted } from '../../throttles/store.js';
 import { openLockouts } from '../../throttles/unlock.js';
@@ -10,7 +10,7 @@ import { duration } from '../doctor/finding.js';
 /** What the limits count for: their names are the first part of the keys of counters. */
 const WHAT: Record<string, string> = {
   account: 'sign-ins from addresses that the account does not know',
-  pair: 'sign-ins from one address',
+  pair: 'passwords from one address or in one session',
   totp: 'codes of the authenticator app',
 };
 
@@ -25,9 +25,11 @@ export async function withLockouts<T>(
 ): Promise<T> {
   const lockouts = await openLockouts(db, config);
   try {
-    const addresses = [...new Set((await listFailedAddresses(db, id)).map(foldAddress))];
+    const callers = (await listFailedCallers(db, id)).map(({ address, sessionId }) =>
+      sessionId === null ? { address: foldAddress(address) } : { address, sessionId },
+    );
     const names = [username, ...(email === null ? [] : [email])];
-    return await work(lockouts, { id, names, addresses });
+    return await work(lockouts, { id, names, callers });
   } finally {
     lockouts.close();
   }
