@@ -1,19 +1,9 @@
+import type { LimitName } from '../http/metrics/definitions.js';
 import type { Settlement } from './store.js';
 
 /** As many failures as the quota within a window, which begins with the first of them. */
 export type Policy = {
-  name:
-    | 'account'
-    | 'address'
-    | 'challenge'
-    | 'factors'
-    | 'forgotten'
-    | 'link'
-    | 'mail'
-    | 'pair'
-    | 'passkey'
-    | 'sign-up'
-    | 'totp';
+  name: LimitName;
   quota: number;
   windowS: number;
   /**

@@ -5,9 +5,14 @@ type Definition = {
   from?: readonly Record<string, string>[];
 };
 
-const LIMITS = ['account', 'address', 'factors', 'forgotten', 'link', 'mail', 'pair', 'sign-up'].map(limit => ({
-  limit,
-}));
+/** The limits of the throttles. */
+export type LimitName = (typeof LIMIT_NAMES)[number];
+
+const LIMIT_NAMES = [
+  ...(['account', 'address', 'challenge', 'factors', 'forgotten', 'link'] as const),
+  ...(['mail', 'pair', 'passkey', 'sign-up', 'totp'] as const),
+];
+const LIMITS = LIMIT_NAMES.map(limit => ({ limit }));
 const FAILURES = ['wrong_password', 'unknown_account', 'disabled', 'no_password'];
 
 /** What is counted. */
