@@ -8,6 +8,7 @@ import { keyCommands } from './cli/keys.js';
 import { mailCommands } from './cli/mail.js';
 import { migrateCommand } from './cli/migrate.js';
 import { passwordCommands } from './cli/passwords.js';
+import type { OpenApi } from './cli/reference/openapi.js';
 import { referenceCommand } from './cli/reference.js';
 import { settingsCommand } from './cli/settings.js';
 import { userCommands } from './cli/users.js';
@@ -43,7 +44,8 @@ program.addCommand(
     const { buildApp } = await import('./app.js');
     const app = await buildApp({ ...config, logLevel: 'silent' });
     try {
-      return (await app.inject('/openapi.json')).json();
+      await app.ready();
+      return (await app.describeApi()) as OpenApi;
     } finally {
       await app.close();
     }
