@@ -7,7 +7,7 @@ import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/settings.js';
-import { openStore } from '#src/throttles/index.js';
+import { openStore } from '#src/throttles/open-store.js';
 import { deleteOldCounters } from '#src/throttles/postgres-store.js';
 import { createSettlements } from '#src/throttles/settlements.js';
 import { commandLine } from './command-line.js';

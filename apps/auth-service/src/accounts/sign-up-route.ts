@@ -20,7 +20,7 @@ import {
 } from '../http/errors.js';
 import { AMR } from '../sessions/factors.js';
 import type { SessionLimits } from '../sessions/start.js';
-import type { Attempt } from '../throttles/index.js';
+import type { Attempt } from '../throttles/limited.js';
 import { hashKey } from './idempotency-key.js';
 import { findSignUp, resumeSession, signUp } from './sign-up.js';
 import { SIGN_UP_REQUEST } from './sign-up-by-email.js';

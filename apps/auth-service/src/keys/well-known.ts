@@ -7,15 +7,11 @@ import {
   openIdConfigurationOf,
 } from '@latchkey/user-schema';
 import type { HttpSettings } from '../config/sections/http.js';
+import { publicHeaders } from '../http/public-headers.js';
 import { JWKS_MAX_AGE_S } from './rotation.js';
 
 export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }> = async (app, { config }) => {
-  // Any page may read these responses, and any cache may keep them.
-  const PUBLIC_HEADERS = {
-    'cache-control': `public, max-age=${JWKS_MAX_AGE_S}`,
-    'access-control-allow-origin': '*',
-    'cross-origin-resource-policy': 'cross-origin',
-  };
+  const headers = publicHeaders(JWKS_MAX_AGE_S);
 
   const jwks = {
     tags: ['gateway'],
@@ -24,7 +20,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
     response: { 200: Jwks },
   };
   app.get('/.well-known/jwks.json', { logLevel: 'warn', schema: jwks }, (_request, reply) => {
-    reply.headers(PUBLIC_HEADERS).send(app.signingKeys.jwks());
+    reply.headers(headers).send(app.signingKeys.jwks());
   });
 
   const server = {
@@ -34,7 +30,7 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
     response: { 200: AuthorizationServerMetadata },
   };
   app.get('/.well-known/oauth-authorization-server', { schema: server }, (_request, reply) => {
-    reply.headers(PUBLIC_HEADERS).send(metadataOf(config.publicUrl));
+    reply.headers(headers).send(metadataOf(config.publicUrl));
   });
 
   // Libraries that were made for OpenID Connect ask here, and often nowhere else.
@@ -45,6 +41,6 @@ export const wellKnownRoutes: FastifyPluginAsyncTypebox<{ config: HttpSettings }
     response: { 200: OpenIdConfiguration },
   };
   app.get('/.well-known/openid-configuration', { schema: discovery }, (_request, reply) => {
-    reply.headers(PUBLIC_HEADERS).send(openIdConfigurationOf(config.publicUrl));
+    reply.headers(headers).send(openIdConfigurationOf(config.publicUrl));
   });
 };

@@ -9,7 +9,7 @@ import { checkRecoveryCode } from '../credentials/recovery-codes/stored-codes.js
 import { checkTotp } from '../credentials/totp/stored-totp.js';
 import { logEvents, originOf, recordEvent } from '../events/recorder.js';
 import { InvalidSecondFactorError } from '../http/errors.js';
-import type { Attempt } from '../throttles/index.js';
+import type { Attempt } from '../throttles/limited.js';
 
 /** What a factor is to be proved for. */
 type About = {

@@ -1,39 +1,14 @@
-import type { Queryable } from '@latchkey/service-kit/database';
-import { addressOf, describeError, foldAddress, type RequestError } from '@latchkey/service-kit/http';
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { deriveKey } from '../config/secrets.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { ServiceSettings } from '../config/sections/service.js';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../http/errors.js';
-import { createThrottles, type Outcome, type TakenAttempt, type Throttle } from './attempts.js';
-import { type Caller, type Refusal, rateLimit, rateLimitPolicy, secondsUntil } from './limit.js';
-import { createPostgresStore, deleteOldCounters } from './postgres-store.js';
-import { connectRedis } from './redis.js';
-import { createRedisStore } from './redis-store.js';
+import { createThrottles, type Throttle } from './attempts.js';
+import { type Limited, limitRequests, unlimited } from './limited.js';
+import { openStore } from './open-store.js';
+import { deleteOldCounters } from './postgres-store.js';
 import { createSettlements } from './settlements.js';
-import type { ThrottleStore } from './store.js';
-
-/** An attempt of a request. The handler says how it ended; otherwise it is withdrawn. */
-export type Attempt = {
-  succeeded(): Promise<void>;
-  failed(): Promise<void>;
-  /** Gives the attempt back: nothing was tried. */
-  withdraw(): Promise<void>;
-};
-
-/**
- * Does work that counts as an attempt.
- *
- * @throws TooManyRequestsError before the work begins, ThrottleStoreError when the counters cannot be read
- */
-type Limited = <T>(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  subject: Omit<Caller, 'address'>,
-  work: (attempt: Attempt) => Promise<T>,
-) => Promise<T>;
 
 /** What a mail is for; `change` and `codes` count those that an account asks for, by its id. */
 type MailKind = 'change' | 'codes' | 'reset' | 'verify';
@@ -78,18 +53,11 @@ export function tooManyInAnHour(): Error {
   return Object.assign(new TooManyRequestsError(), { headers: { 'retry-after': AGAIN_S } });
 }
 
-const UNLIMITED: Attempt = {
-  succeeded: async () => undefined,
-  failed: async () => undefined,
-  withdraw: async () => undefined,
-};
-
 /** Limits how often passwords are tried and accounts are made. */
 export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSettings, 'production'> }>(
   async (app, { config }) => {
     if (!config.throttle.enabled) {
       if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');
-      const unlimited: Limited = (_request, _reply, _subject, work) => work(UNLIMITED);
       app.decorate('throttles', {
         ...{ guess: unlimited, signUp: unlimited, forgotten: unlimited, link: unlimited },
         ...{ passkey: unlimited, challenge: unlimited, totp: unlimited },
@@ -104,38 +72,6 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     app.addHook('onClose', () => settlements.close());
     app.cleanHourly(async client => (await deleteOldCounters(client, BATCH)) === BATCH);
 
-    const limited = ({ policies, take }: Throttle): Limited => {
-      const policy = rateLimitPolicy(policies);
-      const refuse = (reply: FastifyReply, { policy, until }: Refusal): never => {
-        const waitS = secondsUntil(until);
-        reply.headers({ 'retry-after': waitS, ratelimit: rateLimit(policy, 0, waitS) });
-        app.count('latchkey_throttle_decisions_total', { limit: policy.name, decision: 'refused' });
-        throw new TooManyRequestsError();
-      };
-
-      return async (request, reply, subject, work) => {
-        const taken = await take({ ...subject, address: foldAddress(addressOf(request)) }).catch(cause => {
-          throw new ThrottleStoreError({ cause });
-        });
-        reply.header('ratelimit-policy', policy);
-        if ('until' in taken) return refuse(reply, taken);
-        for (const { name: limit } of policies) {
-          app.count('latchkey_throttle_decisions_total', { limit, decision: 'allowed' });
-        }
-        const attempt = trackAttempt(request, reply, taken);
-        try {
-          const result = await work(attempt);
-          await attempt.withdraw();
-          return result;
-        } catch (error) {
-          const withdrawing = attempt.withdraw();
-          // When the database is unavailable, the store may be too, and the caller has waited long enough.
-          if (describeError(error as RequestError).status !== 503) await withdrawing;
-          throw error;
-        }
-      };
-    };
-
     /** Takes one of those that a key may have in an hour; resolves to whether there was one left. */
     const takeOne = async ({ take }: Throttle, limit: 'factors' | 'mail', key: string): Promise<boolean> => {
       const taken = await take({ username: key, address: '' }).catch(cause => {
@@ -148,6 +84,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
       return true;
     };
 
+    const limited = (throttle: Throttle) => limitRequests(app, throttle);
     const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
     const { factors, mail, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
     const { guess, signUp, forgotten, link, passkey, challenge, totp } = throttles;
@@ -162,48 +99,3 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
   },
   { name: 'throttles', dependencies: ['metrics', 'database'] },
 );
-
-/** Settles an attempt once, by the first outcome that is reported, and sends what is left in `RateLimit`. */
-function trackAttempt(request: FastifyRequest, reply: FastifyReply, taken: TakenAttempt): Attempt {
-  const report = blockReporter(request);
-  let settling: Promise<void> | undefined;
-  const settle = async (outcome: Outcome) => {
-    try {
-      const allowance = await taken.settle(outcome, report);
-      if (allowance && !reply.sent)
-        reply.header('ratelimit', rateLimit(allowance.policy, allowance.left, allowance.resetsS));
-    } catch (error) {
-      request.log.warn({ err: error }, 'cannot settle an attempt with the throttles yet');
-    }
-  };
-  const end = (outcome: Outcome) => () => {
-    settling ??= settle(outcome);
-    return settling;
-  };
-  return { succeeded: end('succeeded'), failed: end('failed'), withdraw: end('withdrawn') };
-}
-
-/**
- * Logs one line for each block and records no audit event, so that a flood fills neither. A block may begin a minute after
- * the response, so the returned function keeps nothing else of the request in memory.
- */
-function blockReporter(request: FastifyRequest): (block: Refusal) => void {
-  const { log, server } = request;
-  const address = addressOf(request);
-  return ({ policy, key, until }) => {
-    server.count('latchkey_throttle_blocks_total', { limit: policy.name });
-    const details = { limit: policy.name, key, waitS: secondsUntil(until), address };
-    log.warn({ event: 'throttled', ...details }, 'throttled');
-  };
-}
-
-/** Opens the store that the replicas share: Redis when there is one, otherwise PostgreSQL. */
-export async function openStore(
-  redisUrl: string | undefined,
-  db: Queryable,
-  log: Pick<FastifyBaseLogger, 'info' | 'warn'>,
-): Promise<{ store: ThrottleStore; close: () => void }> {
-  if (redisUrl === undefined) return { store: createPostgresStore(db), close: () => undefined };
-  const { redis, close } = await connectRedis(redisUrl, log);
-  return { store: createRedisStore(redis), close };
-}

@@ -4,7 +4,7 @@ import { deriveKey } from '../config/secrets.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
 import { type AttemptedAccount, createThrottles } from './attempts.js';
-import { openStore } from './index.js';
+import { openStore } from './open-store.js';
 import type { Counted } from './store.js';
 
 type Settings = ThrottleSettings & SecretsSettings;

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { RelatedOrigins } from '@latchkey/user-schema';
+import { publicHeaders } from '../../http/public-headers.js';
 import type { RelyingParty } from './relying-party.js';
 
 const MAX_AGE_S = 3600;
@@ -17,12 +18,6 @@ export const relatedOriginsRoute: FastifyPluginAsyncTypebox<{ relyingParty: Rely
     response: { 200: RelatedOrigins },
   };
   app.get('/.well-known/webauthn', { logLevel: 'warn', schema }, (_request, reply) => {
-    // Any browser may read it, and any cache may keep it.
-    reply.headers({
-      'cache-control': `public, max-age=${MAX_AGE_S}`,
-      'access-control-allow-origin': '*',
-      'cross-origin-resource-policy': 'cross-origin',
-    });
-    reply.send({ origins });
+    reply.headers(publicHeaders(MAX_AGE_S)).send({ origins });
   });
 };

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { PasswordSettings } from '../../config/sections/passwords.js';
 import { PasswordRejectedError } from '../../http/errors.js';
-import type { Attempt } from '../../throttles/index.js';
+import type { Attempt } from '../../throttles/limited.js';
 import { isBreached } from './breach-list.js';
 
 /** Why a new password is refused. */
