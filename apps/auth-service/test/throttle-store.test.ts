@@ -6,32 +6,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startThrowawayPostgres } from '@latchkey/embedded-postgres';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
-import type { Config } from '#src/config/settings.js';
 import { openStore } from '#src/throttles/open-store.js';
 import { deleteOldCounters } from '#src/throttles/postgres-store.js';
 import { createSettlements } from '#src/throttles/settlements.js';
-import { commandLine } from './command-line.js';
-import { createDatabase, get, newCredentials, post, type Service, startService, startWire, until } from './helper.js';
+import { createDatabase, newCredentials, post, type Service, startService, startWire, until } from './helper.js';
 import { startRedis, withoutRedis } from './redis.js';
 import {
   blocks,
-  changePassword,
   from,
   guess,
   guesses,
   newAddress,
+  onEachStore,
   signIn,
   signUp,
   startReplica,
   startThrottled,
   times,
 } from './throttled.js';
-
-/** Runs a test on each kind of store. */
-function onEachStore(name: string, test: (t: Test, overrides: Partial<Config>) => Promise<void>): void {
-  t.test(`on PostgreSQL, ${name}`, t => test(t, {}));
-  t.test(`on Redis, ${name}`, { skip: withoutRedis }, async t => test(t, { redisUrl: (await startRedis(t)).url }));
-}
 
 /** The counters of a service. */
 async function storeOf(t: Test, { app, config }: Service) {
@@ -394,73 +386,6 @@ t.test('without its Redis the service answers 503 at once, until it is back', { 
   }
   await redis.stop();
   await t.rejects(startThrottled(t, {}, { redisUrl: redis.url }), { message: /Redis does not respond .*REDIS_URL/ });
-});
-
-onEachStore('the operator unlocks an account', async (t, overrides) => {
-  const service = await startThrottled(t, {}, overrides);
-  const latchkey = (args: string) =>
-    commandLine(service)(args, '', overrides.redisUrl === undefined ? {} : { REDIS_URL: overrides.redisUrl });
-  const owner = await signUp(service);
-  const { id } = (await get(`${service.base}/auth/me`, owner.token)).body;
-  const signInAt = async (address: string) => (await signIn(service, owner.username, owner.password, address)).status;
-  t.match(await latchkey(`users unlock ${owner.username}`), {
-    code: 0,
-    stderr: `No failed attempts lock the account ${owner.username}.\n`,
-  });
-
-  // From the address of the owner, and from ever new ones.
-  await guesses(service, 10, owner.username, owner.address);
-  for (let i = 0; i < 10; i++) await guess(service, owner.username, newAddress());
-  const stranger = newAddress();
-  t.same([await signInAt(owner.address), await signInAt(stranger)], [429, 429]);
-  const { failedAttempts } = JSON.parse((await latchkey(`users show ${owner.username} --json`)).stdout);
-  const limits = failedAttempts.filter((one: { blockedForS: number | null }) => one.blockedForS !== null);
-  t.match(
-    limits.sort((one: { limit: string }, other: { limit: string }) => one.limit.localeCompare(other.limit)),
-    [
-      { limit: 'account', failures: 20, blockedForS: 3600 },
-      { limit: 'pair', failures: 10 },
-    ],
-  );
-  t.match((await latchkey(`users show ${owner.username}`)).stdout, /failedAttempts .*20 failed, blocked for 3600 s/);
-
-  const { stdout, code } = await latchkey(`users unlock ${owner.username} --json`);
-  t.equal(code, 0);
-  t.match(JSON.parse(stdout), { id, username: owner.username, changed: true, forgiven: failedAttempts });
-  await until(async () => (await signInAt(stranger)) === 200, 'a stranger may try again');
-  await until(async () => (await signInAt(owner.address)) === 200, 'and the owner');
-  t.match(JSON.parse((await latchkey(`users unlock ${id} --json`)).stdout), { changed: false, forgiven: [] });
-  const { rows } = await service.sql(
-    `SELECT event, actor, details FROM auth.audit_events WHERE user_id = $1 AND event = 'user_unlocked'`,
-    [id],
-  );
-  t.match(rows, [{ actor: 'operator', details: { counters: 12 } }]);
-});
-
-t.test('the operator unlocks the session of an owner who forgot the current password', async t => {
-  const service = await startThrottled(t);
-  const owner = await signUp(service);
-  for (let i = 0; i < 10; i++) await changePassword(service, owner.token, 'wrong', 'brand new 42');
-  const change = async () =>
-    (await changePassword(service, owner.token, owner.password, 'brand new and 42 long')).status;
-  t.equal(await change(), 429);
-  const { stderr } = await commandLine(service)(`users unlock ${owner.username}`);
-  t.match(stderr, /Forgiven: passwords from one address or in one session: 10 failed, blocked for \d+ s\./);
-  await until(async () => (await change()) === 200, 'the password may be changed again');
-});
-
-t.test('what cannot be read of the throttles is not told', { skip: withoutRedis }, async t => {
-  const service = await startService(t);
-  const { username } = newCredentials();
-  await post(`${service.base}/auth/sign-up`, { username, password: 'open sesame 42' });
-  const redis = await startRedis(t);
-  await redis.stop();
-  const away = { REDIS_URL: redis.url };
-  t.match((await commandLine(service)(`users show ${username}`, '', away)).stdout, /failedAttempts +unknown/);
-  t.match(await commandLine(service)(`users unlock ${username}`, '', away), {
-    code: 1,
-    stderr: /Redis does not respond/,
-  });
 });
 
 t.test('the store holds no usernames, for people type passwords there', async t => {

@@ -1,6 +1,7 @@
-import type { Test } from 'tap';
+import t, { type Test } from 'tap';
 import { type Config, loadSettings } from '#src/config/settings.js';
 import { type Answer, call, newCredentials, post, type Service, startService } from './helper.js';
+import { startRedis, withoutRedis } from './redis.js';
 
 export const DEFAULTS = loadSettings({}).throttle;
 type Throttle = Partial<Config['throttle']>;
@@ -53,3 +54,9 @@ export const startReplica = (t: Test, { config }: Service): Promise<Service> => 
   const { trustProxy, throttle, databaseUrl, authSecrets, redisUrl } = config;
   return startService(t, { trustProxy, throttle, databaseUrl, authSecrets, ...(redisUrl && { redisUrl }) });
 };
+
+/** Runs a test on each kind of store. */
+export function onEachStore(name: string, test: (t: Test, overrides: Partial<Config>) => Promise<void>): void {
+  t.test(`on PostgreSQL, ${name}`, t => test(t, {}));
+  t.test(`on Redis, ${name}`, { skip: withoutRedis }, async t => test(t, { redisUrl: (await startRedis(t)).url }));
+}
