@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { BadRowError, readAccount } from '#src/cli/transfer/account-row.js';
+import { SOURCES } from '#src/cli/transfer/sources.js';
 import { commandLine, startLatchkey } from './command-line.js';
 import { AUTH0, FIREBASE, FOREIGN, KEYCLOAK, PASSWORD } from './foreign-hashes.js';
 import { get, newCredentials, post, type Service, startService, until } from './helper.js';
@@ -83,12 +85,18 @@ t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t =
     'instance_id,id,aud,email,encrypted_password,email_confirmed_at,created_at,banned_until,deleted_at',
     `0,843f3935-9ccc-4c5f-9040-2d374bf61e9e,authenticated,eve@example.com,${bcrypt},2024-05-06 07:08:09+00,2024-05-06 07:08:09+00,,`,
     `0,843f3935-9ccc-4c5f-9040-2d374bf61e9f,authenticated,fay@example.com,${bcrypt},,2024-05-06 07:08:09+00,9999-05-06 07:08:09+00,`,
+    `0,843f3935-9ccc-4c5f-9040-2d374bf61ea0,authenticated,gus@example.com,${bcrypt},,2024-05-06 07:08:09+00,infinity,`,
+    `0,843f3935-9ccc-4c5f-9040-2d374bf61ea1,authenticated,hal@example.com,${bcrypt},,2024-05-06 07:08:09+00,,2024-06-01 00:00:00+00`,
+    `0,843f3935-9ccc-4c5f-9040-2d374bf61ea2,authenticated,ida@example.com,${bcrypt},,2024-05-06 07:08:09+00,2024-06-01 00:00:00+00,`,
   ].join('\n');
   t.match(await latchkey('users import - --format csv --from supabase', supabase), { code: 0, stderr: '' });
   t.match(await me('eve@example.com', PASSWORD), {
     ...{ id: '843f3935-9ccc-4c5f-9040-2d374bf61e9e', email: 'eve@example.com' },
   });
-  t.equal((await signIn(service, 'fay@example.com', PASSWORD)).status, 401, 'who is banned stays so');
+  t.equal((await signIn(service, 'ida@example.com', PASSWORD)).status, 200, 'a ban is over');
+  for (const name of ['fay', 'gus', 'hal']) {
+    t.equal((await signIn(service, `${name}@example.com`, PASSWORD)).status, 401, 'who is banned or deleted stays so');
+  }
 
   const [first] = KEYCLOAK as [(typeof KEYCLOAK)[number]];
   const odd = (credentialData: string) => ({
@@ -118,6 +126,63 @@ t.test('exports of Keycloak, Auth0 and Supabase are read as they are', async t =
   t.match(stderr, /Line 5 has the email of another account/);
   t.match(stderr, /Line 6 has a createdAt that is not/);
   t.notMatch(stderr, /Line 7/, 'an account without a password');
+});
+
+t.test('no value of a row ends an import', async t => {
+  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+  const hostile = ['{"toString":null,"valueOf":null}', deep, '[]', '{}', '[null]', 'true', '1e999', '-1', '""', 'null'];
+  const [keycloak] = KEYCLOAK;
+  const [hash] = keycloak?.credentials ?? [];
+  const rows: Record<string, object> = {
+    own: { username: 'ada', passwordHash: null, id: null, email: null, createdAt: null, disabled: false, salt: null },
+    auth0: { ...AUTH0[0], username: 'ada', email: 'ada@example.com', passwordHash: null, blocked: false },
+    keycloak: { ...keycloak },
+    supabase: { email: 'ada@example.com', encrypted_password: '', created_at: '', banned_until: '', deleted_at: '' },
+  };
+  const read = (from: string, members: Record<string, unknown>) => {
+    const translate = SOURCES[from]?.read;
+    try {
+      readAccount({ line: 1, members }, { secretIds: [], bcryptCost: 4, ...(translate && { translate }) });
+    } catch (error) {
+      if (!(error instanceof BadRowError)) t.fail(`${from}: ${error}`, { members: Object.keys(members) });
+    }
+  };
+  for (const [from, row] of Object.entries(rows)) {
+    for (const name of Object.keys(row)) for (const json of hostile) read(from, { ...row, [name]: JSON.parse(json) });
+  }
+  const settings = JSON.parse(hash?.credentialData ?? '');
+  const argon2 = { type: ['id'], version: ['1.3'], memory: ['7168'], parallelism: ['1'] };
+  for (const json of hostile) {
+    const value = JSON.parse(json);
+    read('auth0', { ...AUTH0[0], created_at: { $date: value } });
+    const holding = (settings: object) => JSON.stringify(settings).replace('"?"', json);
+    for (const credential of [
+      ...[value, { ...hash, secretData: value }, { ...hash, credentialData: value }],
+      ...Object.keys(settings).map(name => ({ ...hash, credentialData: holding({ ...settings, [name]: '?' }) })),
+      ...Object.keys(argon2).map(name => {
+        const additionalParameters = { ...argon2, [name]: ['?'] };
+        return { ...hash, credentialData: holding({ algorithm: 'argon2', hashIterations: 5, additionalParameters }) };
+      }),
+    ]) {
+      read('keycloak', { ...keycloak, credentials: [credential] });
+    }
+  }
+});
+
+t.test('what an export says of an account in an unknown way is refused, not guessed', async t => {
+  const service = await startService(t);
+  const refused = async (from: string, row: object) => {
+    const { code, stderr } = await commandLine(service)(`users import - --from ${from} --dry-run`, toNdjson([row]));
+    return { code, stderr };
+  };
+  const code = 1;
+  t.match(await refused('keycloak', { ...KEYCLOAK[0], enabled: 'no' }), { code, stderr: /"enabled" that is neither/ });
+  t.match(await refused('keycloak', { ...KEYCLOAK[0], createdTimestamp: 'May' }), { code, stderr: /a createdAt that/ });
+  t.match(await refused('auth0', { ...AUTH0[0], passwordHash: null, blocked: 'yes' }), { code, stderr: /"blocked"/ });
+  t.match(await refused('supabase', { email: 'a@b.example', banned_until: {} }), {
+    code,
+    stderr: /a banned_until that/,
+  });
 });
 
 t.test('rows that are not valid accounts are reported by line and reason, without their content', async t => {
@@ -239,7 +304,7 @@ t.test('CSV is read by RFC 4180, up to a misplaced quote', async t => {
   const latchkey = commandLine(service);
   const names = async () =>
     (await service.sql('SELECT username FROM auth.users ORDER BY 1')).rows.map(({ username }) => username);
-  const csv = (text: string) => latchkey('users import - --format csv', text);
+  const csv = (text: string, options = '') => latchkey(`users import - --format csv${options}`, text);
   const argon2 = FOREIGN.find(([, stored]) => stored.startsWith('$argon2'))?.[1];
 
   const fine = `\uFEFFpasswordHash,username,disabled\r\n"${argon2}","ada",\r\n\r\n${BCRYPT},bob,t\r\n`;
@@ -264,14 +329,16 @@ t.test('CSV is read by RFC 4180, up to a misplaced quote', async t => {
     stderr: /is longer than 65536 bytes/,
   });
 
-  for (const [first, reason] of [
+  t.match(await csv(''), { code: 1, stderr: /The file is empty/ });
+  for (const [first, reason, options] of [
     ['username;passwordHash', /an unknown column: column 1\. It must name the columns/],
     ['username,password_hash', /an unknown column: column 2 \("password_hash"\)/],
     ['username,disabled', /lacks a required column/],
     ['username,passwordHash,username', /names a column twice/],
     [`ada,${BCRYPT}`, /an unknown column: column 1/],
+    ['username,passwordHash,username', /names a column twice/, ' --from supabase'],
   ] as const) {
-    const { code, stdout, stderr } = await csv(`${first}\nada,${BCRYPT}\n`);
+    const { code, stdout, stderr } = await csv(`${first}\nada,${BCRYPT}\n`, options);
     t.match({ code, stdout }, { code: 1, stdout: '' });
     t.match(stderr, reason);
     t.notMatch(stderr, /CCCCC|^ +at /m);

@@ -48,15 +48,24 @@ export function readAccount(row: FileRow, reading: Reading): GivenAccount & { li
   if (!isUsername(username)) throw new BadRowError(`has no valid username: ${USERNAME_FORM}`);
   const hasId = id !== undefined && id !== null && id !== '';
   if (hasId && !(typeof id === 'string' && isUuid(id))) throw new BadRowError('has an id that is not a UUID');
-  const isDisabled = TRUTH.get(disabled);
-  if (isDisabled === undefined) throw new BadRowError('has a "disabled" that is neither true nor false');
   return {
     ...{ line: row.line, id: hasId ? id.toLowerCase() : uuidv7(), hasId, username },
     email: readAddress(email),
     passwordHash: readHash(passwordHash, salt, reading),
-    createdAt: readTime(createdAt),
-    disabled: isDisabled,
+    createdAt: readTime('createdAt', createdAt),
+    disabled: readFlag('disabled', disabled),
   };
+}
+
+/**
+ * Reads a member that is true or false; false when it is missing.
+ *
+ * @throws BadRowError
+ */
+export function readFlag(name: string, given: unknown): boolean {
+  const flag = TRUTH.get(given);
+  if (flag === undefined) throw new BadRowError(`has a "${name}" that is neither true nor false`);
+  return flag;
 }
 
 function readAddress(given: unknown): string | null {
@@ -90,15 +99,21 @@ function readFirebaseHash(hash: string, salt: unknown, project: FirebaseProject 
   return stored;
 }
 
-function readTime(given: unknown): string | null {
+/**
+ * Reads a time of 1970 or later; `null` when it is missing.
+ *
+ * @throws BadRowError
+ */
+export function readTime(name: string, given: unknown): string | null {
   if (given === undefined || given === null || given === '') return null;
-  const [, year, month, day, time, fraction = '0', zone = ''] = TIME.exec(String(given)) ?? [];
+  const text = typeof given === 'string' ? given : '';
+  const [, year, month, day, time, fraction = '0', zone = ''] = TIME.exec(text) ?? [];
   const offset = zone.replace(/^([+-]\d\d):?(\d\d)?$/, (_, hours, minutes = '00') => `${hours}:${minutes}`);
   const at = new Date(`${year}-${month}-${day}T${time}.${fraction.padEnd(3, '0')}${offset.toUpperCase()}`);
   // JavaScript reads the 30th of February as the first of March.
   const isDay = new Date(`${year}-${month}-${day}T00:00:00Z`).getUTCDate() === Number(day);
   if (Number.isNaN(at.getTime()) || !isDay || at.getTime() < 0 || at.getUTCFullYear() > 9999) {
-    throw new BadRowError('has a createdAt that is not an RFC 3339 time of 1970 or later');
+    throw new BadRowError(`has a ${name} that is not an RFC 3339 time of 1970 or later`);
   }
   return at.toISOString();
 }

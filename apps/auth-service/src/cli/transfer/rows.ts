@@ -99,6 +99,7 @@ async function* readCsv(input: Readable, columns: Columns): AsyncIterable<FileRo
     if (header) yield toRow(record, header, info.lines);
     else header = checkHeader(record, columns);
   }
+  if (!header && !broken) throw new Error('The file is empty. Its first line names the columns.');
   if (broken) yield { line: broken.lines, problem: `${explainCsv(broken)}; the rest of the file was not read` };
 }
 
@@ -110,6 +111,7 @@ function toRow(fields: string[], header: string[], line: number): FileRow {
 }
 
 function checkHeader(header: string[], columns: Columns): string[] {
+  if (new Set(header).size !== header.length) throw new Error('The first line names a column twice.');
   if (!columns) return header;
   const { required, optional } = columns;
   const advice = `It must name the columns ${required.join(', ')}, and may name ${optional.join(', ')}.`;
@@ -119,9 +121,8 @@ function checkHeader(header: string[], columns: Columns): string[] {
     const name = /^[a-z_]{1,32}$/i.test(header[at] as string) ? ` ("${header[at]}")` : '';
     throw new Error(`The first line names an unknown column: column ${at + 1}${name}. ${advice}`);
   }
-  const twice = new Set(header).size !== header.length;
-  if (twice || !required.every(name => header.includes(name))) {
-    throw new Error(`The first line ${twice ? 'names a column twice' : 'lacks a required column'}. ${advice}`);
+  if (!required.every(name => header.includes(name))) {
+    throw new Error(`The first line lacks a required column. ${advice}`);
   }
   return header;
 }

@@ -1,4 +1,5 @@
 import { pbkdf2 } from '../../credentials/password/foreign-hashes/stored-form.js';
+import { readFlag, readTime } from './account-row.js';
 
 type Members = Record<string, unknown>;
 
@@ -15,45 +16,43 @@ const KEYCLOAK_PBKDF2: Record<string, string> = {
   'pbkdf2-sha512': 'sha512',
 };
 
-function readAuth0({
-  username,
-  email,
-  email_verified: isVerified,
-  passwordHash,
-  blocked,
-  created_at: at,
-}: Members): Members {
+function readAuth0(row: Members): Members {
+  const { username, email, created_at: at } = row;
   return {
     username: username || email,
-    email: isVerified === true ? email : null,
-    passwordHash: passwordHash ?? null,
+    email: readFlag('email_verified', row['email_verified']) ? email : null,
+    passwordHash: row['passwordHash'] ?? null,
     // Of MongoDB, in its own JSON.
     createdAt: (at as { $date?: string } | undefined)?.$date ?? at ?? null,
-    disabled: blocked ?? false,
+    disabled: readFlag('blocked', row['blocked']),
   };
 }
 
 function readSupabase(row: Members): Members {
-  const { id, email, encrypted_password: hash, email_confirmed_at: confirmedAt, created_at: at } = row;
+  const { id, email, email_confirmed_at: confirmedAt, created_at: at } = row;
   return {
-    ...{ id, username: email, email: confirmedAt ? email : null, passwordHash: hash || null, createdAt: at },
-    disabled: isTime(row['banned_until']) || isTime(row['deleted_at']),
+    ...{ id, username: email, email: confirmedAt ? email : null, createdAt: at },
+    passwordHash: row['encrypted_password'] ?? null,
+    disabled: isBanned(row['banned_until']) || (row['deleted_at'] ?? '') !== '',
   };
 }
 
-function isTime(value: unknown): boolean {
-  return typeof value === 'string' && value !== '' && !(Date.parse(value) < Date.now());
+function isBanned(until: unknown): boolean {
+  // As PostgreSQL prints a time without end.
+  if (until === 'infinity') return true;
+  const end = readTime('banned_until', until);
+  return end !== null && Date.parse(end) > Date.now();
 }
 
 function readKeycloak(row: Members): Members {
-  const { id, username, email, emailVerified, enabled, createdTimestamp, credentials } = row;
+  const { id, username, email, createdTimestamp: at, credentials } = row;
   const all = Array.isArray(credentials) ? (credentials as (Members | null)[]) : [];
   const password = all.find(one => one?.['type'] === 'password');
   return {
-    ...{ id, username, email: emailVerified === true ? email : null },
+    ...{ id, username, email: readFlag('emailVerified', row['emailVerified']) ? email : null },
     passwordHash: password ? keycloakHash(password) : null,
-    createdAt: typeof createdTimestamp === 'number' ? timeOf(createdTimestamp) : null,
-    disabled: enabled === false,
+    createdAt: typeof at === 'number' ? timeOf(at) : at,
+    disabled: !readFlag('enabled', row['enabled'] ?? true),
   };
 }
 
@@ -61,11 +60,12 @@ function readKeycloak(row: Members): Members {
 function keycloakHash({ secretData, credentialData }: Members): unknown {
   const [secret, settings] = [parse(secretData), parse(credentialData)];
   const [salt, key] = [bytesOf(secret['salt']), bytesOf(secret['value'])];
-  const algorithm = String(settings['algorithm']);
-  const iterations = Number(settings['hashIterations']);
+  const algorithm = textOf(settings['algorithm']);
+  const iterations = Number(textOf(settings['hashIterations']));
   const digest = KEYCLOAK_PBKDF2[algorithm];
   if (digest !== undefined) return pbkdf2(digest, iterations, salt, key);
-  const of = (name: string) => (settings['additionalParameters'] as Record<string, string[]> | undefined)?.[name]?.[0];
+  const parameters = settings['additionalParameters'] as Record<string, unknown[] | null> | null | undefined;
+  const of = (name: string) => textOf(parameters?.[name]?.[0]);
   if (algorithm !== 'argon2' || of('version') !== '1.3') return `{${algorithm}}`;
   const [plainSalt, plainKey] = [salt, key].map(bytes => bytes.toString('base64').replace(/=+$/, ''));
   return `$argon2${of('type')}$v=19$m=${of('memory')},t=${iterations},p=${of('parallelism')}$${plainSalt}$${plainKey}`;
@@ -77,12 +77,15 @@ function timeOf(ms: number): string {
   return Number.isNaN(at.getTime()) ? String(ms) : at.toISOString();
 }
 
+/** What is neither text nor a number is none that is known. */
+const textOf = (value: unknown) => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+
 /** None at all when there are none, which makes a hash of no known form. */
 const bytesOf = (base64: unknown) => Buffer.from(typeof base64 === 'string' ? base64 : '', 'base64');
 
 function parse(json: unknown): Members {
   try {
-    return JSON.parse(String(json)) ?? {};
+    return JSON.parse(textOf(json)) ?? {};
   } catch {
     return {};
   }
