@@ -67,17 +67,20 @@ function createSource(session: UserSession): Source {
     for (const listener of listeners) listener();
   };
   const begin = () => {
-    let isChanged = false;
+    let isPast = false;
     const unsubscribe = session.onChange(({ user }) => {
-      isChanged = true;
+      isPast = true;
       set(user);
     });
     // Without a store that can be read, nobody is signed in.
     session.user().then(
-      user => isChanged || set(user),
-      () => isChanged || set(undefined),
+      user => isPast || set(user),
+      () => isPast || set(undefined),
     );
-    return unsubscribe;
+    return () => {
+      isPast = true;
+      unsubscribe();
+    };
   };
   return {
     read: () => state,

@@ -31,16 +31,20 @@ export function createSessionChanges({ load, channelName }: Options): SessionCha
   let known: string | undefined;
   let channel: InstanceType<typeof BroadcastChannel> | undefined;
 
+  const stateOf = (user: User | undefined) => JSON.stringify(user ?? null);
   const tell = (user: User | undefined) => {
-    const now = JSON.stringify(user ?? null);
-    const isNew = known !== undefined && known !== now;
+    const now = stateOf(user);
+    if (known === now) return false;
     known = now;
-    if (!isNew) return false;
     // In a microtask: an error that a listener throws is the application's.
     for (const listener of listeners) queueMicrotask(() => listener({ user }));
     return true;
   };
-  const read = async () => void tell((await load().catch(() => undefined))?.user);
+  const read = async () => {
+    const session = await load().catch(() => undefined);
+    // What was told meanwhile is newer.
+    known ??= stateOf(session?.user);
+  };
   const receive = ({ data }: { data: unknown }) => {
     if (conforms(Message, data)) tell(data.user === null ? undefined : withUser(data as { user: User }).user);
   };
@@ -55,8 +59,7 @@ export function createSessionChanges({ load, channelName }: Options): SessionCha
 
   return {
     saved(session) {
-      const isFirst = known === undefined;
-      if (!tell(session?.user) && !isFirst) return;
+      if (!tell(session?.user)) return;
       channel ??= openChannel();
       channel?.postMessage({ user: session?.user ?? null });
     },
