@@ -119,20 +119,30 @@ t.test('what a client does not read keeps one response at most, and not for long
   t.equal(begun, 1);
 });
 
-t.test('a connection that is answered, but not closed by the client, is closed', async t => {
-  const ended: string[] = [];
-  const port = await start(
-    t,
-    () => undefined,
-    server => {
-      server.timeout = 500;
-      server.on('connection', socket => socket.once('close', () => ended.push('closed')));
-    },
-  );
-  const socket = await write(t, port, 'nonsense\r\n\r\n');
-  const [answer] = await once(socket, 'data');
-  t.match(String(answer), /^HTTP\/1\.1 400 /);
-  await until(() => ended.length === 1);
+t.test('a connection that is answered is closed, whatever the client goes on sending', async t => {
+  let isClosed = false;
+  const watch = (server: Server) => {
+    Object.assign(server, { headersTimeout: 300, requestTimeout: 300 });
+    server.on('connection', socket => {
+      isClosed = false;
+      socket.once('close', () => {
+        isClosed = true;
+      });
+    });
+  };
+  const port = await start(t, () => undefined, watch);
+  for (const [text, status] of [
+    ['nonsense\r\n\r\n', 400],
+    ['GET / HTTP/1.1\r\nHost: x\r\nX: ', 408],
+    ['', 408],
+  ] as const) {
+    const socket = await write(t, port, text);
+    const [answer] = await once(socket, 'data');
+    t.match(String(answer), new RegExp(`^HTTP/1\\.1 ${status} `));
+    const dripping = setInterval(() => socket.write('x'), 100);
+    await until(() => isClosed);
+    clearInterval(dripping);
+  }
 });
 
 t.test('a client that goes away is noticed, and what it still waits for is not begun', async t => {

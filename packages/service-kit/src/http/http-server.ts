@@ -17,6 +17,8 @@ import { SECURITY_HEADERS } from './response-headers.js';
 const REQUEST_TIMEOUT_MS = 10_000;
 // Longer than gateways keep theirs, so that it is they who close.
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+// For the client to read why, and to close. Only then: what it goes on sending would keep the connection open.
+const LINGER_MS = 1000;
 // Without a byte in either direction. Longer than the feed waits, or a password for its hash.
 const SILENCE_TIMEOUT_MS = 60_000;
 
@@ -161,4 +163,6 @@ export function respondToClientError(error: NodeJS.ErrnoException, socket: Socke
   const { status, headers, body } = describeClientError(error.code);
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+  const linger = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(linger));
 }
