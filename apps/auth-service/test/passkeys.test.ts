@@ -504,6 +504,31 @@ t.test('an account changes its factors thirty times an hour', async t => {
   t.same(rows, [{ count: 29 }]);
 });
 
+t.test('an account uses its passkeys 120 times an hour, in sign-ins and step-ups together', async t => {
+  const service = await startWithPasskeys(t, { throttle: { ...DEFAULTS, passkeyUses: { quota: 4, windowS: 3600 } } });
+  t.same(DEFAULTS.passkeyUses, { quota: 120, windowS: 3600 });
+  // Which signs in with it once.
+  const { device, token } = await signUpWithDevice(service);
+  const stepUp = async () => {
+    const { body } = await send(`${service.base}/auth/step-up/passkey/options`, 'POST', token);
+    return send(`${service.base}/auth/step-up`, 'POST', token, { passkey: device.get(body) });
+  };
+  for (const use of [() => signIn(service, device), stepUp, stepUp]) t.equal((await use()).status, 200);
+  for (const use of [() => signIn(service, device), stepUp]) {
+    const refused = await use();
+    t.match(refused, { status: 429, body: { code: 'too_many_requests' } });
+    t.equal(refused.headers.get('retry-after'), '3600');
+  }
+  const { rows } = await service.sql(
+    `SELECT event, count(*)::int FROM auth.audit_events WHERE event IN ('sign_in', 'step_up') GROUP BY event ORDER BY event`,
+  );
+  t.same(rows, [
+    { event: 'sign_in', count: 2 },
+    { event: 'step_up', count: 2 },
+  ]);
+  t.equal((await signIn(service, (await signUpWithDevice(service)).device)).status, 200, 'another account may');
+});
+
 t.test('the invalid passkeys of an address are limited, and valid ones count for nothing', async t => {
   const service = await startWithPasskeys(t, {
     throttle: { ...DEFAULTS, passkey: { quota: 3, windowS: 60 } },

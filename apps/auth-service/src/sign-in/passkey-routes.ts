@@ -66,6 +66,7 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
       };
       const checked = await app.passkeys.check(request.body.response, { kind: 'passkey-sign-in' });
       if (!checked) return refuse('wrong_passkey');
+      await app.throttles.spendPasskeyUse(checked.accountId);
       const { account, accountId, amr, credentialVersion, useInSignIn: use } = checked;
       const proof = { accountId, credentialVersion, amr, username: account.username, use };
       const started = (await app.signIn(app.pg, request, proof)) ?? (await refuse('used_passkey', accountId));

@@ -65,6 +65,7 @@ export function createProveFactor(app: FastifyInstance, config: SecretsSettings)
       };
       const method = reasonOf(proof);
       const checked = (await check(about, proof)) ?? (await refuse(`wrong_${method}`));
+      if (method === 'passkey') await app.throttles.spendPasskeyUse(accountId);
       const { result, events } = await transact(app.pg, async client => {
         await lockAccount(client, accountId);
         const events = await use(client, checked);

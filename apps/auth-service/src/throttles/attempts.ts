@@ -39,7 +39,7 @@ export type Throttle = {
 export type AttemptedAccount = { id: string; names: string[]; callers: Pick<Caller, 'address' | 'sessionId'>[] };
 
 type Throttles = Record<
-  'challenge' | 'factors' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'totp',
+  'challenge' | 'factors' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'passkeyUses' | 'totp',
   Throttle
 > & {
   /** What forgives the failures at an account: of its password, by anybody and by the callers, and of its authenticator app. */
@@ -65,6 +65,9 @@ export function createThrottles(
     createHmac('sha256', hashKey).update(parts.join('\n')).digest('base64url').slice(0, 22);
   const nameOf = ({ username }: Caller) => username.toLowerCase();
 
+  const byAddress = (caller: Caller) => hash(caller.address);
+  const byName = (caller: Caller) => hash(nameOf(caller));
+
   const pair: Limit = {
     refusals: createRefusals(),
     policy: { name: 'pair', ...settings.pair, maxWaitS },
@@ -78,19 +81,19 @@ export function createThrottles(
   const address: Limit = {
     refusals: createRefusals(),
     policy: { name: 'address', ...settings.address },
-    keyOf: caller => hash(caller.address),
+    keyOf: byAddress,
     exemptsKnown: true,
   };
   const account: Limit = {
     refusals: createRefusals(),
     policy: { name: 'account', ...settings.account, maxWaitS },
-    keyOf: caller => hash(nameOf(caller)),
+    keyOf: byName,
     exemptsKnown: true,
   };
   const signUp: Limit = {
     refusals: createRefusals(),
     policy: { name: 'sign-up', ...settings.signUp },
-    keyOf: caller => hash(caller.address),
+    keyOf: byAddress,
     onSuccess: (claim, caller) => [
       { ...claim, failed: true },
       { ...counterOf(pair, caller).claim, known },
@@ -108,21 +111,20 @@ export function createThrottles(
   const totp: Limit = {
     refusals: createRefusals(),
     policy: { name: 'totp', ...settings.totp, maxWaitS },
-    keyOf: caller => hash(nameOf(caller)),
+    keyOf: byName,
     onSuccess: claim => [{ ...claim, forgiven: true }],
   };
-  const simple = (name: 'factors' | 'forgotten' | 'link' | 'mail' | 'passkey', keyOf: Limit['keyOf']): Throttle => {
-    const limit: Limit = { refusals: createRefusals(), policy: { name, ...settings[name] }, keyOf };
-    return createThrottle([limit], leaseS, store, settlements);
-  };
+  const simple = (policy: Policy, keyOf: Limit['keyOf']): Throttle =>
+    createThrottle([{ refusals: createRefusals(), policy, keyOf }], leaseS, store, settlements);
   return {
-    forgotten: simple('forgotten', caller => hash(caller.address)),
-    link: simple('link', caller => hash(caller.address)),
-    passkey: simple('passkey', caller => hash(caller.address)),
+    forgotten: simple({ name: 'forgotten', ...settings.forgotten }, byAddress),
+    link: simple({ name: 'link', ...settings.link }, byAddress),
+    passkey: simple({ name: 'passkey', ...settings.passkey }, byAddress),
     challenge: createThrottle([challenge], leaseS, store, settlements),
     totp: createThrottle([totp], leaseS, store, settlements),
-    mail: simple('mail', caller => hash(nameOf(caller))),
-    factors: simple('factors', caller => hash(nameOf(caller))),
+    mail: simple({ name: 'mail', ...settings.mail }, byName),
+    factors: simple({ name: 'factors', ...settings.factors }, byName),
+    passkeyUses: simple({ name: 'passkey-uses', ...settings.passkeyUses }, byName),
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),

@@ -41,6 +41,12 @@ declare module 'fastify' {
        * @throws TooManyRequestsError when there were too many in this hour
        */
       spendFactorChange(accountId: string): Promise<void>;
+      /**
+       * Counts a valid use of a passkey of an account: it costs no hash, and records an event.
+       *
+       * @throws TooManyRequestsError when there were too many in this hour
+       */
+      spendPasskeyUse(accountId: string): Promise<void>;
     };
   }
 }
@@ -63,6 +69,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
         ...{ passkey: unlimited, challenge: unlimited, totp: unlimited },
         takeMail: async () => true,
         spendFactorChange: async () => undefined,
+        spendPasskeyUse: async () => undefined,
       });
       return;
     }
@@ -73,7 +80,11 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     app.cleanHourly(async client => (await deleteOldCounters(client, BATCH)) === BATCH);
 
     /** Takes one of those that a key may have in an hour; resolves to whether there was one left. */
-    const takeOne = async ({ take }: Throttle, limit: 'factors' | 'mail', key: string): Promise<boolean> => {
+    const takeOne = async (
+      { take }: Throttle,
+      limit: 'factors' | 'mail' | 'passkey-uses',
+      key: string,
+    ): Promise<boolean> => {
       const taken = await take({ username: key, address: '' }).catch(cause => {
         throw new ThrottleStoreError({ cause });
       });
@@ -86,7 +97,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
 
     const limited = (throttle: Throttle) => limitRequests(app, throttle);
     const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
-    const { factors, mail, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
+    const { factors, mail, passkeyUses, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
     const { guess, signUp, forgotten, link, passkey, challenge, totp } = throttles;
     app.decorate('throttles', {
       ...{ guess: limited(guess), signUp: limited(signUp), forgotten: limited(forgotten), link: limited(link) },
@@ -94,6 +105,9 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
       takeMail: (kind, address) => takeOne(mail, 'mail', `${kind} ${address}`),
       async spendFactorChange(accountId) {
         if (!(await takeOne(factors, 'factors', accountId))) throw tooManyInAnHour();
+      },
+      async spendPasskeyUse(accountId) {
+        if (!(await takeOne(passkeyUses, 'passkey-uses', accountId))) throw tooManyInAnHour();
       },
     });
   },

@@ -8,6 +8,7 @@ const HOUR_S = 3600;
 const CHALLENGE_TRIES = 5;
 const CHALLENGE_S = 300;
 const FACTOR_CHANGES = 30;
+const PASSKEY_USES = 120;
 
 const failures = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum: 1_000_000, description });
@@ -80,6 +81,8 @@ export const throttles = section(
       challenge: { quota: CHALLENGE_TRIES, windowS: CHALLENGE_S },
       /** Passkeys and apps that an account adds, renames and removes. */
       factors: { quota: FACTOR_CHANGES, windowS: HOUR_S },
+      /** Sign-ins and step-ups of an account with passkeys: each records an event, and costs no hash that would slow it down. */
+      passkeyUses: { quota: PASSKEY_USES, windowS: HOUR_S },
       totp: { quota: values.throttleTotpFailures, windowS: values.throttleTotpWaitS },
       maxWaitS: values.throttleMaxWaitS,
       knownAddressDays: values.throttleKnownAddressDays,

@@ -10,7 +10,7 @@ export type LimitName = (typeof LIMIT_NAMES)[number];
 
 const LIMIT_NAMES = [
   ...(['account', 'address', 'challenge', 'factors', 'forgotten', 'link'] as const),
-  ...(['mail', 'pair', 'passkey', 'sign-up', 'totp'] as const),
+  ...(['mail', 'pair', 'passkey', 'passkey-uses', 'sign-up', 'totp'] as const),
 ];
 const LIMITS = LIMIT_NAMES.map(limit => ({ limit }));
 const FAILURES = ['wrong_password', 'unknown_account', 'disabled', 'no_password'];
