@@ -1,9 +1,11 @@
+import { pbkdf2Sync } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { BadRowError, readAccount } from '#src/cli/transfer/account-row.js';
 import { SOURCES } from '#src/cli/transfer/sources.js';
+import { readForeignHash } from '#src/credentials/password/foreign-hashes/index.js';
 import { commandLine, startLatchkey } from './command-line.js';
 import { AUTH0, FIREBASE, FOREIGN, KEYCLOAK, PASSWORD } from './foreign-hashes.js';
 import { get, newCredentials, post, type Service, startService, until } from './helper.js';
@@ -39,6 +41,16 @@ t.test('accounts of other software move in, sign in, and are upgraded by it', as
     t.equal(await hashOf(service, username), upgraded, 'once');
   }
   t.notMatch(service.logs.join(''), /"level":[56]0/);
+});
+
+t.test('a hash takes no longer than its settings say, however long it is', async t => {
+  const matches = (digest: Buffer) =>
+    readForeignHash(`pbkdf2:sha1:1000$salt$${digest.toString('hex')}`)?.matches(PASSWORD);
+  const digest = pbkdf2Sync(PASSWORD, 'salt', 1000, 128, 'sha1');
+  t.equal(matches(digest), true);
+  t.equal(matches(digest.map((byte, i) => (i === 19 ? byte ^ 1 : byte)) as Buffer), false);
+  t.equal(matches(digest.map((byte, i) => (i === 20 ? byte ^ 1 : byte)) as Buffer), true, 'only a block is computed');
+  t.match(readForeignHash(`scrypt:2:1:900000$salt$${'ab'.repeat(32)}`)?.excess, /takes longer than bcrypt/);
 });
 
 t.test('Firebase accounts move in with the parameters of their project', async t => {

@@ -42,7 +42,10 @@ export function readForeignHash(stored: string): ForeignHash | undefined {
     return {
       ...settings,
       excess: excessOf(settings),
-      matches: password => timingSafeEqual(settings.derive(password, saltBytes, digestBytes.length), digestBytes),
+      matches(password) {
+        const derived = settings.derive(password, saltBytes, digestBytes.length);
+        return timingSafeEqual(derived, digestBytes.subarray(0, derived.length));
+      },
     };
   }
   return undefined;

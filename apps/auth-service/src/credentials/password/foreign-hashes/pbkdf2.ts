@@ -1,17 +1,22 @@
 import { pbkdf2Sync } from 'node:crypto';
 import type { Scheme, Settings } from './scheme.js';
 
-// Processors compute SHA-1 and SHA-256 in hardware, mostly.
-const ITERATIONS_A_ROUND: Record<string, number> = { sha1: 200, sha256: 200, sha384: 90, sha512: 90 };
+/** So many iterations take as long as a round of bcrypt. Processors compute SHA-1 and SHA-256 in hardware, mostly. */
+export const ITERATIONS_A_ROUND = { sha1: 200, sha256: 200, sha384: 90, sha512: 90 };
+
+// Longer digests are made of independent blocks (RFC 8018 §5.2). The first proves as much, and each takes all iterations.
+const BLOCK_BYTES: Record<string, number> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 };
 
 const read =
   (separator: string) =>
   ([digest = 'sha1', iterations = '']: string[]): Settings => ({
     scheme: `pbkdf2${separator}${digest}`,
     cost: iterations,
-    rounds: Number(iterations) / (ITERATIONS_A_ROUND[digest] as number) || Number.POSITIVE_INFINITY,
+    rounds:
+      Number(iterations) / ITERATIONS_A_ROUND[digest as keyof typeof ITERATIONS_A_ROUND] || Number.POSITIVE_INFINITY,
     memoryBytes: 0,
-    derive: (password, salt, length) => pbkdf2Sync(password, salt, Number(iterations), length, digest),
+    derive: (password, salt, length) =>
+      pbkdf2Sync(password, salt, Number(iterations), Math.min(length, BLOCK_BYTES[digest] as number), digest),
   });
 
 /** Django's default. */

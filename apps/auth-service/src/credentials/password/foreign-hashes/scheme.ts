@@ -7,7 +7,7 @@ export type Settings = {
   /** What a comparison takes, in rounds of bcrypt: roughly, as it differs between machines. Infinite: there is no such thing. */
   rounds: number;
   memoryBytes: number;
-  /** Makes a digest; synchronous, for the hash worker alone. */
+  /** Makes a digest, or the part of it that takes `rounds`; synchronous, for the hash worker alone. */
   derive(password: string, salt: Buffer, length: number): Buffer;
 };
 

@@ -1,7 +1,10 @@
 import { createCipheriv, scryptSync } from 'node:crypto';
+import { ITERATIONS_A_ROUND } from './pbkdf2.js';
 import type { Scheme, Settings } from './scheme.js';
 
 const BLOCKS_A_ROUND = 110;
+// PBKDF2 makes 128 bytes of each, 32 at a time.
+const ITERATIONS_A_BLOCK = 4;
 
 type Parameters = { N: number; r: number; p: number };
 
@@ -10,7 +13,9 @@ function burdenOf({ N, r, p }: Parameters): Pick<Settings, 'cost' | 'rounds' | '
   const possible = N >= 2 && Number.isInteger(Math.log2(N)) && Math.log2(N) < 16 * r && p >= 1;
   return {
     cost: `N=${N},r=${r},p=${p}`,
-    rounds: possible ? (N * r * p) / BLOCKS_A_ROUND : Number.POSITIVE_INFINITY,
+    rounds: possible
+      ? r * p * (N / BLOCKS_A_ROUND + ITERATIONS_A_BLOCK / ITERATIONS_A_ROUND.sha256)
+      : Number.POSITIVE_INFINITY,
     memoryBytes: 128 * r * Math.max(N, p),
   };
 }
