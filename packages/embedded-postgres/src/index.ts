@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { isOpenToAll, unprivilegedAccount } from './account.js';
+import { type Account, isOpenToAll, unprivilegedAccount } from './account.js';
 import { backUp, type Cluster, ensureRunning, makeHome, serverPid, stopServer } from './cluster.js';
 import { isAlive, withLock } from './lock.js';
 
@@ -101,7 +101,8 @@ export async function startThrowawayPostgres({
   const parent = account && !(await isOpenToAll(tmpdir())) ? '/var/tmp' : tmpdir();
   for (const name of await readdir(parent)) {
     const owner = name.startsWith(prefix) && Number.parseInt(name.slice(prefix.length), 10);
-    if (owner && !isAlive(owner)) await remove({ home: join(parent, name), account, durable });
+    const left = join(parent, name);
+    if (owner && !isAlive(owner) && (await isOurs(left, account))) await remove({ home: left, account, durable });
   }
   const home = await mkdtemp(join(parent, `${prefix}${process.pid}-`));
   await makeHome(home, account);
@@ -122,4 +123,10 @@ export async function startThrowawayPostgres({
     await remove(cluster);
     throw error;
   }
+}
+
+/** Whether a folder is one of these runs'. In a shared folder others could leave one that names a process of their choice to stop. */
+async function isOurs(folder: string, account: Account | undefined): Promise<boolean> {
+  const found = await lstat(folder).catch(() => undefined);
+  return found?.isDirectory() === true && [process.getuid?.(), account?.uid].includes(found.uid);
 }

@@ -2,17 +2,20 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -110,6 +113,26 @@ t.test('what a killed start left half done is done again', async t => {
   t.ok(await isRunning(again.url));
   await again.stop();
   t.notOk(await isRunning(again.url), 'a dead user does not keep it running');
+});
+
+t.test('what killed runs left behind is removed, and what others put there is not', async t => {
+  const dead = spawnSync(process.execPath, ['--eval', 'console.log(process.pid)']).stdout.toString().trim();
+  const first = await startThrowawayPostgres();
+  const parent = dirname(first.home);
+  const place = (name: string) => join(parent, `latchkey-throwaway-${dead}-${name}-${process.pid}`);
+  t.teardown(() => {
+    for (const name of ['left', 'linked', 'foreign']) rmSync(place(name), { recursive: true, force: true });
+  });
+  mkdirSync(place('left'));
+  symlinkSync(t.testdir(), place('linked'));
+  mkdirSync(place('foreign'));
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) chownSync(place('foreign'), 4242, 4242);
+  await (await startThrowawayPostgres()).stop();
+  t.notOk(existsSync(place('left')));
+  t.ok(lstatSync(place('linked')).isSymbolicLink());
+  t.equal(existsSync(place('foreign')), isRoot);
+  await first.stop();
 });
 
 t.test('works in a folder that other users may not enter, and starts afresh when it is removed', async t => {
