@@ -43,8 +43,7 @@ cpSync(TEMPLATE, folder, { recursive: true });
 for (const file of readdirSync(folder, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())) {
   const path = join(file.parentPath, file.name);
   const text = readFileSync(path, 'utf8')
-    .replaceAll('sampleRoutes', `${camel}Routes`)
-    .replaceAll('sample', name)
+    .replace(/sampleRoutes|sample/g, found => (found === 'sample' ? name : `${camel}Routes`))
     .replace('portSetting(0)', `portSetting(${port})`);
   writeFileSync(path, text);
   renameSync(path, join(file.parentPath, file.name.replace('sample', name)));

@@ -36,6 +36,13 @@ t.test('a new service is installed, linted, type-checked and tested at once', as
   t.match(make('order-items'), { status: 0, stderr: '', stdout: /Made apps\/order-items-service.* port 3010/ });
   t.match(make('order-items'), { status: 2, stderr: /apps\/order-items-service exists already/ });
   t.match(make('invoices'), { status: 0, stdout: /port 3011/ }, 'another one has another port');
+  t.match(make('resample-jobs'), { status: 0 });
+  const routes = readFileSync(join(folder, 'apps/resample-jobs-service/src/resample-jobs-routes.ts'), 'utf8');
+  t.match(
+    routes,
+    /export const resampleJobsRoutes: .*\n.*'\/resample-jobs\//s,
+    'the name has a word of the template in it',
+  );
   for (const name of ['', 'Orders', 'orders-service', '../orders', 'or ders', 'x'.repeat(31), '--port'])
     t.match(make(name), { status: 2, stdout: '' }, name);
   t.match(make('--help'), { status: 0, stdout: /^Usage: pnpm new-service NAME/ });
