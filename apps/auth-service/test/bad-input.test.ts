@@ -195,6 +195,13 @@ t.test('what is not HTTP is answered with a problem too', async t => {
   const long = await call(`${service.base}/auth/sessions/${'x'.repeat(500)}`, { method: 'DELETE' });
   t.match(long, { status: 400, body: { code: 'invalid_request' } });
   t.match(await get(`${service.base}/docs/static/nothing`), { status: 404, body: { code: 'not_found' } });
+  for (const path of ['%00', '%5c..%5c', '..%2f']) {
+    const { status, headers, body } = await get(`${service.base}/docs/static/${path}`);
+    t.match({ status, body }, { status: /^40[034]$/, body: { code: /^(invalid_request|not_found)$/ } }, path);
+    t.match(headers.get('content-type'), /^application\/problem\+json/, path);
+  }
+  const range = await call(`${service.base}/docs/static/index.css`, { headers: { range: 'bytes=99999999-' } });
+  t.match(range, { status: 416, body: { code: 'invalid_request' } });
   const head =
     'POST /auth/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n';
   const before = performance.now();

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
-import { toProblem } from '@latchkey/service-kit/http';
-import { fastify } from 'fastify';
+import { describeError, type RequestError, toProblem } from '@latchkey/service-kit/http';
+import { type FastifyReply, fastify } from 'fastify';
 import type { HttpSettings } from '../../config/sections/http.js';
 
 const LOGO =
@@ -14,14 +14,17 @@ export type Page = { show(request: IncomingMessage, response: ServerResponse): v
 export async function createPage(document: object, config: Pick<HttpSettings, 'publicUrl'>): Promise<Page> {
   const { default: swaggerUi } = await import('@fastify/swagger-ui');
   const page = fastify();
-  page.setNotFoundHandler((_request, reply) => {
+  const send = (reply: FastifyReply, problem: Parameters<typeof toProblem>[0]) => {
     const requestId = String(reply.raw.getHeader('x-request-id'));
-    const problem = { status: 404, code: 'not_found', detail: 'There is nothing here.' } as const;
     reply
-      .status(404)
+      .status(problem.status)
       .type('application/problem+json')
       .send(JSON.stringify(toProblem(problem, requestId)));
+  };
+  page.setNotFoundHandler((_request, reply) => {
+    send(reply, { status: 404, code: 'not_found', detail: 'There is nothing here.' });
   });
+  page.setErrorHandler((error, _request, reply) => send(reply, describeError(error as RequestError)));
   await page.register(swagger, { mode: 'static', specification: { document: document as never } });
   await page.register(swaggerUi, {
     routePrefix: '/docs',
