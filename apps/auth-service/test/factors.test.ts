@@ -20,6 +20,7 @@ import { commandLine } from './command-line.js';
 import {
   createDatabase,
   get,
+  mailsTo,
   newCredentials,
   post,
   type Service,
@@ -447,12 +448,6 @@ t.test('of a hundred uses of a recovery code at once, one signs in', async t => 
   }
   t.equal((await first.sql('SELECT FROM auth.recovery_codes')).rowCount, 7);
 });
-
-type Shown = { to: string; template: string; text: string; subject: string };
-const mailsTo = async ({ base }: Service, email: string): Promise<Shown[]> => {
-  const response = await fetch(`${base}/dev/mailbox`, { headers: { accept: 'application/json' } });
-  return ((await response.json()) as Shown[]).filter(({ to }) => to === email).reverse();
-};
 
 /** Gives an account a verified address. */
 async function verify({ sql }: Service, id: string, email: string) {

@@ -180,3 +180,11 @@ export async function startWire(t: Test, databaseUrl: string) {
   };
   return { url: url.href, cut, repair };
 }
+
+type ShownMail = { to: string; template: string; text: string; subject: string };
+
+/** The mails that a service has sent to an address, the oldest first. */
+export async function mailsTo({ base }: Pick<Service, 'base'>, email: string): Promise<ShownMail[]> {
+  const { body } = await call(`${base}/dev/mailbox`, { headers: { accept: 'application/json' } });
+  return (body as ShownMail[]).filter(({ to }) => to.toLowerCase() === email).reverse();
+}

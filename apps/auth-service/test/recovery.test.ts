@@ -12,6 +12,7 @@ import {
   call,
   createDatabase,
   get,
+  mailsTo,
   newCredentials,
   post,
   type Service,
@@ -426,7 +427,8 @@ t.test('nobody spends the mails of others without mailing, nor mails to ever mor
 });
 
 t.test('of several sign-ups with an address, the newest link is the only one', async t => {
-  const { client, mailbox } = await startWithMail(t, { signUp: 'email' });
+  const service = await startWithMail(t, { signUp: 'email' });
+  const { client, mailbox } = service;
   const [attacker, owner] = [newCredentials(), newCredentials()];
   const email = `${owner.username}@example.com`;
   await client.requestSignUp({ ...attacker, email: email.toUpperCase() });
@@ -436,4 +438,11 @@ t.test('of several sign-ups with an address, the newest link is the only one', a
   await t.rejects(client.verifyEmail(older), { code: 'invalid_one_time_token' });
   await client.verifyEmail(newer);
   t.equal((await client.signIn({ ...owner, username: email })).user.username, owner.username);
+  const texts = (await mailsTo(service, email)).map(({ text }) => text);
+  t.ok(texts.some(text => text.includes(`of the account ${owner.username}:`)));
+  t.same(
+    texts.map(text => text.includes('This is not the first sign-up with this address')),
+    [false, true],
+    'the second mail warns',
+  );
 });

@@ -26,8 +26,10 @@ export function prepareSignUpMails({ mail }: Pick<FastifyInstance, 'mail'>, appU
     }
     // By its address, so that the newest link is the only one.
     const about = { accountId: idOf(to), purpose: 'sign-up', email: to, signUp: { username, passwordHash } } as const;
-    const { token, expiresAt } = await makeToken(db, about);
-    return { template: 'verify-email', to, values: { username, link: verificationLink(appUrl, token), expiresAt } };
+    const { token, expiresAt, isReplacement } = await makeToken(db, about);
+    const values = { username, link: verificationLink(appUrl, token), expiresAt };
+    // Perhaps of somebody else, whose password would come with the account.
+    return { template: 'verify-email', to, values: { ...values, ...(isReplacement && { repeated: 'yes' }) } };
   });
 }
 

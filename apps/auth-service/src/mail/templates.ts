@@ -29,7 +29,8 @@ export type MailValues = {
   'totp-added': Notice;
   'totp-removed': Notice;
   test: { at: string };
-  'verify-email': Action;
+  /** `repeated` when another sign-up with the address was waiting for its link. */
+  'verify-email': Action & { repeated?: string | undefined };
 };
 
 export type TemplateName = keyof MailValues;
@@ -66,7 +67,7 @@ const PLACEHOLDERS: { [Name in TemplateName]: Uses<MailValues[Name]> } = {
   'totp-added': NOTICE,
   'totp-removed': NOTICE,
   test: { at: 'may' },
-  'verify-email': ACTION,
+  'verify-email': { ...ACTION, repeated: 'may' },
 };
 const LAYOUT = 'layout.html';
 const IN_LAYOUT = { subject: 'may', content: 'must' } as const;

@@ -21,24 +21,35 @@ type About = {
   signUp?: PendingSignUp;
 };
 
-const PUT = statement<{ expiresAt: string }, Record<string, unknown>>(`
-  WITH made AS (
+/** A token that was made. */
+type Made = {
+  token: string;
+  expiresAt: string;
+  /** Whether it has replaced one that was valid. */
+  isReplacement: boolean;
+};
+
+const PUT = statement<Omit<Made, 'token'>, Record<string, unknown>>(`
+  WITH replaced AS (
+    SELECT FROM auth.one_time_tokens
+    WHERE account_id = $accountId AND purpose = $purpose AND used_at IS NULL AND expires_at > now()
+  ), made AS (
     INSERT INTO auth.one_time_tokens AS o (account_id, purpose, token_hash, email, sign_up, expires_at)
     VALUES ($accountId, $purpose, $tokenHash, $email, $signUp::jsonb, now() + make_interval(secs => $ttlS::int))
     ON CONFLICT (account_id, purpose) DO UPDATE SET token_hash = excluded.token_hash, email = excluded.email,
       sign_up = excluded.sign_up, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL
     RETURNING o.expires_at
   )
-  SELECT ${utc('made.expires_at')} AS "expiresAt" FROM made`);
+  SELECT ${utc('made.expires_at')} AS "expiresAt", EXISTS (SELECT FROM replaced) AS "isReplacement" FROM made`);
 
 /** Makes a token, which replaces the one that the account has had for the purpose. */
-export async function makeToken(db: Queryable, about: About): Promise<{ token: string; expiresAt: string }> {
+export async function makeToken(db: Queryable, about: About): Promise<Made> {
   const { accountId, purpose, ttlS = TOKEN_TTL_S[about.purpose], email = null, signUp = null } = about;
   const token = newToken(accountId);
   const tokenHash = hashToken(token);
   const value = signUp && JSON.stringify(signUp);
   const [row] = await PUT(db, { accountId, purpose, tokenHash, email, signUp: value, ttlS });
-  return { token, expiresAt: (row as { expiresAt: string }).expiresAt };
+  return { token, ...(row as Omit<Made, 'token'>) };
 }
 
 /** A token that is valid, and what it is for. */
