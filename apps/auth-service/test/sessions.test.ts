@@ -202,6 +202,9 @@ t.test('sign-out ends the current session, the others, or all', async t => {
   const brief = await signIn();
   const noBody = { method: 'POST', headers: bearer(brief.token) };
   t.equal((await call(`${service.base}/auth/sign-out`, noBody)).status, 204, 'the body is optional');
+  const typed = { method: 'POST', headers: { ...bearer((await signIn()).token), 'content-type': 'application/json' } };
+  t.equal((await call(`${service.base}/auth/sign-out`, typed)).status, 204, 'also with its type');
+  t.equal((await call(`${service.base}/auth/refresh`, typed)).body.code, 'invalid_json', 'elsewhere it is not');
   t.same(await alive(second, brief), [true, false]);
   const fourth = await signIn();
   t.equal((await signOut(service, second.token, { scope: 'all' })).status, 204);

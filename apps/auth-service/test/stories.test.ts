@@ -236,7 +236,7 @@ t.test('operations: health, documentation, what is not there', async t => {
   }
   t.ok(openapi.paths['/auth/sign-in'].post.responses['401'].content['application/problem+json']);
   t.equal(openapi.paths['/auth/sign-in'].post.requestBody.required, true);
-  t.match(openapi.paths['/auth/sign-out'].post, { requestBody: { required: false }, 'x-optional-body': undefined });
+  t.match(openapi.paths['/auth/sign-out'].post, { requestBody: { required: false } });
   t.match(await get(`${base}/docs/`), { status: 200, text: /swagger-ui/ });
   const { text: script } = await get(`${base}/docs/static/swagger-initializer.js`);
   const [, logo = ''] = /img\.src = 'data:image\/svg\+xml;base64,(.*)'/.exec(script) ?? [];

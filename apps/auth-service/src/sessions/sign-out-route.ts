@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problemResponses } from '@latchkey/service-kit/http';
 import { SignOutRequest } from '@latchkey/user-schema';
 import { Type } from '@sinclair/typebox';
-import type { FastifyRequest } from 'fastify';
 import { originOf } from '../events/recorder.js';
 import { endSessions } from './end.js';
 
@@ -13,21 +12,15 @@ export const signOutRoute: FastifyPluginAsyncTypebox = async app => {
     summary: 'Sign out',
     security: [{ bearer: [] }],
     body: SignOutRequest,
-    'x-optional-body': true,
     response: {
       204: Type.Null({ description: 'The sessions are ended' }),
       ...problemResponses(),
     },
   };
   const options = {
-    config: { audience: 'browsers' as const },
+    config: { audience: 'browsers' as const, optionalBody: true as const },
     schema,
     onRequest: app.authenticateAny,
-    // Everything in the body is optional, so the body is too.
-    preValidation: async (request: FastifyRequest) => {
-      // A body of `null` is none that the schema takes.
-      if (request.body === undefined) request.body = {};
-    },
     preHandler: app.requireSession,
   };
   app.post('/auth/sign-out', options, async (request, reply) => {

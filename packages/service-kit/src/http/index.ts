@@ -3,6 +3,7 @@ export { addressOf, foldAddress } from './caller-address.js';
 export type { EarlyRequest, EarlyResponder } from './early-responses.js';
 export type {} from './health.js';
 export { oneAtATime } from './http-server.js';
+export type {} from './json-body.js';
 export {
   type ProblemFormat,
   type ProblemResponses,

@@ -1,6 +1,13 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body may be left out, also behind `Content-Type: application/json`; the handler gets `{}`. */
+    optionalBody?: true;
+  }
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
@@ -16,6 +23,8 @@ export const jsonBody: FastifyPluginAsync = fp(
     ) => void;
     app.removeAllContentTypeParsers();
     app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+      // Generated clients send the header without a body.
+      if (body.length === 0 && request.routeOptions.config.optionalBody) return done(null);
       let text: string;
       try {
         text = utf8.decode(body);
@@ -26,6 +35,13 @@ export const jsonBody: FastifyPluginAsync = fp(
         if (!error && hasDuplicateMembers(text, value)) done(invalidJson('a member is there twice'));
         else done(error, value);
       });
+    });
+    app.addHook('onRoute', route => {
+      if (!route.config?.optionalBody) return;
+      const fillIn = async (request: FastifyRequest) => {
+        if (request.body === undefined) request.body = {};
+      };
+      route.preValidation = [fillIn, ...[route.preValidation ?? []].flat()];
     });
   },
   { name: 'json-body' },

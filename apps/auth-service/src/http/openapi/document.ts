@@ -35,7 +35,7 @@ export function completeDocument(
 }
 
 function complete(operation: Operation, route: Route | undefined, components: Components): Operation {
-  const { 'x-optional-body': isOptional, requestBody, responses, ...rest } = operation;
+  const { requestBody, responses, ...rest } = operation;
   const problems = route && problemsOf(route);
   const refusals = problems ? describeProblems(problems.format, problems.thrown, components) : {};
   const isThrottled = '429' in refusals;
@@ -49,8 +49,8 @@ function complete(operation: Operation, route: Route | undefined, components: Co
   ]);
   return {
     ...rest,
-    // @fastify/swagger takes every body for required; a route whose body may be left out says so with `x-optional-body`.
-    ...(requestBody && { requestBody: { ...requestBody, ...(isOptional && { required: false }) } }),
+    // @fastify/swagger takes every body for required.
+    ...(requestBody && { requestBody: { ...requestBody, ...(route?.hasOptionalBody && { required: false }) } }),
     responses: { ...Object.fromEntries(successes), ...refusals },
   };
 }

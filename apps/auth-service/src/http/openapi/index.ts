@@ -48,9 +48,11 @@ export default fp<{ config: HttpSettings & Pick<PasswordSettings, 'passwordMinLe
       // The contract has `const`, and its schemas are found by what is in them.
       convertConstToEnum: false,
       // What a route throws is described with the document, from the schema as the route has it.
-      transform: ({ schema, url, route: { method } }) => {
+      transform: ({ schema, url, route: { method, config } }) => {
         const { response = {}, ...rest } = (schema ?? {}) as RouteSchema;
-        if (rest.operationId !== undefined) routes.set(rest.operationId, { schema: { response, ...rest }, method });
+        const hasOptionalBody = config?.optionalBody === true;
+        if (rest.operationId !== undefined)
+          routes.set(rest.operationId, { schema: { response, ...rest }, method, hasOptionalBody });
         const { '4xx': _refusals, '5xx': _faults, ...successes } = response;
         return { schema: { security: [], ...rest, response: successes } as never, url };
       },

@@ -13,7 +13,6 @@ export type Operation = {
   operationId: string;
   responses: Record<string, Response>;
   requestBody?: { required?: boolean };
-  'x-optional-body'?: true;
 };
 
 /** The schema of a route, as far as it is read. */
@@ -30,7 +29,7 @@ export type RouteSchema = {
 };
 
 /** A route that the document describes. */
-export type Route = { schema: RouteSchema; method: unknown };
+export type Route = { schema: RouteSchema; method: unknown; hasOptionalBody: boolean };
 
 type Problems = ProblemResponses['4xx']['x-problems'];
 
