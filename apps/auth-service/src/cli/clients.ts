@@ -11,6 +11,7 @@ import {
   setClientDisabled,
 } from '../clients/stored-clients.js';
 import { newClientSecret } from '../config/secrets.js';
+import { USERS_CLIENT_ID } from '../tokens/claims.js';
 import { deleteCommand } from './clients/delete-command.js';
 import { assertScopes, collect } from './clients/scope.js';
 import { scopesCommand } from './clients/scopes-command.js';
@@ -54,6 +55,7 @@ export function clientCommands(): Command {
     .option('--json', 'print JSON')
     .action(async (id: string, options: Json & Secret & { scope: string[]; ifMissing: boolean }) => {
       if (!CLIENT_ID.test(id)) throw new Error('A client id has 1 to 64 characters of A-Z a-z 0-9 . _ -.');
+      if (id === USERS_CLIENT_ID) throw new Error(`The client id ${id} stands for tokens of users: choose another.`);
       assertScopes(options.scope);
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };

@@ -4,8 +4,8 @@ import type { AccessTokenClaims, Acr, ServiceTokenClaims, User } from '@latchkey
 /** What an access token needs to know of its session; times are in seconds since 1970, by the database's clock. */
 export type TokenSession = { id: string; issuedAt: number; tokenExpiresAt: number; authTime: number; amr: string[] };
 
-// RFC 9068 §2.2 requires the client; people sign in with the service itself.
-const CLIENT_ID = 'latchkey';
+/** The client of tokens of users, which RFC 9068 §2.2 requires: people sign in with the service itself. */
+export const USERS_CLIENT_ID = 'latchkey';
 
 /** How well methods of authentication (RFC 8176) identify a user (NIST SP 800-63B-4 §2). */
 export const acrOf = (amr: readonly string[]): Acr => (amr.includes('mfa') ? 'aal2' : 'aal1');
@@ -14,7 +14,7 @@ export const acrOf = (amr: readonly string[]): Acr => (amr.includes('mfa') ? 'aa
 export function accessTokenClaims(account: User, session: TokenSession): Omit<AccessTokenClaims, 'iss' | 'aud'> {
   return {
     sub: account.id,
-    client_id: CLIENT_ID,
+    client_id: USERS_CLIENT_ID,
     jti: randomUUID(),
     sid: session.id,
     id: account.id,
