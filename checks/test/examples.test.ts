@@ -22,6 +22,8 @@ type Command = { program: string; args: string[] };
 type Example = {
   /** Why it cannot be tested, if it cannot. */
   skip: false | string;
+  /** Whether it reads the keys at once when a token names one that it does not have. */
+  refetches?: true;
   /** Builds it where that is needed, and says how it is run on a port. */
   prepare: (folder: string, port: string) => Command;
 };
@@ -29,6 +31,7 @@ type Example = {
 const node: Example = { skip: false, prepare: () => ({ program: process.execPath, args: ['server.js'] }) };
 const python = (modules: string, args: (port: string) => string[]): Example => ({
   skip: withoutPython(modules),
+  refetches: true,
   prepare: (_folder, port) => ({ program: PYTHON, args: ['-m', ...args(port)] }),
 });
 const built = (name: string, prepare: Example['prepare']): Example => ({
@@ -53,15 +56,15 @@ const EXAMPLE: Record<string, Example & { folder?: string }> = {
   },
   'the tutorial': {
     ...python('flask,jwt,cryptography', port => ['flask', '--app', 'app', 'run', '--port', port]),
-    folder: t.testdir({ 'app.py': readTutorial() }),
+    folder: t.testdir({ 'app.py': readTutorial(), 'tokens.py': readFileSync(join(EXAMPLES, 'python/tokens.py')) }),
   },
   go: built('go', folder => {
     run(folder, 'go', 'build', '-o', 'target/', '.');
     return { program: join(folder, 'target/latchkey-example'), args: [] };
   }),
-  'spring-boot': built('spring-boot', (folder, port) => {
+  'spring-boot': built('spring-boot', folder => {
     run(folder, 'mvn', '-q', '-B', 'package');
-    return { program: 'java', args: ['-jar', 'target/latchkey-example-0.1.0.jar', `--server.port=${port}`] };
+    return { program: 'java', args: ['-jar', 'target/latchkey-example-0.1.0.jar'] };
   }),
   nimbus: built('nimbus', folder => {
     run(folder, 'mvn', '-q', '-B', 'compile', 'dependency:copy-dependencies', '-DoutputDirectory=target/lib');
@@ -101,6 +104,7 @@ t.test('examples for other stacks', async t => {
   const settings = { ...authSettings(), DATABASE_URL: postgres.url, PUBLIC_URL: AUTH_ISSUER, PORT: String(port) };
   await startAuthService(t, settings);
   const { token, user } = await createAuthClient({ baseUrl: AUTH_ISSUER }).signUp(newCredentials());
+  t.match(await latchkey(settings, 'clients create latchkey'), { code: 1, stderr: /latchkey stands for/ });
   const { stdout } = await latchkey(settings, 'clients create example --scope revocations:read --json');
   const { clientId: id, clientSecret: secret } = JSON.parse(stdout);
   const tokens = createServiceTokens(createAuthClient({ baseUrl: AUTH_ISSUER }), { id, secret });
@@ -112,11 +116,15 @@ t.test('examples for other stacks', async t => {
     ['a token of a service', await tokens.token()],
   ];
 
-  for (const [name, { skip }] of Object.entries(EXAMPLE)) {
+  for (const [name, { skip, refetches }] of Object.entries(EXAMPLE)) {
     t.test(name, { skip }, async t => {
-      const [url, elsewhere] = await Promise.all([
+      const port = await getPort({ host: '127.0.0.1' });
+      const other = createTestIssuer({ issuer: `http://127.0.0.1:${port}` });
+      await other.listen({ port });
+      t.teardown(() => other.close());
+      const [url, ofOther] = await Promise.all([
         start(t, name, { AUTH_ISSUER }),
-        start(t, name, { AUTH_ISSUER, AUTH_AUDIENCE: 'elsewhere' }),
+        start(t, name, { AUTH_ISSUER: other.issuer }),
       ]);
       t.match(await call(`${url}/mine`, token), {
         status: 200,
@@ -127,7 +135,18 @@ t.test('examples for other stacks', async t => {
         t.equal(status, 401, what);
         t.match(headers.get('www-authenticate'), /^Bearer/i, what);
       }
-      t.equal((await call(`${elsewhere}/mine`, token)).status, 401, 'a token for another audience');
+      const statusOf = async (claims: object) => (await call(`${ofOther}/mine`, other.token(claims))).status;
+      const nowS = Math.floor(Date.now() / 1000);
+      t.equal(await statusOf({ iat: nowS + 5 }), 200, 'a clock that is a little behind');
+      t.equal(await statusOf({ aud: 'elsewhere' }), 401, 'a token for another audience');
+      t.equal(await statusOf({ exp: nowS - 120, iat: nowS - 720 }), 401, 'an old token');
+      t.equal(await statusOf({ sid: undefined }), 401, 'a token without a session');
+      other.rotateKeys();
+      const later = other.token();
+      await other.close();
+      if (!refetches) return;
+      const { status, headers } = await call(`${ofOther}/mine`, later);
+      t.match({ status, wait: headers.get('retry-after') }, { status: 503, wait: '1' }, 'the keys cannot be read');
     });
   }
 

@@ -5,7 +5,7 @@ from functools import wraps
 import jwt
 from flask import Flask, g, jsonify, request
 
-from tokens import verify
+from tokens import KeysUnavailable, verify
 
 app = Flask(__name__)
 
@@ -17,8 +17,12 @@ def signed_in(view):
     def guarded(*args, **kwargs):
         try:
             g.user = verify(request.headers.get("Authorization", ""))
-        except (jwt.InvalidTokenError, jwt.PyJWKClientError):
+        except jwt.InvalidTokenError as error:
+            app.logger.warning("refused a token: %s", error)
             return jsonify(error="Invalid token."), 401, {"WWW-Authenticate": "Bearer"}
+        except KeysUnavailable:
+            app.logger.exception("cannot verify tokens")
+            return jsonify(error="Try again shortly."), 503, {"Retry-After": "1"}
         return view(*args, **kwargs)
 
     return guarded

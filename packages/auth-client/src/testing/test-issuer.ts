@@ -99,8 +99,11 @@ export interface TestIssuer {
   endSession(sessionId: string): void;
   /** Signs with a new key from now on. The old keys are still published, unless `distrust` is true. */
   rotateKeys(options?: { distrust?: boolean }): void;
-  /** Also responds over HTTP, until `close()`. Resolves with the URL, on a free port of the loopback address. */
-  listen(): Promise<string>;
+  /**
+   * Also responds over HTTP, until `close()`. Resolves with the URL, on a port of the loopback address: a free one by default. Libraries
+   * that read the metadata demand that it is the `issuer`: give both the same port.
+   */
+  listen(options?: { port?: number }): Promise<string>;
   /** Stops responding: `fetch` then fails as without a network. */
   close(): Promise<void>;
 }
@@ -193,8 +196,8 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
       tokens.rotateKeys(distrust);
       feed.append('keys');
     },
-    async listen() {
-      const { server, url } = await serve((request, signal) => handleRequest(state, request, signal));
+    async listen({ port = 0 } = {}) {
+      const { server, url } = await serve((request, signal) => handleRequest(state, request, signal), port);
       servers.push(server);
       return url;
     },

@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net';
 
 type Handler = (request: Request, signal: AbortSignal) => Promise<Response>;
 
-/** Serves a handler over HTTP on a free port of the loopback address. */
-export async function serve(handle: Handler): Promise<{ server: Server; url: string }> {
+/** Serves a handler over HTTP on a port of the loopback address; 0 is a free one. */
+export async function serve(handle: Handler, port: number): Promise<{ server: Server; url: string }> {
   const server = createServer((incoming, outgoing) => {
     respond(handle, incoming, outgoing).catch(() => outgoing.destroy());
-  }).listen(0, '127.0.0.1');
+  }).listen(port, '127.0.0.1');
   await once(server, 'listening');
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }

@@ -1,15 +1,25 @@
 package com.example;
 
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.context.annotation.Bean;
+import org.springframework.security.config.Customizer;
+import org.springframework.security.config.annotation.web.builders.HttpSecurity;
+import org.springframework.security.config.http.SessionCreationPolicy;
 import org.springframework.security.core.annotation.AuthenticationPrincipal;
+import org.springframework.security.oauth2.core.DelegatingOAuth2TokenValidator;
+import org.springframework.security.oauth2.core.OAuth2TokenValidator;
+import org.springframework.security.oauth2.jose.jws.SignatureAlgorithm;
 import org.springframework.security.oauth2.jwt.Jwt;
+import org.springframework.security.oauth2.jwt.JwtClaimValidator;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtValidators;
 import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
+import org.springframework.security.web.SecurityFilterChain;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
 
@@ -25,11 +35,27 @@ public class Application {
   @Bean
   JwtDecoder jwtDecoder(
       @Value("${AUTH_ISSUER:http://localhost:3000}") String issuer, @Value("${AUTH_AUDIENCE:latchkey}") String audience) {
-    NimbusJwtDecoder decoder = NimbusJwtDecoder.withIssuerLocation(issuer).validateType(false).build();
-    // Tokens of users are issued to the client "latchkey", and those of services to the service.
-    decoder.setJwtValidator(
-        JwtValidators.createAtJwtValidator().issuer(issuer).audience(audience).clientId("latchkey").build());
+    NimbusJwtDecoder decoder =
+        NimbusJwtDecoder.withJwkSetUri(issuer + "/.well-known/jwks.json")
+            // Of those that Latchkey signs with, Spring Security knows no EdDSA.
+            .jwsAlgorithms(known -> known.addAll(Set.of(SignatureAlgorithm.ES256, SignatureAlgorithm.RS256)))
+            .validateType(false)
+            .build();
+    OAuth2TokenValidator<Jwt> isAccessToken =
+        JwtValidators.createAtJwtValidator().issuer(issuer).audience(audience).clientId("latchkey").build();
+    // Tokens of services have no session.
+    OAuth2TokenValidator<Jwt> isOfUser = new JwtClaimValidator<>("sid", Objects::nonNull);
+    decoder.setJwtValidator(new DelegatingOAuth2TokenValidator<>(isAccessToken, isOfUser));
     return decoder;
+  }
+
+  /** Every request needs a token; no session is kept here. */
+  @Bean
+  SecurityFilterChain security(HttpSecurity http) throws Exception {
+    return http.authorizeHttpRequests(requests -> requests.anyRequest().authenticated())
+        .oauth2ResourceServer(server -> server.jwt(Customizer.withDefaults()))
+        .sessionManagement(sessions -> sessions.sessionCreationPolicy(SessionCreationPolicy.STATELESS))
+        .build();
   }
 
   @GetMapping("/mine")
