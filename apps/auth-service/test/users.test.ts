@@ -189,6 +189,17 @@ t.test('what an export says of an account in an unknown way is refused, not gues
   };
   const code = 1;
   t.match(await refused('keycloak', { ...KEYCLOAK[0], enabled: 'no' }), { code, stderr: /"enabled" that is neither/ });
+  t.match(await refused('keycloak', { ...KEYCLOAK[0], serviceAccountClientId: 'x' }), { code, stderr: /of a service/ });
+  t.match(await refused('keycloak', { ...KEYCLOAK[0], credentials: [{ type: 'otp' }] }), {
+    ...{ code: 0, stderr: /^1 of these accounts have a second factor there, which is not imported/ },
+  });
+  t.match(await refused('supabase', { email: '', encrypted_password: null }), {
+    code,
+    stderr: /Line 1 has no address/,
+  });
+  t.match(await commandLine(service)('users import realm.json --from keycloak'), {
+    ...{ code, stderr: /jq -c '\.users\[\]' realm\.json \| latchkey users import - --from keycloak/ },
+  });
   t.match(await refused('keycloak', { ...KEYCLOAK[0], createdTimestamp: 'May' }), { code, stderr: /a createdAt that/ });
   t.match(await refused('auth0', { ...AUTH0[0], passwordHash: null, blocked: 'yes' }), { code, stderr: /"blocked"/ });
   t.match(await refused('supabase', { email: 'a@b.example', banned_until: {} }), {

@@ -48,7 +48,7 @@ const CONFLICTS: Record<Exclude<Leftover, 'unchanged'>, string> = {
   email_taken: 'has the email of another account',
   id_taken: 'has the id of another account',
   other_hash:
-    'has another password hash than the account of this name, as after a sign-in; an import does not change it',
+    'has another password hash than the account of this name, which is in the file twice or has signed in since; an import does not change it',
   other_state: 'differs in "disabled" from the account of this name; an import does not change it',
   changing: 'names an account that is being changed; run the import again',
 };

@@ -1,15 +1,32 @@
 import { pbkdf2 } from '../../credentials/password/foreign-hashes/stored-form.js';
-import { readFlag, readTime } from './account-row.js';
+import { BadRowError, readFlag, readTime } from './account-row.js';
 
 type Members = Record<string, unknown>;
 
-/** Software whose own export is read, each with what makes an account of one of its rows. */
-export const SOURCES: Record<string, { about: string; read: (row: Members) => Members }> = {
+/** Software whose own export is read. */
+export type Source = {
+  about: string;
+  /**
+   * Makes an account of a row.
+   *
+   * @throws BadRowError
+   */
+  read: (row: Members) => Members;
+  /** Whether the account of a row has a second factor, which is not imported. */
+  hasSecondFactor?: (row: Members) => boolean;
+};
+
+export const SOURCES: Record<string, Source> = {
   auth0: { about: 'the NDJSON with password hashes that its support makes', read: readAuth0 },
-  keycloak: { about: 'the users of a realm export, one a line', read: readKeycloak },
+  keycloak: {
+    about: 'the users of a realm export, one a line',
+    read: readKeycloak,
+    hasSecondFactor: row => credentialsOf(row).some(one => SECOND_FACTORS.includes(one?.['type'])),
+  },
   supabase: { about: 'auth.users as CSV or NDJSON', read: readSupabase },
 };
 
+const SECOND_FACTORS: unknown[] = ['otp', 'webauthn', 'webauthn-passwordless', 'recovery-authn-codes'];
 const KEYCLOAK_PBKDF2: Record<string, string> = {
   pbkdf2: 'sha1',
   'pbkdf2-sha256': 'sha256',
@@ -19,7 +36,7 @@ const KEYCLOAK_PBKDF2: Record<string, string> = {
 function readAuth0(row: Members): Members {
   const { username, email, created_at: at } = row;
   return {
-    username: username || email,
+    username: username || requireAddress(email),
     email: readFlag('email_verified', row['email_verified']) ? email : null,
     passwordHash: row['passwordHash'] ?? null,
     // Of MongoDB, in its own JSON.
@@ -31,10 +48,15 @@ function readAuth0(row: Members): Members {
 function readSupabase(row: Members): Members {
   const { id, email, email_confirmed_at: confirmedAt, created_at: at } = row;
   return {
-    ...{ id, username: email, email: confirmedAt ? email : null, createdAt: at },
+    ...{ id, username: requireAddress(email), email: confirmedAt ? email : null, createdAt: at },
     passwordHash: row['encrypted_password'] ?? null,
     disabled: isBanned(row['banned_until']) || (row['deleted_at'] ?? '') !== '',
   };
+}
+
+function requireAddress(email: unknown): unknown {
+  if ((email ?? '') === '') throw new BadRowError('has no address, which would be its username');
+  return email;
 }
 
 function isBanned(until: unknown): boolean {
@@ -45,9 +67,9 @@ function isBanned(until: unknown): boolean {
 }
 
 function readKeycloak(row: Members): Members {
-  const { id, username, email, createdTimestamp: at, credentials } = row;
-  const all = Array.isArray(credentials) ? (credentials as (Members | null)[]) : [];
-  const password = all.find(one => one?.['type'] === 'password');
+  const { id, username, email, createdTimestamp: at } = row;
+  if ('serviceAccountClientId' in row) throw new BadRowError('is the account of a service: make a client in its place');
+  const password = credentialsOf(row).find(one => one?.['type'] === 'password');
   return {
     ...{ id, username, email: readFlag('emailVerified', row['emailVerified']) ? email : null },
     passwordHash: password ? keycloakHash(password) : null,
@@ -55,6 +77,9 @@ function readKeycloak(row: Members): Members {
     disabled: !readFlag('enabled', row['enabled'] ?? true),
   };
 }
+
+const credentialsOf = ({ credentials }: Members) =>
+  Array.isArray(credentials) ? (credentials as (Members | null)[]) : [];
 
 /** What is not understood is passed on, and refused with its name. */
 function keycloakHash({ secretData, credentialData }: Members): unknown {

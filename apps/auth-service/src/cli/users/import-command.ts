@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
+import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { FirebaseProject } from '../../credentials/password/foreign-hashes/scrypt.js';
@@ -10,7 +11,7 @@ import { showProgress } from '../progress.js';
 import { COLUMNS } from '../transfer/account-row.js';
 import { importAccounts } from '../transfer/import-accounts.js';
 import { type Format, readRows } from '../transfer/rows.js';
-import { SOURCES } from '../transfer/sources.js';
+import { SOURCES, type Source } from '../transfer/sources.js';
 import { formatOf, formatOption, onInterrupt } from './transfer-options.js';
 
 type FirebaseOptions = {
@@ -58,18 +59,23 @@ export function importCommand(): Command {
 
 async function runImport(file: string, options: ImportCommandOptions): Promise<void> {
   const { dryRun = false, json } = options;
-  const format = options.format ?? (file === '-' ? 'ndjson' : formatOf(file));
+  const format = options.format ?? (file === '-' ? 'ndjson' : formatOfImport(file, options.from));
   const firebase = await firebaseProject(options);
   const source = SOURCES[options.from ?? ''];
   const { input, size, bytesRead } = await openInput(file);
   const signal = onInterrupt();
   const progress = showProgress(size);
+  let secondFactors = 0;
+  const translate = (row: Record<string, unknown>, { read, hasSecondFactor }: Source) => {
+    if (hasSecondFactor?.(row)) secondFactors++;
+    return read(row);
+  };
   const summary = await withConnection(({ db, config: { authSecrets, bcryptCost }, origin }) =>
     importAccounts(db, readRows(input, format, source ? undefined : COLUMNS), origin, {
       reading: {
         ...{ secretIds: authSecrets.map(({ id }) => id), bcryptCost },
         ...(firebase && { firebase }),
-        ...(source && { translate: source.read }),
+        ...(source && { translate: row => translate(row, source) }),
       },
       dryRun,
       signal,
@@ -84,12 +90,26 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
     }),
   ).finally(() => progress.stop());
   input.destroy();
-  if (json) console.log(JSON.stringify({ ...summary, dryRun }, null, 2));
+  if (secondFactors > 0) {
+    console.error(
+      `${secondFactors} of these accounts have a second factor there, which is not imported: the password alone will sign in to them.`,
+    );
+  }
+  if (json) console.log(JSON.stringify({ ...summary, ...(source && { secondFactors }), dryRun }, null, 2));
   else printRows([summary], { empty: '' });
   if (dryRun) console.error('This was a dry run: nothing was added.');
   if (signal.aborted) console.error('The import was interrupted. Run it again to continue.');
   if (signal.aborted) process.exitCode = INTERRUPTED;
   else if (summary.rejected + summary.conflicts > 0) process.exitCode = 1;
+}
+
+/** Finds the format of a file that is imported; says how to make rows of one that is a JSON document. */
+function formatOfImport(file: string, from: string | undefined): Format {
+  if (extname(file).toLowerCase() !== '.json') return formatOf(file);
+  const command = `latchkey users import -${from === undefined ? '' : ` --from ${from}`}`;
+  throw new Error(
+    `${file} is one JSON document by its name, and rows are needed: jq -c '${from === 'keycloak' ? '.users[]' : '.[]'}' ${file} | ${command}`,
+  );
 }
 
 /** Opens a file before anything else starts, so that a missing one is reported first. */
