@@ -31,8 +31,8 @@ export const serviceSettings: {
   }),
   TOKEN_AUDIENCE: Type.String({
     default: 'latchkey',
-    minLength: 1,
-    description: 'Audience (`aud`) of the access tokens',
+    pattern: '^[^\\s,]+$',
+    description: 'Audience (`aud`) of the access tokens: one for all services of the installation',
   }),
   LOG_LEVEL: Type.String({
     enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
