@@ -16,6 +16,8 @@ const KNOWN = [
   /^\.github\/workflows\/\w[\w-]*\.yml$/,
   /^((apps|packages)\/\w[\w-]*|bench|checks)\/((package|tsconfig|tsconfig\.build)\.json|\.taprc|README\.md)$/,
   /^((apps|packages)\/\w[\w-]*\/(src|test)|checks\/test)\/(\w[\w.-]*\/)*\w[\w.-]*\.ts$/,
+  // A front end, as Vite has it.
+  /^apps\/\w[\w-]*\/(index\.html|vite\.config\.ts|\.env\.development|public\/[\w.-]+|src\/(\w[\w.-]*\/)*\w[\w.-]*\.(tsx|css|svg))$/,
   /^apps\/\w[\w-]*\/migrations\/\d{3}_\w+\.sql$/,
   /^apps\/\w[\w-]*\/mail-templates\/[a-z][a-z-]*\.(html|txt)$/,
   /^packages\/\w[\w-]*\/CHANGELOG\.md$/,
@@ -27,7 +29,7 @@ const KNOWN = [
   /^docs\/(\w[\w.-]*\/)*\w[\w.-]*\.(md|svg)$/,
   /^examples\/README\.md$/,
   /^examples\/\w[\w-]*\/(package\.json|server\.js|requirements\.txt|\w+\.py|go\.(mod|sum)|\w+\.go|pom\.xml)$/,
-  /^examples\/\w[\w-]*\/src\/main\/java\/com\/example\/\w+\.java$/,
+  /^examples\/\w[\w-]*\/src\/main\/(java\/com\/example\/\w+\.java|resources\/application\.properties)$/,
   /^scripts\/\w[\w-]*\.js$/,
   /^scripts\/new-service\/template\/(package\.json|\.taprc|tsconfig(\.build)?\.json|(src|test)\/[\w.-]+\.ts)$/,
 ];

@@ -46,7 +46,9 @@ for (const { name, port } of listOthers()) {
   others.push({ name, port: await getPort({ port: portNumbers(port, port + 99), exclude }) });
 }
 if (authPort !== DEFAULT_PORT && !asked) {
-  console.log(`Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}.`);
+  console.log(
+    `Port ${DEFAULT_PORT} is in use; auth-service takes ${authPort}. Set PORT=${authPort} for the command line too.`,
+  );
 }
 const authUrl = process.env['PUBLIC_URL'] || `http://localhost:${authPort}`;
 

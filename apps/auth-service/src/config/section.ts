@@ -62,11 +62,3 @@ function camelize(name: string): string {
 /** A duration in seconds. */
 export const seconds = (value: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum: 1, maximum, description: `${description}, in seconds` });
-
-/** The items of a comma-separated list. */
-export function splitList(text: string): string[] {
-  return text
-    .split(',')
-    .map(item => item.trim())
-    .filter(Boolean);
-}

@@ -1,5 +1,13 @@
 import type { ServiceCredentials } from '@latchkey/auth-client';
-import { ConfigError, portSetting, readEnvironment, serviceDefaults, serviceSettings } from '@latchkey/service-kit';
+import {
+  ConfigError,
+  corsOriginsSetting,
+  portSetting,
+  readCorsOrigins,
+  readEnvironment,
+  serviceDefaults,
+  serviceSettings,
+} from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
 
 const { NODE_ENV, HOST, LOG_LEVEL, SHUTDOWN_DELAY_MS, TOKEN_AUDIENCE } = serviceSettings;
@@ -7,6 +15,7 @@ const { NODE_ENV, HOST, LOG_LEVEL, SHUTDOWN_DELAY_MS, TOKEN_AUDIENCE } = service
 const Environment = Type.Object({
   ...{ NODE_ENV, HOST, LOG_LEVEL, SHUTDOWN_DELAY_MS, TOKEN_AUDIENCE },
   PORT: portSetting(0),
+  CORS_ORIGINS: corsOriginsSetting,
   AUTH_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'URL at which this service reaches auth-service' }),
   ),
@@ -22,6 +31,8 @@ export type Config = {
   port: number;
   shutdownDelayMs: number;
   logLevel: string;
+  /** Whose pages may call the routes for browsers. */
+  corsOrigins: string[];
   authUrl: string;
   authIssuer: string;
   tokenAudience: string;
@@ -41,6 +52,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   if (production && !AUTH_URL) complaints.push('AUTH_URL is required in production.');
   if (production && !AUTH_ISSUER) complaints.push('AUTH_ISSUER is required in production.');
   if (!id !== !secret) complaints.push('AUTH_CLIENT_ID and AUTH_CLIENT_SECRET go together.');
+  const corsOrigins = readCorsOrigins(settings.CORS_ORIGINS, production, complaint => complaints.push(complaint));
   if (complaints.length > 0) throw new ConfigError(complaints);
   const defaults = serviceDefaults(production);
   const authUrl = AUTH_URL ?? 'http://localhost:3000';
@@ -50,6 +62,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     port: settings.PORT,
     shutdownDelayMs: settings.SHUTDOWN_DELAY_MS ?? defaults.shutdownDelayMs,
     logLevel: settings.LOG_LEVEL,
+    corsOrigins,
     authUrl,
     authIssuer: AUTH_ISSUER ?? authUrl,
     tokenAudience: settings.TOKEN_AUDIENCE,

@@ -7,7 +7,9 @@ const Greeting = Type.Object({ message: Type.String() });
 /** What signed-in users may request. */
 export const sampleRoutes: FastifyPluginAsyncTypebox = async app => {
   const schema = { response: { 200: Greeting, ...problemResponses() } };
-  app.get('/sample/greeting', { schema, onRequest: app.authenticate }, async request => {
+  // Without this, pages of CORS_ORIGINS may not call it.
+  const config = { audience: 'browsers' as const };
+  app.get('/sample/greeting', { config, schema, onRequest: app.authenticate }, async request => {
     return { message: `Hello ${request.user.username}` };
   });
 };

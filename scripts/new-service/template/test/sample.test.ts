@@ -25,6 +25,21 @@ t.test('who is signed in is greeted, and nobody else', async t => {
   t.equal((await app.inject({ ...greet, headers: bearer(auth.serviceToken('any')) })).statusCode, 401);
 });
 
+t.test('pages of the allowed origins may call it', async t => {
+  const auth = createTestIssuer();
+  const { issuer, audience, fetch } = auth;
+  const corsOrigins = ['https://app.example.com'];
+  const settings = { authIssuer: issuer, authUrl: issuer, tokenAudience: audience, corsOrigins };
+  const app = await buildApp({ ...settings, logLevel: 'silent', fetch });
+  t.teardown(() => app.close());
+  const allowedFor = async (origin: string) => {
+    const headers = { ...bearer(auth.signIn('ada').token), origin };
+    return (await app.inject({ ...greet, headers })).headers['access-control-allow-origin'];
+  };
+  t.equal(await allowedFor('https://app.example.com'), 'https://app.example.com');
+  t.equal(await allowedFor('https://evil.example'), undefined);
+});
+
 t.test('tokens of the real auth-service are accepted', async t => {
   const { auth, audience, issuer, stop } = await startAuthService();
   t.teardown(stop);
@@ -36,7 +51,8 @@ t.test('tokens of the real auth-service are accepted', async t => {
 });
 
 t.test('settings that are wrong are named', async t => {
-  t.match(loadConfig({}), { authUrl: 'http://localhost:3000', production: false });
+  const development = { authUrl: 'http://localhost:3000', production: false, corsOrigins: ['http://localhost:*'] };
+  t.match(loadConfig({}), development);
   t.throws(() => loadConfig({ NODE_ENV: 'production' }), /AUTH_URL is required in production/);
   t.throws(() => loadConfig({ AUTH_CLIENT_ID: 'sample' }), /go together/);
 });

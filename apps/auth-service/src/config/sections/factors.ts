@@ -1,8 +1,7 @@
 import { isIP } from 'node:net';
-import { ANY_LOCALHOST } from '@latchkey/service-kit';
+import { ANY_LOCALHOST, judgeOrigin, splitList } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
-import { judgeOrigin } from '../cors-origin.js';
-import { type SettingsOf, section, splitList } from '../section.js';
+import { type SettingsOf, section } from '../section.js';
 
 const ANDROID_APP = /^android:apk-key-hash:[\w-]{43}$/;
 

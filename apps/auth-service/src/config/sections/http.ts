@@ -1,7 +1,6 @@
-import { ANY_LOCALHOST, isCidr } from '@latchkey/service-kit';
+import { corsOriginsSetting, isCidr, readCorsOrigins, splitList } from '@latchkey/service-kit';
 import { Type } from '@sinclair/typebox';
-import { judgeOrigin } from '../cors-origin.js';
-import { type SettingsOf, section, splitList } from '../section.js';
+import { type SettingsOf, section } from '../section.js';
 
 export const http = section(
   'HTTP',
@@ -17,23 +16,12 @@ export const http = section(
       default: '',
       description: 'CIDR list of the proxies whose `X-Forwarded-For` and `X-Request-Id` are trusted',
     }),
-    CORS_ORIGINS: Type.Optional(
-      Type.String({
-        description:
-          'Comma-separated origins of front ends that send requests from browsers, such as https://app.example.com',
-        $comment: 'none; in development `http://localhost:*`, any port of this machine',
-      }),
-    ),
+    CORS_ORIGINS: corsOriginsSetting,
     METRICS_PORT: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 65535, description: 'Port of `/metrics`, for Prometheus' }),
     ),
   },
   ({ corsOrigins, trustProxy, ...settings }, { production, publicUrl, complain }) => {
-    const origins = splitList(corsOrigins ?? (production ? '' : ANY_LOCALHOST));
-    for (const origin of origins) {
-      const fault = judgeOrigin(origin, { production });
-      if (fault) complain(`CORS_ORIGINS: "${origin}" ${fault}.`);
-    }
     const blocks = splitList(trustProxy);
     for (const block of blocks) {
       if (!isCidr(block))
@@ -42,8 +30,7 @@ export const http = section(
     return {
       ...settings,
       publicUrl,
-      /** As browsers send them. */
-      corsOrigins: origins,
+      corsOrigins: readCorsOrigins(corsOrigins, production, complain),
       /** CIDR blocks, or single addresses. */
       trustProxy: blocks,
     };
