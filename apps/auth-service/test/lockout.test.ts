@@ -66,6 +66,18 @@ t.test('the operator unlocks the session of an owner who forgot the current pass
   await until(async () => (await change()) === 200, 'the password may be changed again');
 });
 
+t.test('with other secrets than those of the service, no failed attempts are found, and it says so', async t => {
+  const service = await startThrottled(t);
+  const { username } = await signUp(service);
+  await guess(service, username, newAddress());
+  const others = { AUTH_SECRETS: `other:${Buffer.alloc(32, 1).toString('base64')}` };
+  t.match(await commandLine(service)(`users unlock ${username}`, '', others), {
+    code: 1,
+    stderr: /The service uses the secret "one", and AUTH_SECRETS here begins with "other"/,
+  });
+  t.match((await commandLine(service)(`users show ${username}`, '', others)).stdout, /failedAttempts +unknown/);
+});
+
 t.test('what cannot be read of the throttles is not told', { skip: withoutRedis }, async t => {
   const service = await startService(t);
   const { username } = newCredentials();

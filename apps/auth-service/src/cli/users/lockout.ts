@@ -1,6 +1,7 @@
 import { foldAddress } from '@latchkey/service-kit/http';
 import type { AccountDetails } from '../../accounts/details.js';
 import { listFailedCallers } from '../../events/trail.js';
+import { listKeys } from '../../keys/stored-keys.js';
 import type { AttemptedAccount } from '../../throttles/attempts.js';
 import type { Counted } from '../../throttles/store.js';
 import { openLockouts } from '../../throttles/unlock.js';
@@ -17,12 +18,23 @@ const WHAT: Record<string, string> = {
 /** What keeps an account from being signed in to, and until when; `failures` are those that count now. */
 export type Lockout = { limit: string; failures: number; blockedForS: number | null };
 
-/** Runs work on the failed attempts at an account. */
+/**
+ * Runs work on the failed attempts at an account.
+ *
+ * @throws Error when the secrets here are not those by which the service names its counters, which would not be found
+ */
 export async function withLockouts<T>(
   { db, config }: Context,
   { id, username, email }: AccountDetails,
   work: (lockouts: Awaited<ReturnType<typeof openLockouts>>, account: AttemptedAccount) => Promise<T>,
 ): Promise<T> {
+  const [{ id: secretId }] = config.authSecrets;
+  const active = (await listKeys(db)).find(({ state }) => state === 'active');
+  if (active && active.secretId !== secretId) {
+    throw new Error(
+      `The service uses the secret "${active.secretId}", and AUTH_SECRETS here begins with "${secretId}": its failed attempts cannot be found. Give this command the AUTH_SECRETS of the service.`,
+    );
+  }
   const lockouts = await openLockouts(db, config);
   try {
     const callers = (await listFailedCallers(db, id)).map(({ address, sessionId }) =>

@@ -34,7 +34,7 @@ export function showCommand(): Command {
     );
 }
 
-/** `null` when the store of the throttles does not respond. */
+/** `null` when the store of the throttles does not respond, or AUTH_SECRETS are not those of the service. */
 async function readLockouts(context: Context, account: AccountDetails): Promise<Lockout[] | null> {
   const read = withLockouts(context, account, (lockouts, attempted) => lockouts.read(attempted));
   return read.then(lockoutsOf, () => null);
