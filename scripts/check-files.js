@@ -25,7 +25,7 @@ const KNOWN = [
   /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py|toml)$/,
   /^deploy\/Dockerfile$/,
   /^deploy\/(\w[\w.-]*\/)+\w[\w.-]*\.(cfg|conf|env|ini|json|md|sh|sql|template|ya?ml)$/,
-  /^docs\/(\.vitepress\/config\.ts|package\.json|pnpm-(lock|workspace)\.yaml)$/,
+  /^docs\/(\.vitepress\/(config\.ts|theme\/\w+\.(ts|css))|package\.json|pnpm-(lock|workspace)\.yaml)$/,
   /^docs\/(\w[\w.-]*\/)*\w[\w.-]*\.(md|svg)$/,
   /^examples\/README\.md$/,
   /^examples\/\w[\w-]*\/(package\.json|server\.js|requirements\.txt|\w+\.py|go\.(mod|sum)|\w+\.go|pom\.xml)$/,

@@ -51,6 +51,21 @@ t.test('the page of the HTTP API names every reason of a fault', async t => {
   t.same(named.sort(), [...PROBLEM_REASONS].sort());
 });
 
+t.test('the commands of the documents are scripts, and none that pnpm has itself', async t => {
+  const { scripts } = JSON.parse(read('package.json'));
+  const pages = ['README.md', 'CONTRIBUTING.md', 'docs/index.md', 'docs/new-service.md', 'docs/operating.md'];
+  const commands = pages.flatMap(page =>
+    [...read(page).matchAll(/npx -y pnpm@[\d.]+ (?:-s )?([a-z][\w:-]*)/g)].map(([, name = '']) => name),
+  );
+  t.ok(commands.length > 20);
+  // pnpm passes these to npm, before it looks for a script.
+  const OF_NPM = ['access', 'bugs', 'docs', 'edit', 'info', 'owner', 'ping', 'pkg', 'repo', 'search', 'token', 'view'];
+  for (const name of new Set(commands)) {
+    t.ok(name === 'install' || name in scripts, name);
+    t.notOk(OF_NPM.includes(name), `${name} is a command of npm`);
+  }
+});
+
 t.test('links between the documents lead to files and headings that exist', async t => {
   const pages = [
     ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'deploy/kubernetes/README.md', 'examples/README.md'],

@@ -81,6 +81,12 @@ export default defineConfig({
     // Braces are of paths and JSON.
     attrs: { disable: true },
     config(md) {
+      const fence = md.renderer.rules.fence;
+      // A component of the theme draws it.
+      md.renderer.rules.fence = (tokens, i, ...rest) =>
+        tokens[i]?.info.trim() === 'mermaid'
+          ? `<Diagram source="${encodeURIComponent(tokens[i]?.content ?? '')}" />`
+          : (fence?.(tokens, i, ...rest) ?? '');
       // Placeholders of mail templates are not those of Vue.
       md.renderer.rules.code_inline = (tokens, i) =>
         `<code v-pre>${md.utils.escapeHtml(tokens[i]?.content ?? '')}</code>`;
