@@ -21,7 +21,7 @@ const KNOWN = [
   /^apps\/\w[\w-]*\/migrations\/\d{3}_\w+\.sql$/,
   /^apps\/\w[\w-]*\/mail-templates\/[a-z][a-z-]*\.(html|txt)$/,
   /^packages\/\w[\w-]*\/CHANGELOG\.md$/,
-  /^packages\/\w[\w-]*\/bin\/\w[\w-]*\.js$/,
+  /^(apps|packages)\/\w[\w-]*\/bin\/\w[\w-]*\.js$/,
   /^bench\/src\/(\w[\w.-]*\/)*\w[\w.-]*\.(ts|py|toml)$/,
   /^deploy\/Dockerfile$/,
   /^deploy\/(\w[\w.-]*\/)+\w[\w.-]*\.(cfg|conf|env|ini|json|md|sh|sql|template|ya?ml)$/,
