@@ -35,15 +35,23 @@ onEachStore('the operator unlocks an account', async (t, overrides) => {
   t.match(
     limits.sort((one: { limit: string }, other: { limit: string }) => one.limit.localeCompare(other.limit)),
     [
-      { limit: 'account', failures: 20, blockedForS: 3600 },
+      { limit: 'account', failures: 20, blockedForS: Number },
       { limit: 'pair', failures: 10 },
     ],
   );
-  t.match((await latchkey(`users show ${owner.username}`)).stdout, /failedAttempts .*20 failed, blocked for 3600 s/);
+  t.match(
+    (await latchkey(`users show ${owner.username}`)).stdout,
+    /failedAttempts .*20 failed, blocked for 3[56]\d\d s/,
+  );
 
   const { stdout, code } = await latchkey(`users unlock ${owner.username} --json`);
   t.equal(code, 0);
-  t.match(JSON.parse(stdout), { id, username: owner.username, changed: true, forgiven: failedAttempts });
+  // Less of the block is left than was shown.
+  const counted = failedAttempts.map(({ limit, failures }: { limit: string; failures: number }) => ({
+    limit,
+    failures,
+  }));
+  t.match(JSON.parse(stdout), { id, username: owner.username, changed: true, forgiven: counted });
   await until(async () => (await signInAt(stranger)) === 200, 'a stranger may try again');
   await until(async () => (await signInAt(owner.address)) === 200, 'and the owner');
   t.match(JSON.parse((await latchkey(`users unlock ${id} --json`)).stdout), { changed: false, forgiven: [] });
