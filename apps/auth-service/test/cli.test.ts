@@ -24,7 +24,7 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   t.match(created.stderr, /cannot be shown again/);
   t.match((await grant(service, 'notes', secret)).body, { scope: 'revocations:read notes:read' });
   t.match(JSON.parse((await latchkey('clients list --json')).stdout), [
-    { id: 'notes', scopes: ['revocations:read', 'notes:read'], disabled: false, createdAt: /Z$/ },
+    { id: 'notes', scopes: ['revocations:read', 'notes:read'], disabled: false, createdAt: /Z$/, oldSecretUntil: null },
   ]);
 
   const again = await latchkey('clients create notes');
@@ -40,6 +40,7 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   t.notMatch(brought.stdout + brought.stderr, own);
   t.equal((await grant(service, 'notes', own)).status, 200);
   t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 200, 'for a day');
+  t.match(JSON.parse((await latchkey('clients list --json')).stdout), [{ oldSecretUntil: /Z$/ }]);
 
   t.match(await latchkey('clients disable notes'), { code: 0, stderr: 'The client notes is disabled.\n' });
   t.equal((await grant(service, 'notes', own)).status, 401);
@@ -147,6 +148,7 @@ t.test('events are read', async t => {
   t.equal(own.length, 2);
   t.same(own[0].details, { reason: 'wrong_password' }, 'an object, not its text');
   t.match((await latchkey('events')).stdout, /{"reason":"wrong_password"}/);
+  t.notMatch((await latchkey('events')).stdout, /requestId|userAgent/, 'which are wide');
   t.equal(JSON.parse((await latchkey('events --json --limit 1')).stdout).length, 1);
 });
 

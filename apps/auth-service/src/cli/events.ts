@@ -9,7 +9,7 @@ const MAX_LIMIT = 10_000;
 /** `latchkey events` */
 export function eventsCommand(): Command {
   return new Command('events')
-    .description('list the latest audit events, newest first')
+    .description('list the latest audit events, newest first; with --json also by which request and browser')
     .option('--user <name>', 'only events of this account')
     .option('--limit <number>', 'how many to list', parseLimit, 50)
     .option('--json', 'print JSON')
@@ -18,7 +18,9 @@ export function eventsCommand(): Command {
         const account = user === undefined ? undefined : await findPassword(db, user);
         if (user !== undefined && !account) throw new MissingError(`There is no account ${user}.`);
         const events = await listEvents(db, { accountId: account?.id, limit });
-        printRows(events, { ...(json && { json }), empty: 'There are no events.' });
+        // The widest columns, for programs.
+        const rows = json ? events : events.map(({ requestId: _request, userAgent: _browser, ...shown }) => shown);
+        printRows(rows, { ...(json && { json }), empty: 'There are no events.' });
       }),
     );
 }

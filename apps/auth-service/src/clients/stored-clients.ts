@@ -3,12 +3,20 @@ import { epoch, statement, utc } from '../database/sql.js';
 import { type Origin, originValue, recorded } from '../events/recorder.js';
 
 /** A service that calls with credentials of its own. */
-export type Client = { id: string; scopes: string[]; disabled: boolean; createdAt: string };
+export type Client = {
+  id: string;
+  scopes: string[];
+  disabled: boolean;
+  createdAt: string;
+  /** Until when the secret before the last rotation is good; `null` when it is not any more. */
+  oldSecretUntil: string | null;
+};
 
 /** A client with the SHA-256 hashes of the secrets that are good now, in seconds since 1970 by the database's clock. */
 export type StoredClient = Pick<Client, 'id' | 'scopes' | 'disabled'> & { secretHashes: Buffer[]; now: number };
 
-const COLUMNS = `id, scopes, disabled_at IS NOT NULL AS disabled, ${utc('created_at')} AS "createdAt"`;
+const COLUMNS = `id, scopes, disabled_at IS NOT NULL AS disabled, ${utc('created_at')} AS "createdAt",
+  CASE WHEN previous_secret_until > now() THEN ${utc('previous_secret_until')} END AS "oldSecretUntil"`;
 
 export async function findClient(db: Queryable, id: string): Promise<StoredClient | undefined> {
   const { rows } = await db.query<StoredClient>(

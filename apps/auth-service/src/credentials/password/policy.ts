@@ -88,5 +88,5 @@ async function judgePassword(password: string, username: string, minLength: numb
 }
 
 function rejected({ reason, detail }: Rejection, pointer: string): Error {
-  return Object.assign(new PasswordRejectedError(detail), { errors: [{ pointer, detail, reason }] });
+  return Object.assign(new PasswordRejectedError(detail), { errors: [{ pointer, reason, detail }] });
 }

@@ -99,7 +99,7 @@ function contractOf(member: string): TString | undefined {
 export function checkPassword(password: string, minLength: number, pointer: string): void {
   if ([...password].length >= minLength) return;
   const detail = `The password needs at least ${minLength} characters.`;
-  throw new ProblemError(400, 'password_rejected', detail, { errors: [{ pointer, detail, reason: 'too_short' }] });
+  throw new ProblemError(400, 'password_rejected', detail, { errors: [{ pointer, reason: 'too_short', detail }] });
 }
 
 /**
