@@ -126,6 +126,27 @@ t.test('a stream is sent once', async t => {
   t.equal(response.status, 401);
   t.match(received, [{ body: 'piece by piece' }]);
   t.equal(received.length, 1);
+  async function* pieces() {
+    yield new TextEncoder().encode('generated');
+  }
+  const generated = { method: 'POST', body: pieces(), duplex: 'half' } as unknown as RequestInit;
+  t.equal((await session.fetch(`${API}/mine`, generated)).status, 401);
+  t.match(received.slice(1), [{ body: 'generated' }]);
+  t.equal(received.length, 2);
+});
+
+t.test('session.fetch takes what fetch takes, and leaves a refused request as it was', async t => {
+  const { session, received } = start((_, count) => (count === 1 ? refuse() : fine()));
+  await session.signUp(credentials);
+  const init = new Request(`${API}/other`, { method: 'POST', body: 'of another', redirect: 'error' });
+  t.equal((await session.fetch(`${API}/mine`, init)).status, 200);
+  t.match(
+    received,
+    [1, 2].map(() => ({ url: `${API}/mine`, body: 'of another', redirect: 'error' })),
+  );
+  const elsewhere = new Request('https://evil.example/', { method: 'POST', body: 'kept' });
+  await t.rejects(session.fetch(elsewhere), TypeError);
+  t.equal(await elsewhere.text(), 'kept');
 });
 
 t.test('session.fetch steps up where a service demands it', async t => {

@@ -23,15 +23,16 @@ export function createSessionFetch(
 
   const isTokenRefused = ({ status, headers }: Response) => status === 401 && !readChallenge(headers);
 
-  return async (input, init) => {
-    const target = toTarget(input, options.origins());
+  return async (input, given) => {
+    const url = toTarget(input, options.origins());
+    // Only members of its own are copied below.
+    const [target, init] = isPlain(given) ? [url, given] : [new Request(url, given), undefined];
     const send = (token: string) => {
       const headers = new Headers(init?.headers ?? (target instanceof Request ? target.headers : undefined));
       headers.set('authorization', `Bearer ${token}`);
       return options.fetch(target instanceof Request ? target.clone() : target, { ...init, headers });
     };
-    // A stream is read once.
-    if (init?.body instanceof ReadableStream) return send(await options.token());
+    if (isReadOnce(init?.body)) return send(await options.token());
 
     return options.withToken(async token => {
       const response = await send(token);
@@ -64,13 +65,21 @@ export function pageOrigin(): string | undefined {
  */
 function toTarget(input: Input, origins: readonly string[]): string | Request {
   const isRequest = typeof input === 'object' && 'clone' in input;
-  const target = isRequest ? new Request(input) : toUrl(input);
+  // A clone: the caller may send it elsewhere when it is refused here.
+  const target = isRequest ? new Request(input.clone()) : toUrl(input);
   const { origin } = new URL(typeof target === 'string' ? target : target.url);
   if (origins.includes(origin)) return target;
   throw new TypeError(
     `session.fetch does not send the token to ${origin}: add "${origin}" to the option \`origins\` of createUserSession, if that service may have it.`,
   );
 }
+
+/** Whether a body is a stream or what generates one, of whatever frame. */
+const isReadOnce = (body: unknown): boolean =>
+  typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body);
+
+const isPlain = (init: object | undefined): boolean =>
+  init === undefined || [Object.prototype, null].includes(Object.getPrototypeOf(init));
 
 /** Resolves a URL as `fetch` does, by what a `<base>` of the page says. */
 function toUrl(input: string | URL): string {
