@@ -66,10 +66,13 @@ export const passkeyRoutes: FastifyPluginAsyncTypebox<{ relyingParty: RelyingPar
       };
       const checked = await app.passkeys.check(request.body.response, { kind: 'passkey-sign-in' });
       if (!checked) return refuse('wrong_passkey');
-      await app.throttles.spendPasskeyUse(checked.accountId);
       const { account, accountId, amr, credentialVersion, useInSignIn: use } = checked;
       const proof = { accountId, credentialVersion, amr, username: account.username, use };
-      const started = (await app.signIn(app.pg, request, proof)) ?? (await refuse('used_passkey', accountId));
+      const started = await app.throttles.passkeyUse(request, reply, { username: accountId }, async passkeyUse => {
+        const started = (await app.signIn(app.pg, request, proof)) ?? (await refuse('used_passkey', accountId));
+        await passkeyUse.failed();
+        return started;
+      });
       app.announce(request, started);
       await attempt.succeeded();
       return app.issueTokens(account, started.session);

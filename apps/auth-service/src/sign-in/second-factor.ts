@@ -65,16 +65,25 @@ export function createProveFactor(app: FastifyInstance, config: SecretsSettings)
       };
       const method = reasonOf(proof);
       const checked = (await check(about, proof)) ?? (await refuse(`wrong_${method}`));
-      if (method === 'passkey') await app.throttles.spendPasskeyUse(accountId);
-      const { result, events } = await transact(app.pg, async client => {
-        await lockAccount(client, accountId);
-        const events = await use(client, checked);
-        return { result: await work(client, checked.amr), events };
-      }).catch(error => (error instanceof InvalidSecondFactorError ? refuse(`used_${method}`) : Promise.reject(error)));
+      const useAndWork = () =>
+        transact(app.pg, async client => {
+          await lockAccount(client, accountId);
+          const events = await use(client, checked);
+          return { result: await work(client, checked.amr), events };
+        });
+      const { result, events } = await (method === 'passkey' ? countUse(useAndWork) : useAndWork()).catch(error =>
+        error instanceof InvalidSecondFactorError ? refuse(`used_${method}`) : Promise.reject(error),
+      );
       logEvents(request, events);
       for (const attempt of attempts) await attempt.succeeded();
       return result;
     };
+    const countUse = <T>(work: () => Promise<T>): Promise<T> =>
+      app.throttles.passkeyUse(request, reply, { username: accountId }, async passkeyUse => {
+        const result = await work();
+        await passkeyUse.failed();
+        return result;
+      });
     const use = async (client: Queryable, checked: CheckedProof) => {
       const events = await checked.use(client, originOf(request, `account:${accountId}`));
       if (!events) throw new InvalidSecondFactorError();

@@ -42,7 +42,7 @@ type Throttles = Record<
   'challenge' | 'factors' | 'guess' | 'signUp' | 'forgotten' | 'link' | 'mail' | 'passkey' | 'passkeyUses' | 'totp',
   Throttle
 > & {
-  /** What forgives the failures at an account: of its password, by anybody and by the callers, and of its authenticator app. */
+  /** What forgives the failures at an account: of its password, by anybody and by the callers, and of its app, and the uses of its passkeys. */
   forgivenessOf(account: AttemptedAccount): Settlement[];
 };
 
@@ -114,6 +114,11 @@ export function createThrottles(
     keyOf: byName,
     onSuccess: claim => [{ ...claim, forgiven: true }],
   };
+  const passkeyUses: Limit = {
+    refusals: createRefusals(),
+    policy: { name: 'passkey-uses', ...settings.passkeyUses },
+    keyOf: byName,
+  };
   const simple = (policy: Policy, keyOf: Limit['keyOf']): Throttle =>
     createThrottle([{ refusals: createRefusals(), policy, keyOf }], leaseS, store, settlements);
   return {
@@ -124,13 +129,13 @@ export function createThrottles(
     totp: createThrottle([totp], leaseS, store, settlements),
     mail: simple({ name: 'mail', ...settings.mail }, byName),
     factors: simple({ name: 'factors', ...settings.factors }, byName),
-    passkeyUses: simple({ name: 'passkey-uses', ...settings.passkeyUses }, byName),
+    passkeyUses: createThrottle([passkeyUses], leaseS, store, settlements),
     // The store locks the account last: requests for an account do not wait for those of others who share an address.
     guess: createThrottle([pair, address, account], leaseS, store, settlements),
     signUp: createThrottle([signUp], leaseS, store, settlements),
     forgivenessOf({ id, names, callers }) {
       const counters = [
-        counterOf(totp, { username: id, address: '' }),
+        ...[totp, passkeyUses].map(limit => counterOf(limit, { username: id, address: '' })),
         ...names.flatMap(username => [
           counterOf(account, { username, address: '' }),
           ...callers.map(caller => counterOf(pair, { ...caller, username })),

@@ -42,11 +42,10 @@ declare module 'fastify' {
        */
       spendFactorChange(accountId: string): Promise<void>;
       /**
-       * Counts a valid use of a passkey of an account: it costs no hash, and records an event.
-       *
-       * @throws TooManyRequestsError when there were too many in this hour
+       * Limits the uses of the passkeys of an account, each of which records an event and costs no hash: one that was used counts as a
+       * failure does. The subject's `username` is the account's id.
        */
-      spendPasskeyUse(accountId: string): Promise<void>;
+      passkeyUse: Limited;
     };
   }
 }
@@ -66,10 +65,9 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
       if (config.production) app.log.warn('the throttles are off (THROTTLE_ENABLED)');
       app.decorate('throttles', {
         ...{ guess: unlimited, signUp: unlimited, forgotten: unlimited, link: unlimited },
-        ...{ passkey: unlimited, challenge: unlimited, totp: unlimited },
+        ...{ passkey: unlimited, passkeyUse: unlimited, challenge: unlimited, totp: unlimited },
         takeMail: async () => true,
         spendFactorChange: async () => undefined,
-        spendPasskeyUse: async () => undefined,
       });
       return;
     }
@@ -80,11 +78,7 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
     app.cleanHourly(async client => (await deleteOldCounters(client, BATCH)) === BATCH);
 
     /** Takes one of those that a key may have in an hour; resolves to whether there was one left. */
-    const takeOne = async (
-      { take }: Throttle,
-      limit: 'factors' | 'mail' | 'passkey-uses',
-      key: string,
-    ): Promise<boolean> => {
+    const takeOne = async ({ take }: Throttle, limit: 'factors' | 'mail', key: string): Promise<boolean> => {
       const taken = await take({ username: key, address: '' }).catch(cause => {
         throw new ThrottleStoreError({ cause });
       });
@@ -97,17 +91,15 @@ export default fp<{ config: ThrottleSettings & SecretsSettings & Pick<ServiceSet
 
     const limited = (throttle: Throttle) => limitRequests(app, throttle);
     const hashKey = deriveKey(config.authSecrets[0], 'throttle-keys');
-    const { factors, mail, passkeyUses, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
-    const { guess, signUp, forgotten, link, passkey, challenge, totp } = throttles;
+    const { factors, mail, ...throttles } = createThrottles(config.throttle, hashKey, store, settlements);
+    const { guess, signUp, forgotten, link, passkey, passkeyUses, challenge, totp } = throttles;
     app.decorate('throttles', {
       ...{ guess: limited(guess), signUp: limited(signUp), forgotten: limited(forgotten), link: limited(link) },
-      ...{ passkey: limited(passkey), challenge: limited(challenge), totp: limited(totp) },
+      ...{ passkey: limited(passkey), passkeyUse: limited(passkeyUses) },
+      ...{ challenge: limited(challenge), totp: limited(totp) },
       takeMail: (kind, address) => takeOne(mail, 'mail', `${kind} ${address}`),
       async spendFactorChange(accountId) {
         if (!(await takeOne(factors, 'factors', accountId))) throw tooManyInAnHour();
-      },
-      async spendPasskeyUse(accountId) {
-        if (!(await takeOne(passkeyUses, 'passkey-uses', accountId))) throw tooManyInAnHour();
       },
     });
   },

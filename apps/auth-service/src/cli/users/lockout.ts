@@ -13,6 +13,7 @@ const WHAT: Record<string, string> = {
   account: 'sign-ins from addresses that the account does not know',
   pair: 'passwords from one address or in one session',
   totp: 'codes of the authenticator app',
+  'passkey-uses': 'sign-ins and step-ups with its passkeys',
 };
 
 /** What keeps an account from being signed in to, and until when; `failures` are those that count now. */
@@ -59,5 +60,5 @@ export function lockoutsOf(counted: Counted[]): Lockout[] {
 /** Says what a counter holds back. */
 export function describeLockout({ limit, failures, blockedForS }: Lockout): string {
   const blocked = blockedForS === null ? '' : `, blocked for ${duration(blockedForS * 1000)}`;
-  return `${WHAT[limit] ?? limit}: ${failures} failed${blocked}`;
+  return `${WHAT[limit] ?? limit}: ${failures} ${limit === 'passkey-uses' ? 'in an hour' : 'failed'}${blocked}`;
 }
