@@ -204,6 +204,34 @@ t.test('listeners are told of the user who is signed in, in this tab and in othe
   await until(() => told.length === 1, 'a session in memory');
 });
 
+t.test('a listener in another tab is told when its store has the session, however late', async t => {
+  const { client } = start(fine);
+  let [written, seen]: (StoredSession | undefined)[] = [];
+  const save = (session?: StoredSession) => {
+    written = session;
+  };
+  const here = createUserSession(client, { store: { name: 'late', load: () => written, save } });
+  // As another process sees what this one has written.
+  const there = createUserSession(client, { store: { name: 'late', load: () => seen, save } });
+  const told: unknown[] = [];
+  there.onChange(async ({ user }) => {
+    const token = await there.token().catch(error => error.code);
+    told.push([user?.username, token === written?.token]);
+  });
+  await there.user();
+  for (const username of ['ada', 'bea']) {
+    await here.signUp({ ...credentials, username: `${username}-2` });
+    await new Promise(resolve => setTimeout(resolve, 50));
+    t.equal(told.length, username === 'ada' ? 0 : 1, 'not before');
+    seen = written;
+    await until(() => told.length === (username === 'ada' ? 1 : 2), username);
+  }
+  t.same(told, [
+    ['ada-2', true],
+    ['bea-2', true],
+  ]);
+});
+
 t.test('a listener is told of a sign-in that overtakes the first look into the store', async t => {
   const { client } = start(fine);
   let kept: StoredSession | undefined;

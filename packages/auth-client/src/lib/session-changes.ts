@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import type { StoredSession } from '../session-store.js';
 import { ReceivedUser, withUser } from './received-user.js';
 import { conforms } from './schema-check.js';
+import { sleep } from './sleep.js';
 
 /** Called with the user who is signed in from now on; `undefined` when nobody is. */
 export type SessionListener = (change: { user: User | undefined }) => void;
@@ -22,9 +23,12 @@ type Options = {
 
 const Message = Type.Object({ user: Type.Union([ReceivedUser, Type.Null()]) });
 
+// A message of another tab may arrive before what that has written into `localStorage`, by some milliseconds.
+const [LOOK_AGAIN_MS, MOST_LOOKS] = [10, 100];
+
 /**
- * Creates what tells of the changes of one store. Other tabs are sent the user, and no tokens: when the message arrives, their
- * `localStorage` may still be as it was.
+ * Creates what tells of the changes of one store. Other tabs are sent the user, and no tokens. Their listeners are told when their
+ * store has the session of that user: a request that they make then has its token.
  */
 export function createSessionChanges({ load, channelName }: Options): SessionChanges {
   const listeners = new Set<SessionListener>();
@@ -45,13 +49,23 @@ export function createSessionChanges({ load, channelName }: Options): SessionCha
     // What was told meanwhile is newer.
     known ??= stateOf(session?.user);
   };
-  const receive = ({ data }: { data: unknown }) => {
-    if (conforms(Message, data)) tell(data.user === null ? undefined : withUser(data as { user: User }).user);
+  let news = 0;
+  const receive = async ({ data }: { data: unknown }) => {
+    if (!conforms(Message, data)) return;
+    const announced = stateOf(data.user === null ? undefined : withUser(data as { user: User }).user);
+    const mine = ++news;
+    for (let looks = 1; ; looks++) {
+      const user = (await load().catch(() => undefined))?.user;
+      // What was saved or announced meanwhile is newer.
+      if (mine !== news) return;
+      if (stateOf(user) === announced || looks === MOST_LOOKS) return void tell(user);
+      await sleep(LOOK_AGAIN_MS, undefined, { unref: true });
+    }
   };
   const openChannel = () => {
     if (channelName === undefined || typeof BroadcastChannel === 'undefined') return undefined;
     const opened = new BroadcastChannel(channelName);
-    opened.onmessage = event => receive(event as { data: unknown });
+    opened.onmessage = event => void receive(event as { data: unknown });
     // In Node.js it would keep the process alive.
     (opened as { unref?: () => void }).unref?.();
     return opened;
@@ -59,6 +73,7 @@ export function createSessionChanges({ load, channelName }: Options): SessionCha
 
   return {
     saved(session) {
+      news++;
       if (!tell(session?.user)) return;
       channel ??= openChannel();
       channel?.postMessage({ user: session?.user ?? null });
