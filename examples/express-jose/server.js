@@ -22,8 +22,14 @@ async function signedIn(request, response, next) {
     request.user = payload;
     next();
   } catch (error) {
-    const isToken = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout);
-    if (!isToken) return response.status(503).json({ error: 'The keys cannot be read.' });
+    // jose throws plain errors of its own for a response that is none of keys.
+    const isOfKeys =
+      error.constructor === errors.JOSEError ||
+      error instanceof errors.JWKSTimeout ||
+      error instanceof errors.JWKSInvalid;
+    if (isOfKeys || !(error instanceof errors.JOSEError)) {
+      return response.set('retry-after', '1').status(503).json({ error: 'The keys cannot be read.' });
+    }
     response.set('www-authenticate', 'Bearer').status(401).json({ error: error.message });
   }
 }

@@ -14,7 +14,18 @@ import { type NewMail, queueMail } from '#src/mail/queue.js';
 import { loadTemplates, TEMPLATE_FILES } from '#src/mail/templates.js';
 import { smtpOptions } from '#src/mail/transport.js';
 import { commandLine, environment } from './command-line.js';
-import { call, createDatabase, get, type Service, startService, startWire, testConfig, until } from './helper.js';
+import {
+  call,
+  createDatabase,
+  get,
+  newCredentials,
+  post,
+  type Service,
+  startService,
+  startWire,
+  testConfig,
+  until,
+} from './helper.js';
 import { decode, startMailServer, type Taken } from './smtp.js';
 
 const FROM = { name: 'Example', address: 'no-reply@example.com' };
@@ -84,6 +95,29 @@ t.test('a mail is sent once, whatever the number of replicas', async t => {
     }),
   );
   t.ok(await isEmpty(service), 'what is undone queues nothing');
+});
+
+t.test('the mail of a sign-up that is tried again does not take itself for another one', async t => {
+  const server = await startMailServer(t);
+  const service = await startService(t, { ...sendingTo(server), signUp: 'email' });
+  const to = `${randomUUID()}@example.org`;
+  const signUp = () => post(`${service.base}/auth/sign-up`, { ...newCredentials(), email: to });
+  const warnings = () =>
+    server.taken.map(({ source }) => decode(source).replaceAll(/\s+/g, ' ').includes('This is not the first sign-up'));
+  server.set({ data: 451 });
+  await signUp();
+  await hasError(service, /DATA with 451/);
+  server.set();
+  await makeDue(service);
+  await isDelivered(service, server.taken, { to });
+  t.same(warnings(), [false]);
+  server.set({ data: 451 });
+  await signUp();
+  await hasError(service, /DATA with 451/);
+  server.set();
+  await makeDue(service);
+  await until(async () => isEmpty(service), 'the second mail is delivered');
+  t.same(warnings(), [false, true], 'which still knows of the first sign-up');
 });
 
 t.test('what the server refuses for now is tried again, and what it refuses for good is given up', async t => {

@@ -193,6 +193,11 @@ t.test('what an export says of an account in an unknown way is refused, not gues
   t.match(await refused('keycloak', { ...KEYCLOAK[0], credentials: [{ type: 'otp' }] }), {
     ...{ code: 0, stderr: /^1 of these accounts have a second factor there, which is not imported/ },
   });
+  const confirmed = { email: 'a@b.example', email_confirmed_at: 'never' };
+  t.match(await refused('supabase', confirmed), {
+    code,
+    stderr: /an email_confirmed_at that/,
+  });
   t.match(await refused('supabase', { email: '', encrypted_password: null }), {
     code,
     stderr: /Line 1 has no address/,

@@ -18,18 +18,23 @@ export const SIGN_UP_REQUEST = 'sign-up-request';
  * owner. The request does the same for both. A name is claimed by the link: a sign-up that is not confirmed reserves nothing.
  */
 export function prepareSignUpMails({ mail }: Pick<FastifyInstance, 'mail'>, appUrl: string): void {
-  mail.prepare(SIGN_UP_REQUEST, async (db, { to, values: { username = '', passwordHash = '' } }) => {
+  mail.prepare(SIGN_UP_REQUEST, async (db, { id, to, values: { username = '', passwordHash = '' } }) => {
     const owner = await findByAddress(db, to);
     if (owner) {
       const values = { username: owner.username, link: appUrl };
       return { template: 'sign-up-repeated', to: owner.email, values };
     }
     // By its address, so that the newest link is the only one.
-    const about = { accountId: idOf(to), purpose: 'sign-up', email: to, signUp: { username, passwordHash } } as const;
-    const { token, expiresAt, isReplacement } = await makeToken(db, about);
+    const about = {
+      accountId: idOf(to),
+      purpose: 'sign-up',
+      email: to,
+      signUp: { username, passwordHash, mailId: id },
+    } as const;
+    const { token, expiresAt, isRepeated } = await makeToken(db, about);
     const values = { username, link: verificationLink(appUrl, token), expiresAt };
     // Perhaps of somebody else, whose password would come with the account.
-    return { template: 'verify-email', to, values: { ...values, ...(isReplacement && { repeated: 'yes' }) } };
+    return { template: 'verify-email', to, values: { ...values, ...(isRepeated && { repeated: 'yes' }) } };
   });
 }
 
@@ -42,7 +47,8 @@ export async function confirmSignUp(db: Queryable, used: ValidToken, origin: Ori
   const { email, signUp } = used;
   const accountId = uuidv7();
   if (!signUp || email === null) throw new InvalidOneTimeTokenError();
-  const events = await addAccount(db, { id: accountId, email, ...signUp }, origin);
+  const { username, passwordHash } = signUp;
+  const events = await addAccount(db, { id: accountId, email, username, passwordHash }, origin);
   if (!events) throw new UsernameTakenError();
   if (!(await claimAddress(db, accountId, email))) throw new EmailTakenError();
   return events;

@@ -75,7 +75,9 @@ export function clientCommands(): Command {
 
   clients
     .command('rotate')
-    .description('give a client a new secret and print it; the old one stays valid for a grace period')
+    .description(
+      'give a client a new secret and print it; the old one stays valid for a grace period, and one before it does not',
+    )
     .argument('<id>')
     .option('--grace <seconds>', 'how long the old secret stays valid', wholeSeconds, DAY_S)
     .option(

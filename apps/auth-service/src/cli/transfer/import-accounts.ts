@@ -44,7 +44,7 @@ type Batch = { accounts: (GivenAccount & { line: number })[]; problems: Problem[
 const BATCH = 1000;
 const newBatch = (): Batch => ({ accounts: [], problems: [] });
 const CONFLICTS: Record<Exclude<Leftover, 'unchanged'>, string> = {
-  username_taken: 'has the username of another account',
+  username_taken: 'has the username of another account, or of another row: letters count in either case',
   email_taken: 'has the email of another account',
   id_taken: 'has the id of another account',
   other_hash:

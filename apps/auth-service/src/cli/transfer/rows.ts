@@ -97,7 +97,11 @@ async function* readCsv(input: Readable, columns: Columns): AsyncIterable<FileRo
     if (seen === broken?.records) break;
     seen += 1;
     if (header) yield toRow(record, header, info.lines);
-    else header = checkHeader(record, columns);
+    else
+      header = checkHeader(
+        record.map(name => name.trim()),
+        columns,
+      );
   }
   if (!header && !broken) throw new Error('The file is empty. Its first line names the columns.');
   if (broken) yield { line: broken.lines, problem: `${explainCsv(broken)}; the rest of the file was not read` };

@@ -46,9 +46,10 @@ function readAuth0(row: Members): Members {
 }
 
 function readSupabase(row: Members): Members {
-  const { id, email, email_confirmed_at: confirmedAt, created_at: at } = row;
+  const { id, email, created_at: at } = row;
+  const isConfirmed = readTime('email_confirmed_at', row['email_confirmed_at']) !== null;
   return {
-    ...{ id, username: requireAddress(email), email: confirmedAt ? email : null, createdAt: at },
+    ...{ id, username: requireAddress(email), email: isConfirmed ? email : null, createdAt: at },
     passwordHash: row['encrypted_password'] ?? null,
     disabled: isBanned(row['banned_until']) || (row['deleted_at'] ?? '') !== '',
   };

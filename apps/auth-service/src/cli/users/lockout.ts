@@ -1,6 +1,9 @@
+import type { Queryable } from '@latchkey/service-kit/database';
 import { foldAddress } from '@latchkey/service-kit/http';
 import type { AccountDetails } from '../../accounts/details.js';
+import type { Secrets } from '../../config/secrets.js';
 import { listFailedCallers } from '../../events/trail.js';
+import { openKey } from '../../keys/signing-key.js';
 import { listKeys } from '../../keys/stored-keys.js';
 import type { AttemptedAccount } from '../../throttles/attempts.js';
 import type { Counted } from '../../throttles/store.js';
@@ -29,13 +32,7 @@ export async function withLockouts<T>(
   { id, username, email }: AccountDetails,
   work: (lockouts: Awaited<ReturnType<typeof openLockouts>>, account: AttemptedAccount) => Promise<T>,
 ): Promise<T> {
-  const [{ id: secretId }] = config.authSecrets;
-  const active = (await listKeys(db)).find(({ state }) => state === 'active');
-  if (active && active.secretId !== secretId) {
-    throw new Error(
-      `The service uses the secret "${active.secretId}", and AUTH_SECRETS here begins with "${secretId}": its failed attempts cannot be found. Give this command the AUTH_SECRETS of the service.`,
-    );
-  }
+  await assertSecretsOfService(db, config.authSecrets);
   const lockouts = await openLockouts(db, config);
   try {
     const callers = (await listFailedCallers(db, id)).map(({ address, sessionId }) =>
@@ -45,6 +42,18 @@ export async function withLockouts<T>(
     return await work(lockouts, { id, names, callers });
   } finally {
     lockouts.close();
+  }
+}
+
+async function assertSecretsOfService(db: Queryable, [current]: Secrets): Promise<void> {
+  const active = (await listKeys(db)).find(({ state }) => state === 'active');
+  try {
+    if (active) openKey(active, [current]);
+  } catch (cause) {
+    throw new Error(
+      `The service uses the secret "${active?.secretId}", which is not the first of AUTH_SECRETS here: its failed attempts cannot be found. Give this command the AUTH_SECRETS of the service.`,
+      { cause },
+    );
   }
 }
 

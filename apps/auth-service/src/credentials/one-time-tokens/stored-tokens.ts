@@ -10,7 +10,12 @@ const TOKEN_TTL_S: Record<Purpose, number> = {
 };
 
 /** What an account will be made of when its sign-up is confirmed. */
-export type PendingSignUp = { username: string; passwordHash: string };
+export type PendingSignUp = {
+  username: string;
+  passwordHash: string;
+  /** Of the mail with its link, which may be made several times. */
+  mailId: string;
+};
 
 /** What a token is for. */
 type About = {
@@ -25,22 +30,21 @@ type About = {
 type Made = {
   token: string;
   expiresAt: string;
-  /** Whether it has replaced one that was valid. */
-  isReplacement: boolean;
+  /** Whether it has replaced that of another sign-up, which was valid. */
+  isRepeated: boolean;
 };
 
 const PUT = statement<Omit<Made, 'token'>, Record<string, unknown>>(`
-  WITH replaced AS (
-    SELECT FROM auth.one_time_tokens
-    WHERE account_id = $accountId AND purpose = $purpose AND used_at IS NULL AND expires_at > now()
-  ), made AS (
+  WITH made AS (
     INSERT INTO auth.one_time_tokens AS o (account_id, purpose, token_hash, email, sign_up, expires_at)
     VALUES ($accountId, $purpose, $tokenHash, $email, $signUp::jsonb, now() + make_interval(secs => $ttlS::int))
     ON CONFLICT (account_id, purpose) DO UPDATE SET token_hash = excluded.token_hash, email = excluded.email,
-      sign_up = excluded.sign_up, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL
-    RETURNING o.expires_at
+      sign_up = excluded.sign_up || jsonb_build_object('repeated', o.used_at IS NULL AND o.expires_at > now()
+        AND (o.sign_up->'mailId' <> excluded.sign_up->'mailId' OR coalesce((o.sign_up->>'repeated')::boolean, false))),
+      created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL
+    RETURNING o.expires_at, coalesce((o.sign_up->>'repeated')::boolean, false) AS repeated
   )
-  SELECT ${utc('made.expires_at')} AS "expiresAt", EXISTS (SELECT FROM replaced) AS "isReplacement" FROM made`);
+  SELECT ${utc('made.expires_at')} AS "expiresAt", made.repeated AS "isRepeated" FROM made`);
 
 /** Makes a token, which replaces the one that the account has had for the purpose. */
 export async function makeToken(db: Queryable, about: About): Promise<Made> {

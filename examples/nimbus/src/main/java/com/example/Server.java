@@ -5,6 +5,7 @@ import com.nimbusds.jose.JOSEObjectType;
 import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
+import com.nimbusds.jose.jwk.source.RateLimitReachedException;
 import com.nimbusds.jose.proc.BadJOSEException;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
@@ -54,7 +55,8 @@ public class Server {
       // A username has no character that JSON would escape.
       String body = "{\"message\":\"Hello %s\",\"id\":\"%s\"}".formatted(user.getStringClaim("username"), user.getSubject());
       respond(exchange, 200, body);
-    } catch (ParseException | BadJOSEException error) {
+    } catch (ParseException | BadJOSEException | RateLimitReachedException error) {
+      // The limit is of tokens that name keys which there are not.
       exchange.getResponseHeaders().set("WWW-Authenticate", "Bearer");
       respond(exchange, 401, "Invalid token.");
     } catch (JOSEException error) {
