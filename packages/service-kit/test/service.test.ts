@@ -122,6 +122,31 @@ t.test('it is ready when every condition holds, without those of the database wh
   t.match({ statusCode, headers }, { statusCode: 200, headers: { connection: 'close' } });
 });
 
+t.test('what is wrong with a body is said in sentences that a form can show', async t => {
+  const { app } = await start(t, {}, async app => {
+    const body = {
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        item: { type: 'string', minLength: 1, maxLength: 100 },
+        count: { type: 'integer', minimum: 1, maximum: 99 },
+        least: { type: 'integer', minimum: 1 },
+        most: { type: 'number', maximum: 9 },
+      },
+    };
+    app.post('/orders', { schema: { body } }, async () => ({}));
+  });
+  const payload = { item: '', count: 200, least: 0, most: 10, more: 1 };
+  const { errors } = (await app.inject({ method: 'POST', url: '/orders', payload })).json();
+  t.same(Object.fromEntries(errors.map(({ pointer, detail }: Record<string, string>) => [pointer, detail])), {
+    '/more': 'This is not a known member.',
+    '/item': '1 to 100 characters.',
+    '/count': '1 to 99.',
+    '/least': 'At least 1.',
+    '/most': 'At most 9.',
+  });
+});
+
 t.test('what cannot be wired is closed', async t => {
   let isClosed = false;
   const building = createService({ logLevel: 'silent' }, async app => {

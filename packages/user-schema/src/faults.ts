@@ -5,6 +5,8 @@ type FaultySchema = {
   type?: string | readonly string[];
   minLength?: number;
   maxLength?: number;
+  minimum?: number;
+  maximum?: number;
   enum?: readonly unknown[];
   const?: unknown;
   'x-message'?: string;
@@ -44,7 +46,7 @@ export function describeFault(keyword: string, schema: object): Omit<ProblemItem
 }
 
 function explain(reason: ProblemReason, schema: FaultySchema): string {
-  const { type, minLength, maxLength } = schema;
+  const { type, minLength, maxLength, minimum, maximum } = schema;
   switch (reason) {
     case 'type':
       return type === undefined ? 'This has the wrong type.' : `This must be of type ${[type].flat().join(' or ')}.`;
@@ -59,6 +61,7 @@ function explain(reason: ProblemReason, schema: FaultySchema): string {
     case 'too_many':
       return 'There is too much here.';
     default:
-      return 'This is not valid.';
+      if (minimum !== undefined) return maximum === undefined ? `At least ${minimum}.` : `${minimum} to ${maximum}.`;
+      return maximum === undefined ? 'This is not valid.' : `At most ${maximum}.`;
   }
 }
