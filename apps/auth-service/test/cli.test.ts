@@ -3,6 +3,7 @@ import { openSync } from 'node:fs';
 import t from 'tap';
 import { CLI, commandLine, environment } from './command-line.js';
 import { call, get, newCredentials, post, type Service, startService, until } from './helper.js';
+import { times } from './throttled.js';
 
 const grant = ({ base }: Service, id: string, secret: string, scope = '') =>
   call(`${base}/oauth/token`, {
@@ -41,6 +42,10 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   t.equal((await grant(service, 'notes', own)).status, 200);
   t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 200, 'for a day');
   t.match(JSON.parse((await latchkey('clients list --json')).stdout), [{ oldSecretUntil: /Z$/ }]);
+  const hasty = await latchkey('clients rotate notes --secret-file -', `${own} again\n`);
+  t.match(hasty, { code: 0, stderr: /the older one, until .*Z at the latest, is refused from now on/ });
+  t.notMatch(brought.stderr, /is refused from now on/);
+  t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 401);
 
   t.match(await latchkey('clients disable notes'), { code: 0, stderr: 'The client notes is disabled.\n' });
   t.equal((await grant(service, 'notes', own)).status, 401);
@@ -54,7 +59,7 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   const { rows } = await service.sql(`SELECT event FROM auth.audit_events WHERE client_id = 'notes' ORDER BY id`);
   t.same(
     rows.map(({ event }) => event),
-    ['client_created', 'client_secret_rotated', 'client_secret_rotated', 'client_disabled', 'client_enabled'],
+    ['client_created', ...times(3, 'client_secret_rotated'), 'client_disabled', 'client_enabled'],
     'what changes nothing is no event',
   );
 });

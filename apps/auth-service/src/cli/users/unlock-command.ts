@@ -23,7 +23,10 @@ export function unlockCommand(): Command {
         if (counted.length > 0)
           await recordEvent(db, origin, 'user_unlocked', { userId: id, details: { counters: counted.length } });
         if (json) return console.log(JSON.stringify({ id, username, changed: counted.length > 0, forgiven }, null, 2));
-        if (counted.length === 0) return console.error(`No failed attempts lock the account ${username}.`);
+        const store = context.config.redisUrl === undefined ? 'PostgreSQL' : 'Redis';
+        // A service with REDIS_URL counts there.
+        if (counted.length === 0)
+          return console.error(`No failed attempts lock the account ${username}, as ${store} has counted them.`);
         for (const lockout of forgiven) console.error(`Forgiven: ${describeLockout(lockout)}.`);
         console.error('Replicas notice within 5 seconds. Addresses that are blocked for all accounts stay so.');
       }),
