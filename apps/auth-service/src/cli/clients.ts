@@ -55,7 +55,8 @@ export function clientCommands(): Command {
     .option('--json', 'print JSON')
     .action(async (id: string, options: Json & Secret & { scope: string[]; ifMissing: boolean }) => {
       if (!CLIENT_ID.test(id)) throw new Error('A client id has 1 to 64 characters of A-Z a-z 0-9 . _ -.');
-      if (id === USERS_CLIENT_ID) throw new Error(`The client id ${id} stands for tokens of users: choose another.`);
+      if (id.toLowerCase() === USERS_CLIENT_ID)
+        throw new Error(`The client id ${id} stands for tokens of users: choose another.`);
       assertScopes(options.scope);
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), scopes: [...new Set(options.scope)] };

@@ -31,7 +31,8 @@ export const serviceSettings: {
   }),
   TOKEN_AUDIENCE: Type.String({
     default: 'latchkey',
-    pattern: '^[^\\s,]+$',
+    pattern: '^[!#-+\\--~]+$',
+    maxLength: 256,
     description: 'Audience (`aud`) of the access tokens: one for all services of the installation',
   }),
   LOG_LEVEL: Type.String({
