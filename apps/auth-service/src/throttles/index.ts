@@ -4,11 +4,12 @@ import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { ServiceSettings } from '../config/sections/service.js';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
 import { ThrottleStoreError, TooManyRequestsError } from '../http/errors.js';
-import { createThrottles, type Throttle } from './attempts.js';
 import { type Limited, limitRequests, unlimited } from './limited.js';
+import { createThrottles } from './limits.js';
 import { openStore } from './open-store.js';
 import { deleteOldCounters } from './postgres-store.js';
 import { createSettlements } from './settlements.js';
+import type { Throttle } from './throttle.js';
 
 /** What a mail is for; `change` and `codes` count those that an account asks for, by its id. */
 type MailKind = 'change' | 'codes' | 'reset' | 'verify';

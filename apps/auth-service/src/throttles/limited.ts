@@ -1,8 +1,8 @@
 import { addressOf, describeError, foldAddress, type RequestError } from '@latchkey/service-kit/http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ThrottleStoreError, TooManyRequestsError } from '../http/errors.js';
-import type { Outcome, TakenAttempt, Throttle } from './attempts.js';
 import { type Caller, type Refusal, rateLimit, rateLimitPolicy, secondsUntil } from './limit.js';
+import type { Outcome, TakenAttempt, Throttle } from './throttle.js';
 
 /** An attempt of a request. The handler says how it ended; otherwise it is withdrawn. */
 export type Attempt = {

@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import { deriveKey } from '../config/secrets.js';
 import type { SecretsSettings } from '../config/sections/secrets.js';
 import type { ThrottleSettings } from '../config/sections/throttles.js';
-import { type AttemptedAccount, createThrottles } from './attempts.js';
+import { type AttemptedAccount, createThrottles } from './limits.js';
 import { openStore } from './open-store.js';
 import type { Counted } from './store.js';
 

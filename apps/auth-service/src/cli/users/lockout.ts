@@ -5,7 +5,7 @@ import type { Secrets } from '../../config/secrets.js';
 import { listFailedCallers } from '../../events/trail.js';
 import { openKey } from '../../keys/signing-key.js';
 import { listKeys } from '../../keys/stored-keys.js';
-import type { AttemptedAccount } from '../../throttles/attempts.js';
+import type { AttemptedAccount } from '../../throttles/limits.js';
 import type { Counted } from '../../throttles/store.js';
 import { openLockouts } from '../../throttles/unlock.js';
 import type { Context } from '../database.js';
