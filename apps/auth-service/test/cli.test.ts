@@ -43,7 +43,7 @@ t.test('clients are created, listed, given other secrets, disabled', async t => 
   t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 200, 'for a day');
   t.match(JSON.parse((await latchkey('clients list --json')).stdout), [{ oldSecretUntil: /Z$/ }]);
   const hasty = await latchkey('clients rotate notes --secret-file -', `${own} again\n`);
-  t.match(hasty, { code: 0, stderr: /the older one, until .*Z at the latest, is refused from now on/ });
+  t.match(hasty, { code: 0, stderr: /The older one is refused from now on/ });
   t.notMatch(brought.stderr, /is refused from now on/);
   t.equal((await grant(service, 'notes', rotated.clientSecret)).status, 401);
 

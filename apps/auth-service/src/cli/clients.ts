@@ -90,12 +90,11 @@ export function clientCommands(): Command {
       const secret = await secretFor(options);
       const client = { id, secretHash: hashClientSecret(secret), graceS: options.grace };
       await withDatabase(async ({ db, origin }) => {
-        const before = (await listClients(db)).find(client => client.id === id);
-        if (!(await replaceClientSecret(db, client, origin))) throw new MissingError(`There is no client ${id}.`);
-        if (before?.oldSecretUntil) {
-          console.error(
-            `Two secrets were good: the older one, until ${before.oldSecretUntil} at the latest, is refused from now on.`,
-          );
+        const before = await findClient(db, id);
+        if (!before || !(await replaceClientSecret(db, client, origin)))
+          throw new MissingError(`There is no client ${id}.`);
+        if (before.secretHashes.length > 1) {
+          console.error('Two secrets were good. The older one is refused from now on.');
         }
         await printSecret(id, secret, options);
       });
