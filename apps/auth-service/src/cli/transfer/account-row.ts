@@ -64,7 +64,7 @@ export function readAccount(row: FileRow, reading: Reading): GivenAccount & { li
  */
 export function readFlag(name: string, given: unknown): boolean {
   const flag = TRUTH.get(given);
-  if (flag === undefined) throw new BadRowError(`has a "${name}" that is neither true nor false`);
+  if (flag === undefined) throw new BadRowError(`has no valid ${name}: true or false`);
   return flag;
 }
 
@@ -113,9 +113,7 @@ export function readTime(name: string, given: unknown): string | null {
   // JavaScript reads the 30th of February as the first of March.
   const isDay = new Date(`${year}-${month}-${day}T00:00:00Z`).getUTCDate() === Number(day);
   if (Number.isNaN(at.getTime()) || !isDay || at.getTime() < 0 || at.getUTCFullYear() > 9999) {
-    throw new BadRowError(
-      `has ${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name} that is not an RFC 3339 time of 1970 or later`,
-    );
+    throw new BadRowError(`has no valid ${name}: an RFC 3339 time of 1970 or later`);
   }
   return at.toISOString();
 }

@@ -97,11 +97,7 @@ async function* readCsv(input: Readable, columns: Columns): AsyncIterable<FileRo
     if (seen === broken?.records) break;
     seen += 1;
     if (header) yield toRow(record, header, info.lines);
-    else
-      header = checkHeader(
-        record.map(name => name.trim()),
-        columns,
-      );
+    else header = checkHeader(record, columns);
   }
   if (!header && !broken) throw new Error('The file is empty. Its first line names the columns.');
   if (broken) yield { line: broken.lines, problem: `${explainCsv(broken)}; the rest of the file was not read` };
@@ -114,7 +110,8 @@ function toRow(fields: string[], header: string[], line: number): FileRow {
   return { line, members: Object.fromEntries(header.map((name, i) => [name, fields[i]])) };
 }
 
-function checkHeader(header: string[], columns: Columns): string[] {
+function checkHeader(record: string[], columns: Columns): string[] {
+  const header = record.map(name => name.trim());
   if (new Set(header).size !== header.length) throw new Error('The first line names a column twice.');
   if (!columns) return header;
   const { required, optional } = columns;

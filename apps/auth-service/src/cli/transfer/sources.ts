@@ -3,7 +3,7 @@ import { BadRowError, readFlag, readTime } from './account-row.js';
 
 type Members = Record<string, unknown>;
 
-/** Software whose own export is read. */
+/** How the export of other software is read. */
 export type Source = {
   about: string;
   /**
@@ -16,6 +16,7 @@ export type Source = {
   hasSecondFactor?: (row: Members) => boolean;
 };
 
+/** Software whose own export is read. */
 export const SOURCES: Record<string, Source> = {
   auth0: { about: 'the NDJSON with password hashes that its support makes', read: readAuth0 },
   keycloak: {
